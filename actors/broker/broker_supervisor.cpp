@@ -1,0 +1,83 @@
+#include "actors/broker/broker_supervisor.hpp"
+
+#include "actors/broker/cluster.hpp"
+#include "actors/broker/front.hpp"
+
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/multiplexer.hpp>
+#include <spdlog/spdlog.h>
+
+namespace ropewalk {
+
+namespace {
+
+using self_pointer = caf::stateful_actor<broker_supervisor_state>*;
+
+void give_up(self_pointer self, const std::string& why) {
+  spdlog::error("{}", why);
+  self->quit(caf::make_error(caf::sec::runtime_error, why));
+}
+
+void start_front(self_pointer self) {
+  caf::actor_config config{&self->system().middleman().backend()};
+  self->state.front = self->system().spawn_class<front, caf::no_spawn_options>(config, self->state.settings,
+                                                                               caf::actor{self});
+  self->monitor(self->state.front);
+  if (self->state.cluster) self->send(self->state.cluster, new_front_atom_v, self->state.front);
+}
+
+void open_cluster(self_pointer self, const std::string& clients) {
+  self->state.cluster = self->spawn<caf::monitored>(cluster, self->state.front);
+  const auto& where = self->state.settings.cluster;
+  self->request(self->state.door, caf::infinite, caf::publish_atom_v, where.port,
+                caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster), std::set<std::string>{}, where.host, true)
+      .then(
+          [self, clients](std::uint16_t port) {
+            spdlog::info("ready: clients={} nodes={}", clients, endpoint{self->state.settings.cluster.host, port}.text());
+          },
+          [self](const caf::error& error) { give_up(self, "cannot open the cluster port: " + caf::to_string(error)); });
+}
+
+void fell(self_pointer self, const caf::down_msg& down) {
+  auto& state = self->state;
+  if (down.source == state.cluster) return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
+  if (down.source != state.front) return;
+  if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
+  if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
+  const auto pause = state.policy.fell(std::chrono::steady_clock::now());
+  if (!pause)
+    return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) + " times within " +
+                             std::to_string(state.settings.restarts.window.count()) + " ms; giving up. The last time: " +
+                             caf::to_string(down.reason));
+  spdlog::error("the front fell ({}); starting it again in {} ms", caf::to_string(down.reason), pause->count());
+  self->delayed_send(self, *pause, again_atom_v);
+}
+
+} // namespace
+
+caf::behavior broker_supervisor(self_pointer self, broker_settings settings, caf::io::middleman_actor door) {
+  self->state.policy = restart_policy{settings.restarts};
+  self->state.settings = std::move(settings);
+  self->state.door = std::move(door);
+  self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  start_front(self);
+  return {
+      [self](ready_atom, const std::vector<std::string>& where) {
+        std::string clients;
+        for (const auto& address : where) clients += (clients.empty() ? "" : ",") + address;
+        // A restarted front must listen where clients know it, also when the system chose the port.
+        for (std::size_t i = 0; i < where.size(); ++i) self->state.settings.listen[i] = *parse_endpoint(where[i]);
+        if (!std::exchange(self->state.ready, true))
+          open_cluster(self, clients);
+        else
+          spdlog::info("ready again: clients={}", clients);
+      },
+      [self](again_atom) { start_front(self); },
+      [self](drain_atom) {
+        self->state.draining = true;
+        self->send(self->state.front, drain_atom_v);
+      },
+  };
+}
+
+} // namespace ropewalk

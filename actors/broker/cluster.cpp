@@ -1,0 +1,52 @@
+#include "actors/broker/cluster.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace ropewalk {
+
+namespace {
+
+std::string why_gone(const caf::error& reason) {
+  if (reason == caf::exit_reason::remote_link_unreachable) return "connection lost";
+  return caf::to_string(reason);
+}
+
+} // namespace
+
+caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front) {
+  self->state.front = std::move(front);
+  self->set_down_handler([self](caf::down_msg& down) {
+    const auto found = self->state.nodes.find(down.source);
+    if (found == self->state.nodes.end()) return;
+    self->send(self->state.front, lost_atom_v, found->second, why_gone(down.reason));
+    self->state.nodes.erase(found);
+  });
+  return {
+      [self](join_atom, node_description& description, const caf::actor& gateway) {
+        auto promise = self->make_response_promise();
+        if (description.services.empty() || !gateway) {
+          promise.deliver(caf::make_error(caf::sec::invalid_argument, "a node must offer a service"));
+          return;
+        }
+        const auto front = self->state.front;
+        self->request(front, caf::infinite, admit_atom_v, std::move(description), gateway)
+            .then(
+                [self, promise, front, gateway](std::uint32_t node) mutable {
+                  if (front != self->state.front) {
+                    promise.deliver(caf::make_error(caf::sec::invalid_argument, "the broker has just restarted"));
+                    return;
+                  }
+                  self->monitor(gateway);
+                  self->state.nodes.insert_or_assign(gateway.address(), node);
+                  promise.deliver(welcome_atom_v, node, front);
+                },
+                [promise](caf::error& error) mutable { promise.deliver(std::move(error)); });
+      },
+      [self](new_front_atom, caf::actor& front) {
+        self->state.front = std::move(front);
+        self->state.nodes.clear();
+      },
+  };
+}
+
+} // namespace ropewalk

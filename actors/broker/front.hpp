@@ -1,0 +1,93 @@
+#pragma once
+
+#include "actors/broker/session.hpp"
+#include "actors/broker/settings.hpp"
+#include "actors/dispatch/dispatcher.hpp"
+#include "actors/messages.hpp"
+#include "net/protocol/batch.hpp"
+
+#include <caf/io/broker.hpp>
+#include <unordered_map>
+#include <vector>
+
+namespace ropewalk {
+
+/// The broker actor: owns every client socket and one dispatcher, which is a member and not an actor, so that asking it
+/// costs a call. Bytes come in as frames, become events of the dispatcher; what that decides is carried out here:
+///
+///     client sockets -> frames -> dispatcher -> work batches -> gateways (one message a node and turn)
+///     gateways -> answer batches -> dispatcher -> frames -> client sockets (one write a socket and turn)
+///
+/// Runs on the event loop's thread and never blocks. If it falls, its clients' connections close, the nodes notice and
+/// join the next front.
+class front final : public caf::io::broker {
+public:
+  front(caf::actor_config& config, broker_settings settings, caf::actor supervisor);
+
+  const char* name() const override { return "front"; }
+
+protected:
+  caf::behavior make_behavior() override;
+
+private:
+  struct member { // a node
+    node_description description;
+    caf::actor gateway;
+    batch_builder work;
+    std::vector<attempt_ref> withdrawn;
+    bool dirty = false;
+    bool present = false;
+  };
+
+  // -- clients
+  bool listen();
+  void connected(caf::io::connection_handle hdl);
+  void disconnected(caf::io::connection_handle hdl);
+  void readable(caf::io::connection_handle hdl);
+  void handle(session& from, const incoming_frame& frame);
+  void handle_hello(session& from, const frame_fields& fields, std::uint64_t id);
+  void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields);
+  void answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
+              std::uint32_t retry_after_ms = 0);
+  void refuse(session& to, std::uint64_t id, error_code code, std::string_view detail = {});
+  void touch(session& which);
+  void flush(session& which);
+  void set_reading(session& which);
+  void close_after_answer(session& which);
+  void forget(session& which);
+
+  // -- nodes
+  std::uint32_t admit(node_description description, caf::actor gateway);
+  void lost(std::uint32_t node, const std::string& why);
+  void take_answers(std::uint32_t node, const batch& answers);
+
+  // -- turns and time
+  void carry_out();
+  void finish_turn();
+  void expect_tick();
+  void tick();
+  void watch_slow_readers(instant now);
+  void drain();
+  [[nodiscard]] bool all_done() const;
+  [[nodiscard]] std::string status() const;
+
+  broker_settings settings_;
+  caf::actor supervisor_;
+  dispatcher dispatcher_;
+  std::vector<session> sessions_; // by the dispatcher's connection_index
+  std::unordered_map<caf::io::connection_handle, connection_index> by_handle_;
+  std::vector<member> members_; // by the dispatcher's node_index
+  std::vector<connection_index> dirty_sessions_;
+  std::vector<node_index> dirty_members_;
+  std::vector<connection_index> watched_; // slow readers, and connections that are being closed
+  std::uint64_t restarts_ = 0;
+  std::uint64_t connections_ = 0;
+  instant started_;
+  instant now_; // of this turn
+  bool turn_open_ = false;
+  bool tick_expected_ = false;
+  bool draining_ = false;
+  instant drain_end_;
+};
+
+} // namespace ropewalk

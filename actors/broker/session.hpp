@@ -1,0 +1,43 @@
+#pragma once
+
+#include "actors/dispatch/dispatcher.hpp"
+#include "net/sockets/client_scribe.hpp"
+
+#include <caf/intrusive_ptr.hpp>
+#include <map>
+#include <string>
+
+namespace ropewalk {
+
+/// Keeps the answers to text lines in the order of the lines.
+struct text_order {
+  struct kept {
+    error_code code;
+    shared_bytes payload;
+  };
+  std::uint64_t next = 1; // the line whose answer is written next
+  std::map<std::uint64_t, kept> early;
+};
+
+/// What the front knows of one client connection.
+struct session {
+  caf::intrusive_ptr<client_scribe> scribe; ///< null: the place is free
+  connection_index index = no_index;
+
+  std::string service_name; ///< the last one asked for: most clients ask for one
+  service_index service = no_index;
+  std::string default_service; ///< from its hello
+
+  text_order lines;
+
+  bool dirty = false;   ///< has something to be written at the end of the turn
+  bool reading = true;
+  bool slow = false;    ///< has more unread answers than it may
+  bool half_closed = false; ///< will ask for nothing more; gets its answers, then the connection is closed
+  bool closing = false; ///< said its last word; waits for the client to close
+  bool watched = false;
+  std::uint64_t sent_then = 0; ///< bytes sent when it last got on
+  instant since;               ///< when it last got on, or began to close
+};
+
+} // namespace ropewalk

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "actors/dispatch/dispatcher.hpp"
+#include "actors/supervise/restart_policy.hpp"
+#include "net/tcp/endpoint.hpp"
+
+#include <vector>
+
+namespace ropewalk {
+
+/// What `ropewalk broker` was told.
+struct broker_settings {
+  std::vector<endpoint> listen{{"127.0.0.1", 7070}};
+  endpoint cluster{"127.0.0.1", 7071};
+  dispatch_limits dispatch;
+  std::size_t max_message_bytes = limits::max_message.standard;
+  std::uint64_t unread_answers_bytes = limits::unread_answers.standard;
+  milliseconds unread_answers_time{limits::unread_answers_time.standard};
+  milliseconds drain_time{limits::drain.standard};
+  restart_policy::settings restarts;
+};
+
+} // namespace ropewalk

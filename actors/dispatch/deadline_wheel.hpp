@@ -1,0 +1,57 @@
+#pragma once
+
+#include "actors/dispatch/instant.hpp"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace ropewalk {
+
+/// Deadlines of many requests, each known by a small number: putting one in, taking it out and letting time pass cost
+/// the same however many there are. A hierarchy of wheels (Varghese and Lauck, 1987): 256 slots of 10 ms, then 64 of
+/// 2.56 s, then 64 of 164 s; what lies beyond 2.9 hours waits in the last slot and is put in anew from there.
+/// A deadline is reported at the first `advance` that is no earlier than it, up to one tick late, never early.
+class deadline_wheel {
+public:
+  static constexpr milliseconds tick{10};
+
+  explicit deadline_wheel(instant start) : start_(start) { heads_.fill(none); }
+
+  /// `entry` must not be in the wheel.
+  void insert(std::uint32_t entry, instant deadline);
+
+  /// Does nothing if `entry` is not in the wheel.
+  void erase(std::uint32_t entry);
+
+  /// Takes out every entry whose deadline is `now` or earlier, and appends it to `expired`.
+  void advance(instant now, std::vector<std::uint32_t>& expired);
+
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+private:
+  static constexpr std::uint32_t none = 0xffffffff;
+  static constexpr std::uint32_t near_slots = 256;
+  static constexpr std::uint32_t far_slots = 64;
+  static constexpr std::uint32_t all_slots = near_slots + 2 * far_slots;
+
+  struct link {
+    std::uint64_t due = 0; // tick
+    std::uint32_t next = none;
+    std::uint32_t previous = none;
+    std::uint32_t slot = none; // none: not in the wheel
+  };
+
+  void place(std::uint32_t entry);
+  std::uint32_t take_slot(std::uint32_t slot);
+  void cascade(std::uint32_t slot);
+
+  instant start_;
+  std::uint64_t now_ = 0; // every tick before this one is done
+  std::size_t size_ = 0;
+  std::array<std::uint32_t, all_slots> heads_{};
+  std::vector<link> links_;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,314 @@
+#pragma once
+
+#include "actors/dispatch/credit.hpp"
+#include "actors/dispatch/deadline_wheel.hpp"
+#include "actors/dispatch/instant.hpp"
+#include "net/protocol/bytes.hpp"
+#include "net/protocol/error.hpp"
+#include "net/protocol/limits.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+/// The dispatcher decides which node runs which request, and what becomes of a request whose node, slot, client or time
+/// is lost. It does no I/O and asks no clock: events come in as calls, with the time; what is to be done collects in
+/// `actions`, for the front to carry out (and for the simulator, in virtual time).
+///
+/// A request is in one of three states:
+///
+///     submit -> waiting (in its service's queue) -> placed (with a node, in the order of placing) -> gone
+///                  ^                                   |
+///                  '----- the node gave it back, ------'
+///                         died, or its slot crashed
+///
+/// What must hold (`check` asserts it): a request is in exactly one of the lists; a node's and an offer's counts are
+/// those of their lists; nothing waits while an offer of its service has room.
+namespace ropewalk {
+
+using token = std::uint64_t; ///< names a request; never used twice
+using connection_index = std::uint32_t;
+using service_index = std::uint32_t;
+using node_index = std::uint32_t;
+
+inline constexpr std::uint32_t no_index = 0xffffffff;
+
+struct dispatch_limits {
+  std::uint64_t held_bytes = limits::held_memory.standard;
+  std::uint64_t connection_bytes = limits::connection_memory.standard;
+  std::uint32_t connection_requests = static_cast<std::uint32_t>(limits::connection_requests.standard);
+  std::uint32_t queued = static_cast<std::uint32_t>(limits::queued.standard);
+  std::uint64_t node_bytes = limits::node_bytes.standard;
+  std::uint32_t node_prefetch = static_cast<std::uint32_t>(limits::node_prefetch.standard);
+  microseconds node_prefetch_time{limits::node_prefetch_time.standard};
+  milliseconds timeout{limits::default_timeout.standard};
+  std::uint8_t attempts = static_cast<std::uint8_t>(limits::attempts.standard);
+};
+
+/// What a client asks for.
+struct submission {
+  connection_index connection = no_index;
+  std::uint64_t request_id = 0;
+  service_index service = no_index;
+  shared_bytes payload;                 ///< shared, not borrowed
+  std::optional<milliseconds> timeout;  ///< none: the standard one
+  std::optional<std::uint8_t> attempts; ///< none: the standard number
+};
+
+/// What a node brings when it joins: a service and how many messages of it run there at a time.
+struct service_offer {
+  std::string name;
+  std::uint32_t slots = 0;
+};
+
+// -- what is to be done -----------------------------------------------------------------------------------------------
+
+/// Send this request to this node. Look it up by `find` when doing so: it may be gone by then.
+struct placement {
+  node_index node;
+  token request;
+};
+
+/// Tell the client that there will be no reply.
+struct refusal {
+  connection_index connection;
+  std::uint64_t request_id;
+  error_code code;
+  std::string detail;                 ///< a sentence; empty: the code's own
+  std::uint32_t retry_after_ms = 0;   ///< with BUSY
+};
+
+/// Tell the node that nobody wants this attempt's answer: it need not start, or may stop.
+struct withdrawal {
+  node_index node;
+  token request;
+  std::uint8_t attempt;
+};
+
+struct actions {
+  std::vector<placement> place;
+  std::vector<refusal> refuse;
+  std::vector<withdrawal> withdraw;
+  std::vector<connection_index> reading; ///< look at `paused`: read on from it, or no more
+
+  [[nodiscard]] bool empty() const {
+    return place.empty() && refuse.empty() && withdraw.empty() && reading.empty();
+  }
+};
+
+// -- what there is ----------------------------------------------------------------------------------------------------
+
+/// One request, as much of it as the front needs to send it.
+struct request {
+  shared_bytes payload;
+  std::uint64_t client_id = 0;
+  instant deadline;
+  instant placed_at;
+  connection_index connection = no_index; ///< no_index: nobody waits for the answer any more
+  service_index service = no_index;
+  std::uint32_t offer = no_index; ///< with whom it is placed; no_index while it waits
+  std::uint32_t generation = 0;
+  std::uint32_t next = no_index, previous = no_index;       ///< in its queue or offer
+  std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
+  std::uint8_t attempt = 0;  ///< starts so far; the one that counts is the last
+  std::uint8_t charged = 0;  ///< starts that ended with a lost worker
+  std::uint8_t attempts = 0; ///< how many of those are allowed
+  std::uint32_t cost = 0;    ///< bytes it is counted with
+  bool in_use = false;
+};
+
+/// Whom an accepted answer goes to; `connection` is no_index if nobody waits for it any more.
+struct completion {
+  connection_index connection;
+  std::uint64_t request_id;
+};
+
+struct node_view {
+  std::uint32_t in_flight = 0;
+  std::uint64_t answered = 0;
+};
+
+struct dispatch_totals {
+  std::uint64_t submitted = 0;
+  std::uint64_t answered = 0;     ///< replies and the handlers' own errors
+  std::uint64_t redispatched = 0; ///< placed again after a loss or a return
+  std::uint64_t stale = 0;        ///< answers of superseded attempts, refused
+  std::uint64_t refused[error_codes] = {};
+  std::uint32_t waiting = 0;
+  std::uint32_t placed = 0;
+  std::uint64_t held_bytes = 0;
+};
+
+class dispatcher {
+public:
+  dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed = 1);
+
+  // -- clients ---------------------------------------------------------------------------------------------------------
+
+  connection_index connect();
+
+  /// Its waiting requests are dropped, those with a node withdrawn. The index may be given to another connection.
+  void disconnect(connection_index connection);
+
+  /// The service of that name, if a node ever offered it. Services never go away, so the index can be kept.
+  [[nodiscard]] std::optional<service_index> find_service(std::string_view name) const;
+
+  void submit(submission what, instant now);
+
+  /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
+  void cancel(connection_index connection, std::uint64_t request_id, instant now);
+
+  // -- nodes -----------------------------------------------------------------------------------------------------------
+
+  node_index join(const std::vector<service_offer>& offers, instant now);
+
+  /// The node is dead, or cannot be reached. What it was running is charged an attempt, what waited there is not.
+  /// `what` tells people what happened, in an answer to somebody whose message did not survive it.
+  void lose(node_index node, std::string_view what, instant now);
+
+  /// No new work for this node; what it has, it may finish or give back.
+  void retire(node_index node);
+
+  /// The node's pool for this service restarts too often (true) or works again (false).
+  void set_failing(node_index node, std::uint32_t offer, bool failing, instant now);
+
+  /// An answer. Nothing if it is not to be used: an attempt that was superseded, or a request that is gone.
+  std::optional<completion> complete(node_index node, token request, std::uint8_t attempt, microseconds run_time,
+                                     instant now);
+
+  /// The node had not started it.
+  void give_back(node_index node, token request, std::uint8_t attempt, instant now);
+
+  /// Its slot died while running it.
+  void crash(node_index node, token request, std::uint8_t attempt, std::string_view what, instant now);
+
+  // -- time ------------------------------------------------------------------------------------------------------------
+
+  /// Deadlines up to now.
+  void advance(instant now);
+
+  /// False if no deadline is pending: then time need not be told.
+  [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
+
+  // -- what came of it -------------------------------------------------------------------------------------------------
+
+  /// To be carried out and cleared by the caller.
+  actions& pending() { return actions_; }
+
+  [[nodiscard]] const request* find(token request) const;
+  [[nodiscard]] node_view view(node_index node) const;
+  [[nodiscard]] std::uint16_t offer_of(const request& r) const { return offers_[r.offer].index; }
+  [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
+  [[nodiscard]] const std::string& service_name(service_index service) const { return services_[service].name; }
+  /// True while this connection has more than its share waiting for answers.
+  [[nodiscard]] bool paused(connection_index connection) const { return connections_[connection].paused; }
+  [[nodiscard]] std::uint64_t held_by(connection_index connection) const { return connections_[connection].bytes; }
+  [[nodiscard]] std::uint32_t requests_of(connection_index connection) const {
+    return connections_[connection].requests;
+  }
+
+  /// Aborts if something that must hold does not. Costs time in the number of requests: for tests.
+  void check() const;
+
+private:
+  struct list {
+    std::uint32_t head = no_index, tail = no_index, size = 0;
+  };
+
+  struct service {
+    std::string name;
+    list queue;
+    std::vector<std::uint32_t> offers;    // all
+    std::vector<std::uint32_t> idle;      // offers with a free slot
+    std::vector<std::uint32_t> spare;     // offers without, but with credit
+    std::uint32_t answers = 0;            // since `window` began
+    instant window{};
+    double answers_per_second = 0;        // in the window before
+  };
+
+  enum class room : std::uint8_t { none, spare, idle };
+
+  struct offer {
+    node_index node = no_index;
+    service_index service = no_index;
+    std::uint16_t index = 0; // in the node's own list
+    std::uint32_t slots = 0;
+    ropewalk::credit credit{0, 0, microseconds{0}};
+    list placed;
+    std::uint64_t bytes = 0;
+    room in = room::none;
+    std::uint32_t position = 0; // in the service's list of that room
+    bool failing = false;
+    bool in_use = false;
+  };
+
+  struct node {
+    std::vector<std::uint32_t> offers;
+    std::uint64_t answered = 0;
+    bool retired = false;
+    bool in_use = false;
+  };
+
+  struct connection {
+    std::uint32_t first = no_index; // its requests
+    std::uint32_t requests = 0;
+    std::uint64_t bytes = 0;
+    bool paused = false;
+    bool in_use = false;
+  };
+
+  struct name_hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+
+  [[nodiscard]] token token_of(std::uint32_t index) const;
+  [[nodiscard]] std::uint32_t index_of(token request) const;
+  [[nodiscard]] std::uint32_t placed_with(node_index node, token request, std::uint8_t attempt) const;
+
+  std::uint32_t allocate();
+  void release(std::uint32_t index);
+  void leave_connection(std::uint32_t index);
+  void push_back(list& to, std::uint32_t index);
+  void push_front(list& to, std::uint32_t index);
+  void unlink(list& from, std::uint32_t index);
+
+  service_index service_named(const std::string& name);
+  void reconsider(std::uint32_t offer);
+  void set_room(std::uint32_t offer, room to);
+  [[nodiscard]] std::uint32_t choose(const service& s);
+  [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);
+  void place(std::uint32_t index, std::uint32_t offer, instant now);
+  void unplace(std::uint32_t index);
+  void pump(service_index service, instant now);
+  void retry(std::uint32_t index, bool charge, std::string_view what, instant now);
+  void refuse(std::uint32_t index, error_code code, std::string detail = {});
+  void refuse(const submission& what, error_code code, std::string detail, std::uint32_t retry_after_ms = 0);
+  void count_answer(service& s, instant now);
+  void abandon(std::uint32_t index);
+  void check_all_failing(service_index service, instant now);
+  [[nodiscard]] bool all_failing(const service& s) const;
+  [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
+  std::uint32_t random();
+
+  dispatch_limits limits_;
+  std::uint64_t random_state_;
+  actions actions_;
+  dispatch_totals totals_;
+  deadline_wheel deadlines_;
+  std::vector<request> requests_;
+  std::vector<std::uint32_t> free_requests_;
+  std::vector<connection> connections_;
+  std::vector<connection_index> free_connections_;
+  std::vector<service> services_;
+  std::unordered_map<std::string, service_index, name_hash, std::equal_to<>> service_by_name_;
+  std::vector<offer> offers_;
+  std::vector<std::uint32_t> free_offers_;
+  std::vector<node> nodes_;
+  std::vector<std::uint32_t> expired_; // scratch of advance()
+};
+
+} // namespace ropewalk

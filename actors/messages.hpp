@@ -1,0 +1,114 @@
+#pragma once
+
+#include "net/protocol/batch.hpp"
+
+#include <caf/all.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+/// Every type and atom that CAF messages carry, with what is said by them: the one file that a newer CAF would touch.
+namespace ropewalk {
+
+struct offered_service {
+  std::string name;
+  std::uint32_t slots = 0;
+};
+
+/// What a node says of itself when it joins.
+struct node_description {
+  std::string name;
+  std::uint32_t pid = 0;
+  std::string host;
+  std::uint32_t restarts = 0; ///< 1 if its master started it in place of one that fell
+  std::vector<offered_service> services;
+};
+
+/// One attempt at one request.
+struct attempt_ref {
+  std::uint64_t token = 0;
+  std::uint8_t attempt = 0;
+};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, offered_service& x) {
+  return f(caf::meta::type_name("offered_service"), x.name, x.slots);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, node_description& x) {
+  return f(caf::meta::type_name("node_description"), x.name, x.pid, x.host, x.restarts, x.services);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
+  return f(caf::meta::type_name("attempt_ref"), x.token, x.attempt);
+}
+
+/// A batch is written straight from its pieces, and read into memory that is not filled with zeros first.
+caf::error inspect(caf::serializer& sink, batch& x);
+caf::error inspect(caf::deserializer& source, batch& x);
+
+template <class Inspector,
+          class = std::enable_if_t<std::is_same_v<Inspector, caf::detail::stringification_inspector>>>
+typename Inspector::result_type inspect(Inspector& f, batch& x) {
+  auto bytes = static_cast<std::uint64_t>(x.size());
+  return f(caf::meta::type_name("batch"), bytes);
+}
+
+} // namespace ropewalk
+
+// clang-format off
+CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
+
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::offered_service))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::node_description))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::attempt_ref))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::batch))
+  CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
+  CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))
+
+  // node -> cluster: (join, node_description, gateway), answered by (welcome, node number, front) or an error
+  CAF_ADD_ATOM(ropewalk, ropewalk, join_atom, "join")
+  CAF_ADD_ATOM(ropewalk, ropewalk, welcome_atom, "welcome")
+
+  // front -> gateway: (work, batch of work_item); (withdraw, attempts that nobody waits for)
+  CAF_ADD_ATOM(ropewalk, ropewalk, work_atom, "work")
+  CAF_ADD_ATOM(ropewalk, ropewalk, withdraw_atom, "withdraw")
+
+  // gateway -> front, each with the node's number: (answers, node, batch of answer_item); (restarted, node, count);
+  // (failing, node, service, bool). A node that drains says (retire, node): no more work, answered by (retired);
+  // at its end (leave, node), answered by (left), behind which nothing follows.
+  CAF_ADD_ATOM(ropewalk, ropewalk, answers_atom, "answers")
+  CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
+  CAF_ADD_ATOM(ropewalk, ropewalk, failing_atom, "failing")
+  CAF_ADD_ATOM(ropewalk, ropewalk, retire_atom, "retire")
+  CAF_ADD_ATOM(ropewalk, ropewalk, retired_atom, "retired")
+  CAF_ADD_ATOM(ropewalk, ropewalk, leave_atom, "leave")
+  CAF_ADD_ATOM(ropewalk, ropewalk, left_atom, "left")
+
+  // within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
+  // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports)
+  CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")
+  CAF_ADD_ATOM(ropewalk, ropewalk, lost_atom, "lost")
+  CAF_ADD_ATOM(ropewalk, ropewalk, new_front_atom, "newfront")
+  CAF_ADD_ATOM(ropewalk, ropewalk, ready_atom, "ready")
+
+  // within a node: node -> gateway (attach, front, number) and (detach); gateway -> slot (run);
+  // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
+  // (slot_down, service, slot, why); gateway -> node (drained), (recycle)
+  CAF_ADD_ATOM(ropewalk, ropewalk, attach_atom, "attach")
+  CAF_ADD_ATOM(ropewalk, ropewalk, detach_atom, "detach")
+  CAF_ADD_ATOM(ropewalk, ropewalk, run_atom, "run")
+  CAF_ADD_ATOM(ropewalk, ropewalk, answered_atom, "answered")
+  CAF_ADD_ATOM(ropewalk, ropewalk, slot_up_atom, "slotup")
+  CAF_ADD_ATOM(ropewalk, ropewalk, slot_down_atom, "slotdown")
+  CAF_ADD_ATOM(ropewalk, ropewalk, drained_atom, "drained")
+  CAF_ADD_ATOM(ropewalk, ropewalk, recycle_atom, "recycle")
+
+  // everywhere: (drain): finish what runs, take nothing new; (again): a timer
+  CAF_ADD_ATOM(ropewalk, ropewalk, drain_atom, "drain")
+  CAF_ADD_ATOM(ropewalk, ropewalk, again_atom, "again")
+
+CAF_END_TYPE_ID_BLOCK(ropewalk)
+// clang-format on

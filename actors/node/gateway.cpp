@@ -1,0 +1,172 @@
+#include "actors/node/gateway.hpp"
+
+#include <caf/all.hpp>
+#include <spdlog/spdlog.h>
+
+namespace ropewalk {
+
+namespace {
+
+// While slots hold back the news of their answers (run_queue::fast), the gateway looks by itself so often.
+constexpr milliseconds look_interval{2};
+
+} // namespace
+
+gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services, caf::actor node,
+                 std::uint64_t recycle_after)
+    : broker(config), services_(std::move(services)), slots_(services_.size()), node_(std::move(node)),
+      recycle_after_(recycle_after) {}
+
+caf::behavior gateway::make_behavior() {
+  return {
+      [this](work_atom, const batch& work) { take_work(work); },
+      [this](answered_atom) { send_answers(); },
+      [this](again_atom) {
+        tick_expected_ = false;
+        send_answers();
+      },
+      [this](withdraw_atom, const std::vector<attempt_ref>& attempts) {
+        for (const auto& a : attempts)
+          for (std::uint16_t i = 0; i < services_.size(); ++i) {
+            work_item item;
+            item.token = a.token;
+            item.attempt = a.attempt;
+            if (services_[i]->withdraw(a.token, a.attempt)) give_back(i, item);
+          }
+        send_answers();
+      },
+      [this](slot_up_atom, std::uint16_t service, std::uint32_t slot, caf::actor& who) {
+        slot_up(service, slot, std::move(who));
+      },
+      [this](slot_down_atom, std::uint16_t service, std::uint32_t slot, const std::string& why) {
+        slot_down(service, slot, why);
+      },
+      [this](failing_atom, std::uint16_t service, bool failing) {
+        if (failing)
+          for (const auto& item : services_[service]->take_waiting()) give_back(service, item);
+        if (front_) send(front_, failing_atom_v, number_, service, failing);
+        send_answers();
+      },
+      [this](attach_atom, caf::actor& front, std::uint32_t number) {
+        front_ = std::move(front);
+        number_ = number;
+        if (draining_) drain();
+      },
+      [this](detach_atom) { detach(); },
+      [this](drain_atom) { drain(); },
+      [this](retired_atom) {
+        retired_ = true;
+        drain_further();
+      },
+      [this](left_atom) { send(node_, drained_atom_v); },
+  };
+}
+
+void gateway::take_work(const batch& work) {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<std::vector<work_item>> by_service(services_.size());
+  batch_reader reader{work.flat()};
+  while (auto item = reader.next_work()) {
+    if (item->service >= services_.size()) {
+      spdlog::error("the broker sent work for a service that this node does not have; it goes back");
+      give_back(0, *item);
+    } else if (draining_) {
+      give_back(item->service, *item);
+    } else {
+      by_service[item->service].push_back(std::move(*item));
+      if (++taken_ == recycle_after_) send(node_, recycle_atom_v);
+    }
+  }
+  if (reader.malformed()) spdlog::error("the broker sent a batch that makes no sense");
+  for (std::uint16_t i = 0; i < services_.size(); ++i) {
+    if (by_service[i].empty()) continue;
+    std::vector<std::uint32_t> idle;
+    services_[i]->push(std::move(by_service[i]), now, idle);
+    wake(i, idle);
+    if (services_[i]->fast()) expect_tick();
+  }
+  if (draining_) send_answers();
+}
+
+void gateway::wake(std::uint16_t service, const std::vector<std::uint32_t>& slots) {
+  for (const auto slot : slots)
+    if (slots_[service][slot]) send(slots_[service][slot], run_atom_v);
+}
+
+void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who) {
+  auto& slots = slots_[service];
+  if (slot >= slots.size()) slots.resize(slot + 1);
+  slots[slot] = std::move(who);
+  if (services_[service]->slot_revived(slot)) send(slots[slot], run_atom_v);
+}
+
+void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
+  slots_[service][slot] = nullptr;
+  const auto had = services_[service]->slot_died(slot);
+  if (front_) send(front_, restarted_atom_v, number_, std::uint32_t{1});
+  if (had) {
+    answer_item news;
+    news.token = had->token;
+    news.attempt = had->attempt;
+    news.end = item_end::crashed;
+    news.payload = shared_bytes::copy_of(why);
+    services_[service]->add_answer(news);
+  }
+  send_answers();
+}
+
+void gateway::give_back(std::uint16_t service, const work_item& item) {
+  answer_item back;
+  back.token = item.token;
+  back.attempt = item.attempt;
+  back.end = item_end::returned;
+  services_[service]->add_answer(back);
+}
+
+void gateway::send_answers() {
+  batch_builder all;
+  bool more = false;
+  for (const auto& service : services_) {
+    all.add(service->take_answers());
+    more = more || (service->fast() && service->count().waiting > 0);
+  }
+  if (!all.empty() && front_) send(front_, answers_atom_v, number_, all.take());
+  if (more) expect_tick();
+  if (draining_) drain_further();
+}
+
+void gateway::expect_tick() {
+  if (std::exchange(tick_expected_, true)) return;
+  delayed_send(this, look_interval, again_atom_v);
+}
+
+// The broker is gone, or has given this node up: whoever asked will be answered by somebody else.
+void gateway::detach() {
+  front_ = nullptr;
+  for (const auto& service : services_) service->forget_all();
+  if (draining_) send(node_, drained_atom_v);
+}
+
+void gateway::drain() {
+  draining_ = true;
+  if (!front_) {
+    send(node_, drained_atom_v);
+    return;
+  }
+  for (std::uint16_t i = 0; i < services_.size(); ++i)
+    for (const auto& item : services_[i]->take_waiting()) give_back(i, item);
+  send(front_, retire_atom_v, number_);
+  send_answers();
+}
+
+void gateway::drain_further() {
+  if (!retired_ || leaving_ || !front_) return;
+  for (const auto& service : services_) {
+    const auto has = service->count();
+    if (has.waiting + has.running > 0 || has.answers) return;
+  }
+  leaving_ = true;
+  send(front_, leave_atom_v, number_);
+}
+
+} // namespace ropewalk

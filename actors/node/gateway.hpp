@@ -1,0 +1,53 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "actors/node/run_queue.hpp"
+
+#include <caf/io/broker.hpp>
+#include <memory>
+#include <vector>
+
+namespace ropewalk {
+
+/// Batches in and out of a node: takes work from the front apart into the services' queues and wakes slots; fetches
+/// their answers and sends them back, all that there are in one message. A CAF broker without sockets, so that it runs
+/// on the event loop's thread and BASP reaches it without a change of threads; it never blocks.
+///
+/// Draining: the front is told to send nothing more (retire); what has not started goes back; when the last running
+/// message is answered it takes its leave, and only when that is confirmed is it drained: then nothing is on the way.
+class gateway final : public caf::io::broker {
+public:
+  gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services, caf::actor node,
+          std::uint64_t recycle_after);
+
+  const char* name() const override { return "gateway"; }
+
+protected:
+  caf::behavior make_behavior() override;
+
+private:
+  void take_work(const batch& work);
+  void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
+  void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
+  void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
+  void send_answers();
+  void give_back(std::uint16_t service, const work_item& item);
+  void detach();
+  void drain();
+  void drain_further();
+  void expect_tick();
+
+  std::vector<std::shared_ptr<run_queue>> services_;
+  std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen
+  caf::actor node_;
+  caf::actor front_; // null: no broker
+  std::uint32_t number_ = 0;
+  std::uint64_t recycle_after_; // messages; 0: never
+  std::uint64_t taken_ = 0;
+  bool draining_ = false;
+  bool retired_ = false;
+  bool leaving_ = false;
+  bool tick_expected_ = false;
+};
+
+} // namespace ropewalk

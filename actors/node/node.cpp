@@ -1,0 +1,149 @@
+#include "actors/node/node.hpp"
+
+#include "actors/node/gateway.hpp"
+#include "actors/node/pool.hpp"
+
+#include <caf/all.hpp>
+#include <caf/io/middleman.hpp>
+#include <caf/io/network/multiplexer.hpp>
+#include <random>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+namespace ropewalk {
+
+namespace {
+
+using self_pointer = caf::stateful_actor<node_state>*;
+
+// A broker that answers at all answers a join within this.
+constexpr std::chrono::seconds join_patience{5};
+
+void join(self_pointer self);
+
+void start_pool(self_pointer self, std::uint16_t service) {
+  auto& state = self->state;
+  const auto started = self->spawn<caf::monitored>(pool, service, state.settings.services[service], state.settings.slots,
+                                                   state.settings.max_message_bytes, state.settings.restarts,
+                                                   state.queues[service], state.gateway);
+  state.pools.emplace(started.address(), service);
+}
+
+void give_up(self_pointer self, const std::string& why) {
+  spdlog::error("{}", why);
+  self->quit(caf::make_error(caf::sec::runtime_error, why));
+}
+
+void tell_master(self_pointer self, std::string_view line) {
+  if (self->state.settings.master_fd < 0) return;
+  if (::write(self->state.settings.master_fd, line.data(), line.size()) < 0)
+    spdlog::warn("the master does not listen any more");
+}
+
+void search_again(self_pointer self, const std::string& why) {
+  if (!std::exchange(self->state.told_searching, true))
+    spdlog::warn("no broker at {} ({}); trying again until there is one", self->state.settings.broker.text(), why);
+  self->delayed_send(self, self->state.patience.next(), join_atom_v);
+}
+
+void joined(self_pointer self, std::uint32_t number, const caf::actor& front) {
+  auto& state = self->state;
+  state.front = front;
+  state.patience.reset();
+  state.told_searching = false;
+  self->monitor(front);
+  self->send(state.gateway, attach_atom_v, front, number);
+  spdlog::info("joined the broker at {} as {}", state.settings.broker.text(), state.settings.name);
+  tell_master(self, "joined\n");
+}
+
+void join(self_pointer self) {
+  auto& state = self->state;
+  if (state.draining) return;
+  const auto& broker = state.settings.broker;
+  self->request(state.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
+      .then(
+          [self](const caf::node_id&, const caf::strong_actor_ptr& cluster, const std::set<std::string>&) {
+            if (!cluster) return search_again(self, "it is no Ropewalk broker");
+            node_description me;
+            me.name = self->state.settings.name;
+            me.pid = static_cast<std::uint32_t>(::getpid());
+            me.host = self->state.settings.host;
+            me.restarts = std::exchange(self->state.settings.restarts_before, 0);
+            for (const auto& service : self->state.settings.services)
+              me.services.push_back({service.name, self->state.settings.slots});
+            self->request(caf::actor_cast<caf::actor>(cluster), join_patience, join_atom_v, std::move(me),
+                          self->state.gateway)
+                .then([self](welcome_atom, std::uint32_t number, const caf::actor& front) { joined(self, number, front); },
+                      [self](const caf::error& error) { search_again(self, caf::to_string(error)); });
+          },
+          [self](const caf::error& error) { search_again(self, caf::to_string(error)); });
+}
+
+void fell(self_pointer self, const caf::down_msg& down) {
+  auto& state = self->state;
+  if (state.front && down.source == state.front) {
+    spdlog::warn("the broker at {} is gone", state.settings.broker.text());
+    state.front = nullptr;
+    self->send(state.gateway, detach_atom_v);
+    return join(self);
+  }
+  if (down.source == state.gateway) return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
+  const auto found = state.pools.find(down.source);
+  if (found == state.pools.end()) return;
+  const auto service = found->second;
+  state.pools.erase(found);
+  self->send(state.gateway, failing_atom_v, service, true);
+  const auto pause = state.policy.fell(std::chrono::steady_clock::now());
+  if (!pause)
+    return give_up(self, "service " + state.settings.services[service].name + " keeps failing; this node gives up");
+  self->delayed_send(self, *pause, again_atom_v, service);
+}
+
+} // namespace
+
+caf::behavior node(self_pointer self, node_settings settings, caf::io::middleman_actor door) {
+  auto& state = self->state;
+  state.settings = std::move(settings);
+  state.door = std::move(door);
+  state.patience = backoff{milliseconds{50}, milliseconds{1000}, std::random_device{}()};
+  // A pool has had its restarts before its fall counts here: the second fall within its window is one too many.
+  auto restarts = state.settings.restarts;
+  restarts.restarts = 1;
+  restarts.first_pause = milliseconds{1000};
+  restarts.window *= 2;
+  state.policy = restart_policy{restarts};
+  for (std::size_t i = 0; i < state.settings.services.size(); ++i)
+    state.queues.push_back(std::make_shared<run_queue>(state.settings.slots));
+  caf::actor_config config{&self->system().middleman().backend()};
+  state.gateway =
+      self->system().spawn_class<gateway, caf::no_spawn_options>(config, state.queues, caf::actor{self},
+                                                                      state.settings.recycle_after);
+  self->monitor(state.gateway);
+  self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  for (std::uint16_t i = 0; i < state.settings.services.size(); ++i) start_pool(self, i);
+  join(self);
+  return {
+      [self](join_atom) { join(self); },
+      [self](again_atom, std::uint16_t service) {
+        start_pool(self, service);
+        self->send(self->state.gateway, failing_atom_v, service, false);
+      },
+      [self](drain_atom) {
+        if (std::exchange(self->state.draining, true)) return;
+        spdlog::info("draining: what runs may finish within {} ms", self->state.settings.drain_time.count());
+        self->send(self->state.gateway, drain_atom_v);
+        self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);
+      },
+      [self](recycle_atom) {
+        spdlog::info("{} messages are enough: asking the master for a replacement", self->state.settings.recycle_after);
+        tell_master(self, "recycle\n");
+      },
+      [self](drained_atom) {
+        spdlog::info("drained");
+        self->quit(caf::exit_reason::user_shutdown);
+      },
+  };
+}
+
+} // namespace ropewalk

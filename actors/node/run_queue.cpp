@@ -1,0 +1,145 @@
+#include "actors/node/run_queue.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ropewalk {
+
+namespace {
+
+// Below this mean run time the news of an answer waits for company; a wake-up costs about as much.
+constexpr double fast_us = 50;
+
+// How long and for how many it waits at most.
+constexpr microseconds longest_hold{100};
+constexpr std::uint32_t most_held = 64;
+
+} // namespace
+
+run_queue::run_queue(std::uint32_t slots) {
+  for (std::uint32_t i = 0; i < slots; ++i) lanes_.push_back(std::make_unique<lane>());
+}
+
+void run_queue::push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake) {
+  const std::lock_guard lock{mutex_};
+  for (auto& item : items) {
+    const auto deadline = now + milliseconds{item.remaining_ms};
+    waiting_.push_back({std::move(item), deadline});
+  }
+  wake_idle(waiting_.size(), wake);
+}
+
+void run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake) {
+  for (std::uint32_t i = 0; i < lanes_.size() && wanted > 0; ++i) {
+    if (!lanes_[i]->idle) continue;
+    lanes_[i]->idle = false; // or a second batch would wake it a second time
+    wake.push_back(i);
+    --wanted;
+  }
+}
+
+std::optional<run_queue::job> run_queue::next(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  auto& me = *lanes_[slot];
+  if (waiting_.empty()) {
+    me.idle = true;
+    return std::nullopt;
+  }
+  auto& first = waiting_.front();
+  job result{std::move(first.item), first.deadline, &me.stop};
+  waiting_.pop_front();
+  me.idle = false;
+  me.running = true;
+  me.forgotten = false;
+  me.item.token = result.item.token;
+  me.item.attempt = result.item.attempt;
+  me.item.service = result.item.service;
+  me.stop.store(false, std::memory_order_relaxed);
+  return result;
+}
+
+bool run_queue::finish(std::uint32_t slot, const answer_item& answer, instant now) {
+  const std::lock_guard lock{mutex_};
+  auto& me = *lanes_[slot];
+  me.running = false;
+  const double us = answer.run_us;
+  mean_us_ += (us - mean_us_) * (us > mean_us_ ? 1.0 / 4 : 1.0 / 32);
+  fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
+  if (me.forgotten) return false;
+  answers_.add(answer);
+  if (told_) return false;
+  if (untold_++ == 0) first_untold_ = now;
+  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held && now - first_untold_ < longest_hold;
+  if (hold) return false;
+  told_ = true;
+  return true;
+}
+
+batch run_queue::take_answers() {
+  const std::lock_guard lock{mutex_};
+  told_ = false;
+  untold_ = 0;
+  return answers_.take();
+}
+
+bool run_queue::withdraw(std::uint64_t token, std::uint8_t attempt) {
+  const std::lock_guard lock{mutex_};
+  for (auto& lane : lanes_)
+    if (lane->running && lane->item.token == token && lane->item.attempt == attempt) lane->stop.store(true);
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [=](const waiting_item& w) {
+    return w.item.token == token && w.item.attempt == attempt;
+  });
+  if (found == waiting_.end()) return false;
+  waiting_.erase(found);
+  return true;
+}
+
+std::vector<work_item> run_queue::take_waiting() {
+  const std::lock_guard lock{mutex_};
+  std::vector<work_item> result;
+  for (auto& w : waiting_) result.push_back(std::move(w.item));
+  waiting_.clear();
+  return result;
+}
+
+void run_queue::forget_all() {
+  const std::lock_guard lock{mutex_};
+  waiting_.clear();
+  answers_.take();
+  told_ = false;
+  untold_ = 0;
+  for (auto& lane : lanes_) {
+    lane->forgotten = true;
+    lane->stop.store(true);
+  }
+}
+
+std::optional<work_item> run_queue::slot_died(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  auto& lane = *lanes_[slot];
+  lane.idle = false;
+  if (!std::exchange(lane.running, false) || lane.forgotten) return std::nullopt;
+  return lane.item;
+}
+
+bool run_queue::slot_revived(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  lanes_[slot]->idle = waiting_.empty();
+  return !waiting_.empty();
+}
+
+void run_queue::add_answer(const answer_item& item) {
+  const std::lock_guard lock{mutex_};
+  answers_.add(item);
+}
+
+run_queue::counts run_queue::count() const {
+  const std::lock_guard lock{mutex_};
+  counts result;
+  result.waiting = waiting_.size();
+  for (const auto& lane : lanes_) result.running += lane->running ? 1 : 0;
+  result.answers = !answers_.empty();
+  return result;
+}
+
+} // namespace ropewalk

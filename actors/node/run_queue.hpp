@@ -1,0 +1,103 @@
+#pragma once
+
+#include "actors/dispatch/instant.hpp"
+#include "net/protocol/batch.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace ropewalk {
+
+/// One service's messages on a node, between the gateway (one thread) and the slots (a thread each): the gateway puts
+/// messages in, in the order in which they came; free slots take one at a time; answers collect until the gateway
+/// fetches them. This is the one piece of state that actors share: a CAF message per request would cost more than many
+/// a handler. Actors are told only of changes: a slot that there is work, the gateway that there are answers.
+class run_queue {
+public:
+  explicit run_queue(std::uint32_t slots);
+
+  // -- the gateway's side ------------------------------------------------------------------------------------------------
+
+  /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`.
+  void push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake);
+
+  /// All answers since the last call.
+  batch take_answers();
+
+  /// Nobody wants this attempt's answer: true if it had not started (it is gone now), false if it runs (then it is told
+  /// to stop) or is unknown.
+  bool withdraw(std::uint64_t token, std::uint8_t attempt);
+
+  /// Takes out everything that has not started.
+  std::vector<work_item> take_waiting();
+
+  /// Nobody wants what is running, nor the answers: the broker that asked is gone.
+  void forget_all();
+
+  /// The slot's actor died: what it was running, if it was. The slot counts as busy until `revived`.
+  std::optional<work_item> slot_died(std::uint32_t slot);
+
+  /// A new actor has the slot; true if there is work for it.
+  bool slot_revived(std::uint32_t slot);
+
+  /// Adds an answer that no slot gave; the gateway fetches it with the others.
+  void add_answer(const answer_item& item);
+
+  struct counts {
+    std::size_t waiting = 0;
+    std::size_t running = 0;
+    bool answers = false; ///< some were not fetched yet
+  };
+  [[nodiscard]] counts count() const;
+
+  /// True if messages take so little time that slots hold back the news of an answer for a moment, to say many at once:
+  /// then the gateway looks by itself every now and then.
+  [[nodiscard]] bool fast() const { return fast_.load(std::memory_order_relaxed); }
+
+  // -- a slot's side -----------------------------------------------------------------------------------------------------
+
+  struct job {
+    work_item item;
+    instant deadline;
+    const std::atomic<bool>* stop; ///< becomes true when nobody wants the answer any more
+  };
+
+  /// The next message for this slot, now running there; nothing: the slot is idle until it is woken.
+  std::optional<job> next(std::uint32_t slot);
+
+  /// The slot's message has ended. True if the gateway must be told that there are answers.
+  bool finish(std::uint32_t slot, const answer_item& answer, instant now);
+
+private:
+  struct waiting_item {
+    work_item item;
+    instant deadline;
+  };
+
+  struct lane {
+    bool idle = true;
+    bool running = false;
+    bool forgotten = false; // nobody wants what is running
+    work_item item;         // what is running, without its payload's bytes
+    std::atomic<bool> stop{false};
+  };
+
+  void wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake);
+
+  mutable std::mutex mutex_;
+  std::deque<waiting_item> waiting_;
+  std::vector<std::unique_ptr<lane>> lanes_;
+  batch_builder answers_;
+  std::uint32_t untold_ = 0; // answers of which the gateway has not been told
+  instant first_untold_{};
+  bool told_ = false; // and has not fetched them yet
+  double mean_us_ = 0;
+  std::atomic<bool> fast_{false};
+};
+
+} // namespace ropewalk

@@ -1,0 +1,253 @@
+#include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/histogram.hpp"
+#include "apps/ropewalk/options.hpp"
+#include "net/client/client.hpp"
+
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sys/epoll.h>
+#include <unordered_map>
+
+/// A closed loop: every connection has a window of requests in flight, and sends the next when one is answered.
+namespace ropewalk {
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+struct bench_options {
+  std::string service;
+  std::string broker = "127.0.0.1:7070";
+  std::size_t size = 64;
+  unsigned window = 64;
+  unsigned connections = 8;
+  double seconds = 3;
+  std::string verify = "echo";
+  bool json = false;
+};
+
+struct result {
+  std::uint64_t sent = 0;
+  std::uint64_t answered = 0;
+  std::uint64_t wrong = 0;
+  std::map<std::string, std::uint64_t> errors;
+  histogram latency;
+  double seconds = 0;
+  std::string broken;
+};
+
+std::vector<shared_bytes> make_payloads(std::size_t size) {
+  // Several, so that an answer to another request is seen to be wrong; few, so that they stay in the cache.
+  std::vector<shared_bytes> payloads;
+  std::mt19937_64 random{size};
+  for (int i = 0; i < (size > 256 * 1024 ? 2 : 4); ++i) {
+    std::string text(size, '\0');
+    for (auto& c : text) c = static_cast<char>(random());
+    payloads.push_back(shared_bytes::copy_of(text));
+  }
+  return payloads;
+}
+
+class connection {
+public:
+  connection(client c, const bench_options& options, const std::vector<shared_bytes>& payloads, result& into)
+      : client_(std::move(c)), options_(options), payloads_(payloads), result_(into),
+        sent_at_(std::bit_ceil(std::size_t{4} * options.window)) {}
+
+  void start(steady::time_point now) {
+    now_ = now;
+    for (unsigned i = 0; i < options_.window; ++i) send();
+    client_.flush();
+  }
+
+  // False if the connection broke.
+  bool ready(bool readable, bool sending) {
+    sending_ = sending;
+    now_ = steady::now();
+    const bool alive = !readable || client_.receive([this](const client_answer& a) { answered(a); });
+    return client_.flush() && alive;
+  }
+
+  [[nodiscard]] client& wire() { return client_; }
+  bool watching_writes = false;
+
+private:
+  struct sent {
+    std::uint64_t id = 0;
+    steady::time_point at;
+  };
+
+  const shared_bytes& payload_of(std::uint64_t id) const { return payloads_[id % payloads_.size()]; }
+
+  void send() {
+    const auto id = client_.send(options_.service, payload_of(next_));
+    if (id != next_) throw std::logic_error("request ids are not 1, 2, 3, ...");
+    ++next_;
+    ++result_.sent;
+    auto& place = sent_at_[id % sent_at_.size()];
+    if (place.id != 0) stragglers_.emplace(place.id, place.at); // its answer is that late
+    place = {id, now_};
+  }
+
+  steady::time_point take_sent_at(std::uint64_t id) {
+    auto& place = sent_at_[id % sent_at_.size()];
+    if (place.id == id) {
+      place.id = 0;
+      return place.at;
+    }
+    auto straggler = stragglers_.extract(id);
+    return straggler ? straggler.mapped() : now_;
+  }
+
+  void answered(const client_answer& a) {
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now_ - take_sent_at(a.id)).count();
+    if (a.code == error_code::ok) {
+      ++result_.answered;
+      result_.latency.record(static_cast<std::uint64_t>(ns));
+      if (options_.verify == "echo" && a.payload.view() != payload_of(a.id).view()) ++result_.wrong;
+    } else {
+      ++result_.errors[std::string{name_of(a.code)}];
+    }
+    if (sending_) send();
+  }
+
+  client client_;
+  const bench_options& options_;
+  const std::vector<shared_bytes>& payloads_;
+  result& result_;
+  std::vector<sent> sent_at_;
+  std::unordered_map<std::uint64_t, steady::time_point> stragglers_;
+  std::uint64_t next_ = 1;
+  steady::time_point now_;
+  bool sending_ = true;
+};
+
+// What is in flight when the time is over is waited for this long, and not counted into the rate.
+constexpr std::chrono::seconds last_answers{10};
+
+result measure(const bench_options& o, std::vector<client> clients) {
+  result r;
+  const auto payloads = make_payloads(o.size);
+  const descriptor poller{::epoll_create1(EPOLL_CLOEXEC)};
+  std::vector<std::unique_ptr<connection>> connections;
+  for (auto& c : clients) {
+    connections.push_back(std::make_unique<connection>(std::move(c), o, payloads, r));
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.ptr = connections.back().get();
+    ::epoll_ctl(poller.get(), EPOLL_CTL_ADD, connections.back()->wire().fd(), &e);
+  }
+  const auto start = steady::now();
+  const auto end = start + std::chrono::duration_cast<steady::duration>(std::chrono::duration<double>(o.seconds));
+  for (auto& c : connections) c->start(start);
+  std::uint64_t in_time = 0;
+  std::vector<epoll_event> events(64);
+  for (auto now = start; now < end + last_answers; now = steady::now()) {
+    const bool sending = now < end;
+    if (sending) {
+      in_time = r.answered;
+      r.seconds = std::chrono::duration<double>(now - start).count();
+    } else if (std::all_of(connections.begin(), connections.end(),
+                           [](const auto& c) { return c->wire().unanswered() == 0; })) {
+      break;
+    }
+    const int count = ::epoll_wait(poller.get(), events.data(), static_cast<int>(events.size()), 100);
+    for (int i = 0; i < count; ++i) {
+      auto& c = *static_cast<connection*>(events[static_cast<std::size_t>(i)].data.ptr);
+      if (!c.ready((events[static_cast<std::size_t>(i)].events & ~EPOLLOUT) != 0, sending)) {
+        r.broken = c.wire().why_closed();
+        return r;
+      }
+      if (c.wire().wants_write() == c.watching_writes) continue;
+      c.watching_writes = c.wire().wants_write();
+      epoll_event e{};
+      e.events = c.watching_writes ? EPOLLIN | EPOLLOUT : EPOLLIN;
+      e.data.ptr = &c;
+      ::epoll_ctl(poller.get(), EPOLL_CTL_MOD, c.wire().fd(), &e);
+    }
+    for (auto& c : connections)
+      if (now == start && c->wire().wants_write()) { // what start() could not send
+        c->watching_writes = true;
+        epoll_event e{};
+        e.events = EPOLLIN | EPOLLOUT;
+        e.data.ptr = c.get();
+        ::epoll_ctl(poller.get(), EPOLL_CTL_MOD, c->wire().fd(), &e);
+      }
+  }
+  for (const auto& c : connections)
+    if (c->wire().unanswered() > 0) r.errors["unanswered"] += c->wire().unanswered();
+  r.answered = std::max(r.answered, in_time);
+  return r;
+}
+
+void print(const bench_options& o, const result& r) {
+  const double rate = r.seconds > 0 ? static_cast<double>(r.latency.count()) / r.seconds : 0;
+  const double megabytes = rate * static_cast<double>(o.size) / 1e6;
+  auto us = [&](double q) { return static_cast<double>(r.latency.quantile(q)) / 1e3; };
+  if (o.json) {
+    nlohmann::json j;
+    j["sent"] = r.sent;
+    j["answered"] = r.answered;
+    j["wrong"] = r.wrong;
+    j["errors"] = r.errors;
+    j["messages_per_second"] = rate;
+    j["megabytes_per_second"] = megabytes;
+    j["latency_us"] = {{"p50", us(0.5)}, {"p90", us(0.9)}, {"p99", us(0.99)}, {"p99_9", us(0.999)},
+                       {"max", static_cast<double>(r.latency.most()) / 1e3}};
+    std::cout << j.dump() << '\n';
+    return;
+  }
+  std::printf("%s, %zu bytes, %u connections, %u in flight on each, %.1f s\n", o.service.c_str(), o.size, o.connections,
+              o.window, r.seconds);
+  std::printf("%.0f messages/s, %.1f MB/s; %llu sent, %llu answered\n", rate, megabytes,
+              static_cast<unsigned long long>(r.sent), static_cast<unsigned long long>(r.answered));
+  std::printf("latency in us: p50 %.0f, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f\n", us(0.5), us(0.9), us(0.99),
+              us(0.999), static_cast<double>(r.latency.most()) / 1e3);
+  for (const auto& [name, count] : r.errors)
+    std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(count));
+  if (r.wrong > 0) std::printf("replies that differ from what was sent: %llu\n", static_cast<unsigned long long>(r.wrong));
+}
+
+int run_bench(const bench_options& o) {
+  std::vector<client> clients;
+  for (unsigned i = 0; i < o.connections; ++i) {
+    auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});
+    if (const auto* error = std::get_if<socket_error>(&connected)) {
+      std::cerr << "ropewalk bench: " << error->what << '\n';
+      return 3;
+    }
+    clients.push_back(std::get<client>(std::move(connected)));
+  }
+  const auto r = measure(o, std::move(clients));
+  print(o, r);
+  if (!r.broken.empty()) std::cerr << "ropewalk bench: " << r.broken << '\n';
+  return r.broken.empty() && r.errors.empty() && r.wrong == 0 ? 0 : 1;
+}
+
+} // namespace
+
+command_action add_bench(CLI::App& app) {
+  auto o = std::make_shared<bench_options>();
+  app.footer("Exit status: 0 if every message was answered as it should be, 1 if not, 3 without a broker.");
+  app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")->required();
+  app.add_option("--broker", o->broker, "the broker's client port")->check(is_endpoint())->capture_default_str();
+  app.add_option("--size", o->size, "payload of a message, bytes")
+      ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
+      ->capture_default_str();
+  app.add_option("--window", o->window, "messages in flight on each connection")
+      ->check(CLI::Range(1u, 100'000u))
+      ->capture_default_str();
+  app.add_option("--connections", o->connections, "connections")->check(CLI::Range(1u, 10'000u))->capture_default_str();
+  app.add_option("--seconds", o->seconds, "how long")->check(CLI::Range(0.1, 86'400.0))->capture_default_str();
+  app.add_option("--verify", o->verify, "echo: a reply must be what was sent; none: it may be anything")
+      ->check(CLI::IsMember({"echo", "none"}))
+      ->capture_default_str();
+  app.add_flag("--json", o->json, "as JSON, for scripts");
+  return [o] { return run_bench(*o); };
+}
+
+} // namespace ropewalk

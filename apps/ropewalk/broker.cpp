@@ -1,0 +1,83 @@
+#include "actors/broker/broker_supervisor.hpp"
+#include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/process.hpp"
+#include "net/sockets/basp_door.hpp"
+
+#include <iostream>
+#include <memory>
+
+namespace ropewalk {
+
+namespace {
+
+struct broker_options {
+  std::vector<std::string> listen{"127.0.0.1:7070"};
+  std::string cluster = "127.0.0.1:7071";
+  std::string log_level = "info";
+  bool insecure_cluster = false;
+  std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0, attempts = 0;
+  std::uint64_t max_message = 0, restarts = 0;
+  broker_settings settings;
+};
+
+int run_broker(broker_options& o) {
+  auto& s = o.settings;
+  s.listen.clear();
+  for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
+  s.cluster = *parse_endpoint(o.cluster);
+  if (!is_loopback(s.cluster) && !o.insecure_cluster) {
+    std::cerr << "ropewalk broker: the cluster port " << o.cluster
+              << " could be reached from other machines, and it is not encrypted: whoever reaches it can run as a "
+                 "worker. Listen on 127.0.0.1, or, on a network that only your nodes are in, say --insecure-cluster.\n";
+    return 2;
+  }
+  s.max_message_bytes = o.max_message;
+  s.dispatch.connection_requests = static_cast<std::uint32_t>(o.connection_requests);
+  s.dispatch.queued = static_cast<std::uint32_t>(o.queued);
+  s.dispatch.node_prefetch = static_cast<std::uint32_t>(o.node_prefetch);
+  s.dispatch.node_prefetch_time = microseconds{o.node_prefetch_time};
+  s.dispatch.attempts = static_cast<std::uint8_t>(o.attempts);
+  s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
+  set_up_log("broker", o.log_level);
+  block_signals();
+  process_config config;
+  caf::actor_system system{config};
+  const auto top = system.spawn(broker_supervisor, s, spawn_basp_door(system));
+  leave_process(run_until_done(top));
+}
+
+} // namespace
+
+command_action add_broker(CLI::App& app) {
+  auto o = std::make_shared<broker_options>();
+  app.add_option("--listen", o->listen, "where clients connect; may be given several times; port 0 takes a free one")
+      ->check(is_endpoint())
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  app.add_option("--cluster", o->cluster, "where workers join")->check(is_endpoint())->capture_default_str();
+  app.add_flag("--insecure-cluster", o->insecure_cluster,
+               "allow a cluster port beyond loopback although it is not encrypted");
+  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  auto& s = o->settings;
+  add_limit(app, limits::max_message, o->max_message);
+  add_limit(app, limits::held_memory, s.dispatch.held_bytes);
+  add_limit(app, limits::connection_memory, s.dispatch.connection_bytes);
+  add_limit(app, limits::connection_requests, o->connection_requests);
+  add_limit(app, limits::queued, o->queued);
+  add_limit(app, limits::unread_answers, s.unread_answers_bytes);
+  add_limit(app, limits::unread_answers_time, s.unread_answers_time);
+  add_limit(app, limits::default_timeout, s.dispatch.timeout);
+  add_limit(app, limits::attempts, o->attempts);
+  add_limit(app, limits::drain, s.drain_time);
+  add_limit(app, limits::node_bytes, s.dispatch.node_bytes);
+  add_limit(app, limits::node_prefetch, o->node_prefetch);
+  add_limit(app, limits::node_prefetch_time, o->node_prefetch_time);
+  add_limit(app, limits::restarts, o->restarts);
+  add_limit(app, limits::restart_window, s.restarts.window);
+  return [o] { return run_broker(*o); };
+}
+
+} // namespace ropewalk

@@ -1,0 +1,34 @@
+#include "apps/ropewalk/commands.hpp"
+
+#include <iostream>
+#include <map>
+
+int main(int argc, char** argv) {
+  CLI::App app{"Ropewalk: messages in over TCP, through worker processes, and back.\n"
+               "One broker owns the sockets; workers, on as many machines as you like, run your handlers.",
+               "ropewalk"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "ropewalk " ROPEWALK_VERSION);
+  app.set_config("--config", "", "read options from a TOML or INI file; [broker] and [worker] are its sections");
+  app.get_formatter()->column_width(36);
+
+  std::map<std::string, ropewalk::command_action> actions;
+  auto add = [&](const std::string& name, const std::string& what, ropewalk::command_action (*fill)(CLI::App&)) {
+    auto* sub = app.add_subcommand(name, what);
+    sub->configurable();
+    actions[name] = fill(*sub);
+  };
+  add("broker", "own the client sockets and hand messages to workers", ropewalk::add_broker);
+  add("worker", "run handlers for a broker", ropewalk::add_worker);
+  add("send", "send messages, print the replies", ropewalk::add_send);
+  add("bench", "measure throughput and latency of a service", ropewalk::add_bench);
+  add("status", "what a broker has: nodes, slots, messages in flight", ropewalk::add_status);
+  add("limits", "every limit with its unit, standard and reason", ropewalk::add_limits);
+
+  try {
+    app.parse(argc, argv);
+    return actions.at(app.get_subcommands().front()->get_name())();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
+  }
+}

@@ -1,0 +1,81 @@
+#include "apps/ropewalk/process.hpp"
+
+#include "actors/messages.hpp"
+#include "net/tcp/socket.hpp"
+
+#include <array>
+#include <caf/io/middleman.hpp>
+#include <csignal>
+#include <poll.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace ropewalk {
+
+process_config::process_config() {
+  add_message_types<caf::id_block::ropewalk>();
+  load<caf::io::middleman>();
+  // Measured on two processors: half the latency of work stealing, and no idle CPU.
+  set("scheduler.policy", caf::atom("sharing"));
+  set("scheduler.max-threads", std::size_t{2});
+  // BASP messages are taken apart on the event loop's thread: one thread hop less a batch.
+  set("middleman.workers", std::size_t{0});
+  // A peer that is frozen or cut off is noticed within connection-timeout and one interval: below the five seconds that
+  // are promised. CAF's standard is never.
+  set("middleman.heartbeat-interval", caf::timespan{std::chrono::milliseconds{500}});
+  set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{3}});
+}
+
+void block_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
+int run_until_done(const caf::actor& top) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC)};
+  const descriptor done{::eventfd(0, EFD_CLOEXEC)};
+  std::atomic<bool> good{false};
+  caf::actor_cast<caf::abstract_actor*>(top)->attach_functor([&](const caf::error& reason) {
+    good = !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::user_shutdown;
+    const std::uint64_t one = 1;
+    if (::write(done.get(), &one, sizeof one) < 0) std::abort();
+  });
+  for (bool draining = false;;) {
+    std::array<pollfd, 2> fds{pollfd{signal_fd.get(), POLLIN, 0}, pollfd{done.get(), POLLIN, 0}};
+    ::poll(fds.data(), fds.size(), -1);
+    if (fds[1].revents != 0) return good ? 0 : 1;
+    signalfd_siginfo info{};
+    if (fds[0].revents == 0 || ::read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
+    if (std::exchange(draining, true)) {
+      spdlog::warn("told a second time: ending at once");
+      return 1;
+    }
+    caf::anon_send(top, drain_atom_v);
+  }
+}
+
+void leave_process(int status) {
+  spdlog::shutdown();
+  std::_Exit(status);
+}
+
+void set_up_log(const std::string& who, const std::string& level) {
+  auto log = spdlog::stderr_color_mt("ropewalk");
+  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ " + who + ": %v");
+  log->set_level(spdlog::level::from_str(level));
+  log->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(log));
+}
+
+} // namespace ropewalk

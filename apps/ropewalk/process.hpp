@@ -1,0 +1,28 @@
+#pragma once
+
+#include <caf/all.hpp>
+#include <functional>
+#include <string>
+
+namespace ropewalk {
+
+/// CAF set up as a broker or node process wants it.
+class process_config : public caf::actor_system_config {
+public:
+  process_config();
+};
+
+/// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are any.
+void block_signals();
+
+/// Waits until `top` has ended, passing on the first SIGTERM or SIGINT as (drain); a second one ends the process at
+/// once. Returns the process's exit status: 0 if `top` ended in good order.
+int run_until_done(const caf::actor& top);
+
+/// Ends the process without waiting for threads that may be in the middle of a handler.
+[[noreturn]] void leave_process(int status);
+
+/// Logs of this process begin with its name.
+void set_up_log(const std::string& who, const std::string& level);
+
+} // namespace ropewalk

@@ -1,0 +1,148 @@
+#include "actors/handlers/handler.hpp"
+#include "actors/node/master.hpp"
+#include "actors/node/node.hpp"
+#include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/process.hpp"
+#include "net/sockets/basp_door.hpp"
+
+#include <iostream>
+#include <memory>
+#include <random>
+#include <set>
+#include <thread>
+#include <unistd.h>
+
+namespace ropewalk {
+
+namespace {
+
+struct worker_options {
+  std::string broker = "127.0.0.1:7071";
+  std::vector<std::string> services;
+  std::string name;
+  std::string log_level = "info";
+  std::uint64_t slots = 0, max_message = 0, restarts = 0;
+  std::uint32_t processes = 1;
+  std::uint64_t recycle_after = 0;
+  bool after_fall = false;
+  node_settings settings;
+};
+
+std::string host_name() {
+  char name[256] = "localhost";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// NAME=HANDLER; makes each handler once, so that what is wrong with it is said before anything starts.
+service_settings parse_service(const std::string& text, std::size_t max_reply_bytes) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw bad_handler{"'" + text + "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum"};
+  service_settings result{text.substr(0, equals), text.substr(equals + 1)};
+  if (result.name.size() > limits::max_service_bytes)
+    throw bad_handler{"the service name '" + result.name + "' is over " + std::to_string(limits::max_service_bytes) + " bytes"};
+  if (result.name.find_first_of(" \t\r\n") != std::string::npos)
+    throw bad_handler{"the service name '" + result.name + "' has a blank in it; text clients could not ask for it"};
+  make_handler(result.handler, max_reply_bytes);
+  return result;
+}
+
+int run_node(worker_options& o) {
+  auto& s = o.settings;
+  s.name = o.name;
+  s.restarts_before = o.after_fall ? 1 : 0;
+  set_up_log(o.name, o.log_level);
+  block_signals();
+  process_config config;
+  caf::actor_system system{config};
+  const auto top = system.spawn(node, s, spawn_basp_door(system));
+  leave_process(run_until_done(top));
+}
+
+int run_processes(const worker_options& o) {
+  set_up_log(o.name + " (master)", o.log_level);
+  master_settings m;
+  m.processes = o.processes;
+  m.drain_time = o.settings.drain_time;
+  m.restarts = o.settings.restarts;
+  std::mt19937_64 random{std::random_device{}()};
+  m.command = [&o, &random](std::uint32_t place, std::uint32_t generation, int fd, bool after_fall) {
+    auto name = o.name + (o.processes > 1 ? "-" + std::to_string(place + 1) : "");
+    if (generation > 0) name += "." + std::to_string(generation);
+    std::vector<std::string> words{"ropewalk",    "worker",        "--broker",      o.broker,
+                                   "--name",      name,            "--log-level",   o.log_level,
+                                   "--slots",     std::to_string(o.settings.slots), "--master-fd", std::to_string(fd),
+                                   "--drain-time", std::to_string(o.settings.drain_time.count()),
+                                   "--max-message-bytes", std::to_string(o.settings.max_message_bytes),
+                                   "--restarts", std::to_string(o.settings.restarts.restarts),
+                                   "--restart-window", std::to_string(o.settings.restarts.window.count())};
+    for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
+    if (o.recycle_after > 0) {
+      // Jitter: processes that started together are not to be replaced together.
+      const auto jitter = std::max<std::uint64_t>(1, o.recycle_after / 5);
+      const auto after = std::max<std::uint64_t>(1, o.recycle_after - jitter / 2 + random() % jitter);
+      words.insert(words.end(), {"--recycle-after", std::to_string(after)});
+    }
+    if (after_fall) words.emplace_back("--after-fall");
+    return words;
+  };
+  return run_master(m);
+}
+
+int run_worker(worker_options& o) {
+  auto& s = o.settings;
+  s.broker = *parse_endpoint(o.broker);
+  s.host = host_name();
+  s.max_message_bytes = o.max_message;
+  s.slots = static_cast<std::uint32_t>(o.slots > 0 ? o.slots : std::max(1u, std::thread::hardware_concurrency()));
+  s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
+  s.recycle_after = o.recycle_after;
+  if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
+  try {
+    std::set<std::string> names;
+    for (const auto& text : o.services) {
+      s.services.push_back(parse_service(text, s.max_message_bytes));
+      if (!names.insert(s.services.back().name).second)
+        throw bad_handler{"the service '" + s.services.back().name + "' is named twice"};
+    }
+  } catch (const bad_handler& error) {
+    std::cerr << "ropewalk worker: " << error.what() << '\n';
+    return 2;
+  }
+  const bool is_child = s.master_fd >= 0;
+  return !is_child && (o.processes > 1 || o.recycle_after > 0) ? run_processes(o) : run_node(o);
+}
+
+} // namespace
+
+command_action add_worker(CLI::App& app) {
+  auto o = std::make_shared<worker_options>();
+  app.add_option("--broker", o->broker, "the broker's cluster port")->check(is_endpoint())->capture_default_str();
+  app.add_option("--service", o->services,
+                 "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), or "
+                 "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply)")
+      ->required()
+      ->allow_extra_args(false);
+  app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
+  app.add_option("--processes", o->processes, "run so many node processes and keep them running")
+      ->check(CLI::Range(1u, 1024u))
+      ->capture_default_str();
+  app.add_option("--recycle-after", o->recycle_after,
+                 "replace a process after about so many messages, before its leaks hurt; 0: never")
+      ->capture_default_str();
+  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
+  app.add_flag("--after-fall", o->after_fall)->group("");
+  add_limit(app, limits::slots, o->slots);
+  add_limit(app, limits::max_message, o->max_message);
+  add_limit(app, limits::drain, o->settings.drain_time);
+  add_limit(app, limits::restarts, o->restarts);
+  add_limit(app, limits::restart_window, o->settings.restarts.window);
+  return [o] { return run_worker(*o); };
+}
+
+} // namespace ropewalk

@@ -1,0 +1,137 @@
+#include "net/client/client.hpp"
+
+#include "net/protocol/frame.hpp"
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+namespace ropewalk {
+
+client::client(descriptor socket)
+    : socket_(std::move(socket)), decoder_(limits::max_message.most, decoder::mode::binary) {}
+
+std::variant<client, socket_error> client::connect(const endpoint& broker, std::chrono::milliseconds patience) {
+  auto result = connect_tcp(broker, patience);
+  if (auto* error = std::get_if<socket_error>(&result)) {
+    error->what += "; is the broker running? (ropewalk broker --listen " + broker.text() + ")";
+    return std::move(*error);
+  }
+  return client{std::get<descriptor>(std::move(result))};
+}
+
+std::uint64_t client::send(std::string_view service, const shared_bytes& payload, const request_options& options) {
+  field_writer fields;
+  fields.text(field::service, service.substr(0, limits::max_service_bytes));
+  if (options.timeout)
+    fields.u32(field::deadline_ms, static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
+  if (options.attempts) fields.u8(field::attempts, *options.attempts);
+  append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields.bytes(), payload.size());
+  outbox_.append(payload);
+  ++unanswered_;
+  return last_id_;
+}
+
+std::uint64_t client::send_status() {
+  append_frame(outbox_.tail(), frame_kind::status, error_code::ok, ++last_id_, {}, {});
+  ++unanswered_;
+  return last_id_;
+}
+
+void client::cancel(std::uint64_t id) {
+  append_frame(outbox_.tail(), frame_kind::cancel, error_code::ok, id, {}, {});
+}
+
+void client::close(std::string why) {
+  closed_ = true;
+  if (why_closed_.empty()) why_closed_ = std::move(why);
+}
+
+bool client::flush() {
+  if (closed_) return false;
+  switch (outbox_.send(socket_.get())) {
+  case outbox::state::empty: blocked_ = false; break;
+  case outbox::state::blocked: blocked_ = true; break;
+  // There may still be answers to read, and the reason among them.
+  case outbox::state::failed: blocked_ = false; break;
+  }
+  return true;
+}
+
+bool client::read_once() {
+  if (closed_) return false;
+  if (!buffer_) buffer_ = std::make_shared_for_overwrite<char[]>(limits::read_bytes);
+  const auto body = decoder_.body_space();
+  const bool read_little = !body.empty() || decoder_.expects_large();
+  std::array<iovec, 2> to{iovec{body.data(), body.size()},
+                          iovec{buffer_.get(), read_little ? limits::read_ahead_bytes : limits::read_bytes}};
+  msghdr message{};
+  message.msg_iov = body.empty() ? &to[1] : &to[0];
+  message.msg_iovlen = body.empty() ? 1 : 2;
+  const auto result = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+  if (result == 0) {
+    close("the broker closed the connection");
+    return false;
+  }
+  if (result < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return true;
+    close(std::string{"the connection to the broker broke: "} + std::strerror(errno));
+    return false;
+  }
+  const auto count = static_cast<std::size_t>(result);
+  const auto in_body = std::min(count, body.size());
+  decoder_.body_filled(in_body);
+  decoder_.feed({buffer_.get(), count - in_body});
+  return true;
+}
+
+std::optional<client_answer> client::next_answer() {
+  while (auto event = decoder_.next()) {
+    const auto* frame = std::get_if<incoming_frame>(&*event);
+    if (!frame) {
+      close("the broker sent something that is not in the protocol");
+      return std::nullopt;
+    }
+    const auto kind = frame->head.kind;
+    if (kind == frame_kind::error && frame->head.id == 0) {
+      close(std::string{name_of(frame->head.code)} + ": " + std::string{frame->payload.view()});
+      return std::nullopt;
+    }
+    if (kind != frame_kind::reply && kind != frame_kind::error && kind != frame_kind::status) continue;
+    frame_fields fields;
+    if (!read_fields(frame->fields, fields)) continue;
+    --unanswered_;
+    return client_answer{frame->head.id, frame->head.code, frame->payload, fields.retry_after_ms.value_or(0)};
+  }
+  return std::nullopt;
+}
+
+std::optional<client_answer> client::wait(std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    if (auto answer = next_answer()) {
+      answer->payload = answer->payload.own();
+      return answer;
+    }
+    if (!flush()) return std::nullopt;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() < 0) return std::nullopt;
+    pollfd waiting{socket_.get(), static_cast<short>(blocked_ ? POLLIN | POLLOUT : POLLIN), 0};
+    if (::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) continue;
+    if ((waiting.revents & ~POLLOUT) != 0 && !read_once()) return std::nullopt;
+  }
+}
+
+client_answer client::call(std::string_view service, std::string_view payload, const request_options& options) {
+  const auto id = send(service, shared_bytes::borrow(payload), options);
+  while (auto answer = wait(std::chrono::hours{24}))
+    if (answer->id == id) return *answer;
+  return {id, error_code::worker_lost, shared_bytes::copy_of(why_closed_), 0};
+}
+
+} // namespace ropewalk

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "net/protocol/bytes.hpp"
+#include "net/protocol/decoder.hpp"
+#include "net/protocol/error.hpp"
+#include "net/tcp/outbox.hpp"
+#include "net/tcp/socket.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace ropewalk {
+
+/// One answer. `payload` is the reply, or what the broker says about an error; borrowed where `receive` says so.
+struct client_answer {
+  std::uint64_t id = 0;
+  error_code code = error_code::ok;
+  shared_bytes payload;
+  std::uint32_t retry_after_ms = 0; ///< with BUSY: when it is worth trying again
+};
+
+/// What is asked for besides service and payload.
+struct request_options {
+  std::optional<std::chrono::milliseconds> timeout; ///< none: the broker's standard
+  std::optional<std::uint8_t> attempts;             ///< none: the broker's standard
+};
+
+/// One connection to a broker. Requests are pipelined; answers come in any order and carry their request's id. Not for
+/// two threads at a time. Needs nothing but POSIX.
+///
+/// Blocking: `call`, or `send` and `wait`. In an event loop: watch `fd()` for reading, and for writing while
+/// `wants_write()`; then `receive` and `flush`.
+class client {
+public:
+  /// Connects within `patience`; the error names the address and what to do.
+  static std::variant<client, socket_error> connect(const endpoint& broker, std::chrono::milliseconds patience);
+
+  /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if it is small or
+  /// borrowed. Returns its id, which is never 0.
+  std::uint64_t send(std::string_view service, const shared_bytes& payload, const request_options& options = {});
+
+  /// Asks the broker for its status, a JSON text; the answer has the id that is returned.
+  std::uint64_t send_status();
+
+  /// Takes back a request; its answer will be CANCELLED unless it was on its way.
+  void cancel(std::uint64_t id);
+
+  /// Requests without an answer yet.
+  [[nodiscard]] std::uint64_t unanswered() const { return unanswered_; }
+
+  // -- blocking ------------------------------------------------------------------------------------------------------------
+
+  /// The next answer, whichever it is; nothing when `patience` is over or the connection is (see `closed`).
+  std::optional<client_answer> wait(std::chrono::milliseconds patience);
+
+  /// One request and its answer. A broken connection is WORKER_LOST with a sentence about it; other requests' answers
+  /// are dropped.
+  client_answer call(std::string_view service, std::string_view payload, const request_options& options = {});
+
+  // -- in an event loop ----------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] bool wants_write() const { return blocked_; }
+
+  /// Sends what the kernel takes. False if the connection is over.
+  bool flush();
+
+  /// Reads once and hands every answer that is complete to `on_answer(const client_answer&)`; the payloads are borrowed
+  /// until it returns. `on_answer` may call `send`. False if the connection is over.
+  template <class F>
+  bool receive(F&& on_answer) {
+    if (!read_once()) return false;
+    while (auto answer = next_answer()) on_answer(*answer);
+    return !closed_;
+  }
+
+  /// The connection is over, and why.
+  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] const std::string& why_closed() const { return why_closed_; }
+
+private:
+  explicit client(descriptor socket);
+
+  bool read_once();
+  std::optional<client_answer> next_answer();
+  void close(std::string why);
+
+  descriptor socket_;
+  decoder decoder_;
+  outbox outbox_;
+  std::shared_ptr<char[]> buffer_; // read_bytes, allocated at the first read
+  std::uint64_t last_id_ = 0;
+  std::uint64_t unanswered_ = 0;
+  bool blocked_ = false;
+  bool closed_ = false;
+  std::string why_closed_;
+};
+
+} // namespace ropewalk

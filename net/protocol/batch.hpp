@@ -1,0 +1,102 @@
+#pragma once
+
+#include "net/protocol/bytes.hpp"
+#include "net/protocol/error.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What travels between broker and node: batches of items, back to back, each a fixed header and a payload. One batch
+/// is one CAF message, whatever it holds.
+namespace ropewalk {
+
+/// Bytes in pieces: small payloads are copied into runs, large ones stand as pieces of their own, so that no large
+/// payload is copied into a batch. Whoever serialises it writes the pieces back to back; it arrives as one piece.
+struct batch {
+  std::vector<shared_bytes> pieces;
+
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] bool empty() const { return pieces.empty(); }
+
+  /// All in one piece: as it is, or copied if there are several.
+  [[nodiscard]] shared_bytes flat() const;
+};
+
+/// Broker to node: run this. The answer must carry the same token and attempt.
+struct work_item {
+  std::uint64_t token = 0;
+  std::uint32_t remaining_ms = 0; ///< until the request's deadline
+  std::uint16_t service = 0;      ///< index into the services with which the node joined
+  std::uint8_t attempt = 0;       ///< 1 for the first start
+  shared_bytes payload;
+};
+
+/// How a work item ended on the node.
+enum class item_end : std::uint8_t {
+  answered = 0, ///< the handler came to an end; `code` says how
+  returned = 1, ///< never started: run it elsewhere, nobody is to blame
+  crashed = 2,  ///< its slot died while running it; the payload says what is known
+};
+
+/// Node to broker.
+struct answer_item {
+  std::uint64_t token = 0;
+  std::uint32_t run_us = 0; ///< how long the handler ran, microseconds
+  std::uint8_t attempt = 0;
+  item_end end = item_end::answered;
+  error_code code = error_code::ok;
+  shared_bytes payload;
+};
+
+inline constexpr std::size_t item_header_bytes = 24;
+
+/// Collects items into a batch. Payloads must be shared, or are copied.
+class batch_builder {
+public:
+  void add(const work_item& item);
+  void add(const answer_item& item);
+
+  /// Takes all that was collected in another builder, behind what is here.
+  void add(batch other);
+
+  [[nodiscard]] bool empty() const { return run_.empty() && result_.pieces.empty(); }
+  [[nodiscard]] std::size_t size() const { return bytes_; }
+
+  /// Everything added since the last call.
+  batch take();
+
+private:
+  char* make_room(std::size_t count);
+  void put_payload(const shared_bytes& payload);
+  void seal();
+
+  batch result_;
+  std::string run_;
+  std::size_t last_run_bytes_ = 1024; // what the next run will likely need
+  std::size_t bytes_ = 0;
+};
+
+/// Walks through a batch's items; their payloads share the batch's memory.
+class batch_reader {
+public:
+  explicit batch_reader(shared_bytes bytes) : bytes_(std::move(bytes)) {}
+
+  /// The next item; nothing at the end or where the bytes make no sense (then `malformed` is true).
+  std::optional<work_item> next_work();
+  std::optional<answer_item> next_answer();
+
+  [[nodiscard]] bool malformed() const { return malformed_; }
+
+private:
+  // The header of the next item and its payload; nullptr at the end.
+  const char* next(shared_bytes& payload);
+
+  shared_bytes bytes_;
+  std::size_t at_ = 0;
+  bool malformed_ = false;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,176 @@
+#include "net/protocol/decoder.hpp"
+
+#include "net/protocol/limits.hpp"
+#include "net/protocol/text.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace ropewalk {
+
+decoder::decoder(std::size_t max_payload_bytes, mode known) : max_payload_(max_payload_bytes), mode_(known) {}
+
+void decoder::feed(std::string_view bytes) {
+  assert(in_.empty() || dead_);
+  if (dead_) return;
+  in_ = bytes;
+  if (mode_ == mode::undecided && !in_.empty())
+    mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
+}
+
+std::optional<decoder_event> decoder::next() {
+  if (dead_) return std::nullopt;
+  if (carry_used_) {
+    carry_.clear();
+    if (carry_.capacity() > limits::large_payload_bytes) carry_.shrink_to_fit();
+    carry_used_ = false;
+  }
+  discard_from_input();
+  return mode_ == mode::text ? next_line() : next_frame();
+}
+
+void decoder::discard_from_input() {
+  if (discard_ > 0) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(discard_, in_.size()));
+    in_.remove_prefix(count);
+    discard_ -= count;
+  }
+  if (discard_line_) {
+    const auto end = in_.find('\n');
+    in_.remove_prefix(end == std::string_view::npos ? in_.size() : end + 1);
+    discard_line_ = end == std::string_view::npos;
+  }
+}
+
+// Moves input into carry_ until that holds `count` bytes; false if the input did not suffice.
+bool decoder::carry_up_to(std::size_t count) {
+  if (carry_.size() < count) {
+    const auto take = std::min(count - carry_.size(), in_.size());
+    carry_.append(in_.substr(0, take));
+    in_.remove_prefix(take);
+  }
+  return carry_.size() >= count;
+}
+
+decoder_event decoder::malformed(std::string_view reason) {
+  dead_ = true;
+  in_ = {};
+  carry_.clear();
+  return malformed_stream{reason};
+}
+
+std::optional<decoder_event> decoder::next_frame() {
+  if (body_) {
+    const auto take = std::min(body_bytes_ - body_have_, in_.size());
+    std::copy_n(in_.data(), take, body_.get() + body_have_);
+    body_have_ += take;
+    in_.remove_prefix(take);
+    return whole_body();
+  }
+  if (in_.empty()) return std::nullopt; // whatever carry_ holds waits for more
+
+  // The header, from the input if it is all there.
+  const bool carrying = !carry_.empty() || in_.size() < frame_header_bytes;
+  if (carrying && !carry_up_to(frame_header_bytes)) return std::nullopt;
+  const auto head = read_header(carrying ? carry_.data() : in_.data());
+  if (head.length >= frame_length_end)
+    return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
+  if (head.length < frame_header_rest + head.fields_bytes)
+    return malformed("a frame's length does not cover its header and fields");
+  if (head.kind < frame_kind::hello || head.kind > frame_kind::pong)
+    return malformed("a frame of a kind that this version does not know");
+  if (head.fields_bytes > limits::max_fields_bytes) return malformed("a frame's optional fields are over 4096 bytes");
+
+  if (head.payload_bytes() > max_payload_) {
+    discard_ = std::uint64_t{head.fields_bytes} + head.payload_bytes();
+    if (carrying)
+      carry_.clear();
+    else
+      in_.remove_prefix(frame_header_bytes);
+    discard_from_input();
+    return oversized_frame{head};
+  }
+
+  const auto front_bytes = frame_header_bytes + head.fields_bytes;
+  const auto whole_bytes = front_bytes + head.payload_bytes();
+  if (!carrying && in_.size() >= whole_bytes) { // the common case: nothing is copied
+    incoming_frame result{head, in_.substr(frame_header_bytes, head.fields_bytes), {},
+                          shared_bytes::borrow(in_.substr(front_bytes, head.payload_bytes()))};
+    in_.remove_prefix(whole_bytes);
+    large_ = head.payload_bytes() >= limits::large_payload_bytes;
+    return result;
+  }
+  if (head.payload_bytes() >= limits::large_payload_bytes) {
+    if (!carry_up_to(front_bytes)) return std::nullopt;
+    head_ = head;
+    fields_.assign(carry_, frame_header_bytes, head.fields_bytes);
+    carry_.clear();
+    body_bytes_ = head.payload_bytes();
+    body_have_ = 0;
+    body_ = std::make_shared_for_overwrite<char[]>(body_bytes_);
+    large_ = true;
+    return next_frame();
+  }
+  if (!carry_up_to(whole_bytes)) return std::nullopt;
+  carry_used_ = true;
+  large_ = false;
+  const std::string_view whole = carry_;
+  return incoming_frame{head, whole.substr(frame_header_bytes, head.fields_bytes), {},
+                        shared_bytes::borrow(whole.substr(front_bytes))};
+}
+
+std::optional<decoder_event> decoder::whole_body() {
+  if (body_have_ < body_bytes_) return std::nullopt;
+  const char* begin = body_.get();
+  return incoming_frame{head_, fields_, {}, shared_bytes{std::move(body_), {begin, body_bytes_}}};
+}
+
+std::span<char> decoder::body_space() {
+  if (!body_) return {};
+  return {body_.get() + body_have_, body_bytes_ - body_have_};
+}
+
+void decoder::body_filled(std::size_t count) {
+  assert(count <= body_space().size());
+  body_have_ += count;
+}
+
+std::optional<decoder_event> decoder::next_line() {
+  const auto cap = max_payload_ + limits::max_text_overhead_bytes;
+  for (;;) {
+    const auto end = in_.find('\n');
+    const auto bytes = carry_.size() + (end == std::string_view::npos ? in_.size() : end);
+    if (bytes > cap) {
+      carry_.clear();
+      discard_line_ = true;
+      discard_from_input();
+      frame_header head;
+      head.id = ++last_line_;
+      return oversized_frame{head};
+    }
+    if (end == std::string_view::npos) {
+      carry_.append(in_);
+      in_ = {};
+      return std::nullopt;
+    }
+    std::string_view line = in_.substr(0, end);
+    if (!carry_.empty()) {
+      carry_.append(line);
+      carry_used_ = true;
+      line = carry_;
+    }
+    in_.remove_prefix(end + 1);
+    const auto request = read_text_request(line);
+    if (request.service.empty() && request.payload.empty()) { // an empty line asks nothing
+      carry_.clear();
+      carry_used_ = false;
+      continue;
+    }
+    frame_header head;
+    head.id = ++last_line_;
+    if (request.payload.size() > max_payload_) return oversized_frame{head};
+    return incoming_frame{head, {}, request.service, shared_bytes::borrow(request.payload)};
+  }
+}
+
+} // namespace ropewalk

@@ -1,0 +1,97 @@
+#pragma once
+
+#include "net/protocol/bytes.hpp"
+#include "net/protocol/frame.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace ropewalk {
+
+/// A whole frame, or a text line made into one: a request with ids 1, 2, 3, ... by line.
+struct incoming_frame {
+  frame_header head;
+  std::string_view fields;  ///< valid until the decoder is called again
+  std::string_view service; ///< of a text line; empty for a binary frame, whose fields say it
+  shared_bytes payload;     ///< borrowed (valid until the decoder is called again) or, when large, shared
+};
+
+/// A message over the cap: said once, when its header came; its bytes are discarded as they stream in.
+struct oversized_frame {
+  frame_header head;
+};
+
+/// The stream makes no sense from here on: answer, then close. `decoder::next` says nothing more.
+struct malformed_stream {
+  std::string_view reason;
+};
+
+using decoder_event = std::variant<incoming_frame, oversized_frame, malformed_stream>;
+
+/// Cuts a byte stream into frames or text lines; the first byte of a connection decides which (below 0x20: frames).
+/// Sans I/O: bytes come in by `feed`, or, in the middle of a large payload, go straight to where they belong
+/// (`body_space`, `body_filled`). Holds at most one message.
+///
+///     decoder.body_filled(part of the read that went to body_space());
+///     decoder.feed(the rest of it);
+///     while (auto event = decoder.next()) ...
+class decoder {
+public:
+  enum class mode : std::uint8_t { undecided, binary, text };
+
+  /// `binary`: the mode is known beforehand, as it is to a client.
+  explicit decoder(std::size_t max_payload_bytes, mode known = mode::undecided);
+
+  /// The bytes stay the caller's and must live until `next` has returned nothing.
+  void feed(std::string_view bytes);
+
+  /// The next event, or nothing when more bytes are needed.
+  std::optional<decoder_event> next();
+
+  /// Where the rest of a large payload goes; empty if none is being read.
+  [[nodiscard]] std::span<char> body_space();
+
+  /// So many bytes were put at the beginning of `body_space`.
+  void body_filled(std::size_t count);
+
+  /// True if the last payload was large: then it pays to read little beyond a payload's end.
+  [[nodiscard]] bool expects_large() const { return large_; }
+
+  [[nodiscard]] mode what() const { return mode_; }
+
+  /// True in the middle of a frame, a line or a discarded message.
+  [[nodiscard]] bool in_message() const { return !carry_.empty() || body_ || discard_ > 0; }
+
+private:
+  std::optional<decoder_event> next_frame();
+  std::optional<decoder_event> next_line();
+  std::optional<decoder_event> whole_body();
+  decoder_event malformed(std::string_view reason);
+  bool carry_up_to(std::size_t count);
+  void discard_from_input();
+
+  std::size_t max_payload_;
+  mode mode_;
+  bool large_ = false;
+  bool dead_ = false;
+  bool discard_line_ = false;   // until the newline
+  std::uint64_t discard_ = 0;   // bytes
+  std::uint64_t last_line_ = 0; // id of the last text line
+  bool carry_used_ = false;     // carry_ holds what the last event's views show
+  std::string_view in_;
+  std::string carry_; // the beginning of a frame or line whose rest has not come
+
+  // a large payload in progress
+  std::shared_ptr<char[]> body_;
+  std::size_t body_bytes_ = 0;
+  std::size_t body_have_ = 0;
+  frame_header head_;
+  std::string fields_;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,73 @@
+#include "net/sockets/basp_scribe.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <caf/io/basp/header.hpp>
+#include <caf/io/network/default_multiplexer.hpp>
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <utility>
+
+namespace ropewalk {
+
+void basp_scribe::configure_read(caf::io::receive_policy::config config) {
+  wanted_ = config.second;
+  if (!std::exchange(launched_, true)) add_to_loop();
+}
+
+std::vector<char>& basp_scribe::piece() { return wanted_ == caf::io::basp::header_size ? header_ : payload_; }
+
+bool basp_scribe::read_some() {
+  if (wanted_ > limits::max_basp_bytes) return false;
+  piece().resize(wanted_);
+  char* const buffer = shared_read_buffer();
+  const auto missing = wanted_ - have_;
+  const bool direct = missing >= limits::large_payload_bytes;
+  std::array<iovec, 2> to{iovec{piece().data() + have_, missing},
+                          iovec{buffer, direct ? limits::read_ahead_bytes : limits::read_bytes}};
+  msghdr message{};
+  message.msg_iov = direct ? &to[0] : &to[1];
+  message.msg_iovlen = direct ? 2 : 1;
+  const auto result = ::recvmsg(fd(), &message, MSG_DONTWAIT);
+  if (result == 0) return false;
+  if (result < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  auto count = static_cast<std::size_t>(result);
+  if (direct) {
+    const auto filled = std::min(count, missing);
+    have_ += filled;
+    count -= filled;
+    if (have_ == wanted_ && !deliver()) return false;
+  }
+  return take(buffer, count);
+}
+
+bool basp_scribe::take(const char* bytes, std::size_t count) {
+  while (count > 0) {
+    const auto part = std::min(count, wanted_ - have_);
+    std::memcpy(piece().data() + have_, bytes, part);
+    have_ += part;
+    bytes += part;
+    count -= part;
+    if (have_ == wanted_ && !deliver()) return false;
+  }
+  return true;
+}
+
+// False if the connection is over: BASP closed it, or the header announces more than anybody may send.
+bool basp_scribe::deliver() {
+  auto& delivered = piece(); // BASP asks for the next size in the middle of this
+  have_ = 0;
+  msg().handle = hdl();
+  msg().buf.swap(delivered);
+  invoke_mailbox_element(&loop());
+  msg().buf.swap(delivered);
+  if (detached() || wanted_ > limits::max_basp_bytes) return false;
+  piece().resize(wanted_);
+  return true;
+}
+
+} // namespace ropewalk

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "net/protocol/decoder.hpp"
+#include "net/sockets/stream_scribe.hpp"
+
+namespace ropewalk {
+
+/// A client's connection: reads into the loop's shared buffer, or straight into a large payload's own memory, and wakes
+/// its broker with a new_data_msg; the broker then takes the frames out of `input`. An idle connection holds no buffer.
+class client_scribe final : public stream_scribe {
+public:
+  client_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+                std::size_t max_message_bytes)
+      : stream_scribe(loop, fd), decoder_(max_message_bytes) {}
+
+  /// Starts reading; the sizes do not matter here.
+  void configure_read(caf::io::receive_policy::config) override { add_to_loop(); }
+
+  /// Not used: what was read is in `input`.
+  std::vector<char>& rd_buf() override { return msg().buf; }
+
+  [[nodiscard]] decoder& input() { return decoder_; }
+
+  /// The client has closed its sending half; reading has ended.
+  [[nodiscard]] bool input_ended() const { return input_ended_; }
+
+  /// From now on bytes are read and thrown away.
+  void discard_input() { discarding_ = true; }
+
+  /// The broker's own number for this connection.
+  std::uint32_t index = 0xffffffff;
+
+protected:
+  bool read_some() override;
+
+private:
+  decoder decoder_;
+  bool discarding_ = false;
+  bool input_ended_ = false;
+};
+
+} // namespace ropewalk

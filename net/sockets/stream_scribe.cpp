@@ -1,0 +1,119 @@
+#include "net/sockets/stream_scribe.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <caf/io/network/default_multiplexer.hpp>
+#include <memory>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace ropewalk {
+
+using caf::io::network::operation;
+
+stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd)
+    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this) {
+  caf::io::network::keepalive(fd, true);
+}
+
+void stream_scribe::ack_writes(bool) {}
+
+std::string stream_scribe::addr() const {
+  const auto result = caf::io::network::remote_addr_of_fd(events_.fd());
+  return result ? *result : std::string{};
+}
+
+std::uint16_t stream_scribe::port() const {
+  const auto result = caf::io::network::remote_port_of_fd(events_.fd());
+  return result ? *result : std::uint16_t{0};
+}
+
+void stream_scribe::add_to_loop() { events_.listen_for_reads(); }
+
+void stream_scribe::remove_from_loop() { events_.passivate(); }
+
+void stream_scribe::flush() {
+  if (!events_.writing && !failed_) send_some();
+}
+
+void stream_scribe::send_some() {
+  switch (outbox_.send(fd())) {
+  case outbox::state::empty:
+    events_.stop_writes();
+    if (finishing_) ::shutdown(fd(), SHUT_WR);
+    break;
+  case outbox::state::blocked: events_.listen_for_writes(); break;
+  case outbox::state::failed:
+    events_.stop_writes();
+    fail_later();
+    break;
+  }
+}
+
+// flush() is called from the broker's handlers, which must not be entered again by the news that the connection is gone.
+void stream_scribe::fail_later() {
+  if (std::exchange(failed_, true)) return;
+  loop().post([self = caf::intrusive_ptr<stream_scribe>{this}] {
+    if (!self->detached()) self->io_failure(&self->loop(), operation::read);
+  });
+}
+
+void stream_scribe::finish_writing() {
+  finishing_ = true;
+  flush();
+}
+
+void stream_scribe::cut_off() {
+  failed_ = true;
+  events_.stop_writes();
+  detach(&loop(), false);
+}
+
+void stream_scribe::graceful_shutdown() {
+  finishing_ = true;
+  flush();
+  const unsigned patience_ms = 30'000; // for a peer that never reads: nobody watches this connection any more
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  detach(&loop(), false);
+}
+
+void stream_scribe::events::listen_for_reads() {
+  reading.reset(&owner_);
+  backend().add(operation::read, fd(), this);
+}
+
+void stream_scribe::events::listen_for_writes() {
+  if (writing) return;
+  writing.reset(&owner_);
+  backend().add(operation::write, fd(), this);
+}
+
+void stream_scribe::events::stop_writes() {
+  if (writing) backend().del(operation::write, fd(), this);
+}
+
+void stream_scribe::events::removed_from_loop(operation op) {
+  // Letting go may be the end of the scribe, and of this.
+  (op == operation::read ? reading : writing).reset();
+}
+
+void stream_scribe::events::handle_event(operation op) {
+  const caf::intrusive_ptr<stream_scribe> guard{&owner_};
+  switch (op) {
+  case operation::read:
+    if (!owner_.detached() && !owner_.read_some() && !owner_.detached()) owner_.io_failure(&backend(), op);
+    break;
+  case operation::write: owner_.send_some(); break;
+  case operation::propagate_error:
+    if (!owner_.detached()) owner_.io_failure(&backend(), operation::read);
+    break;
+  }
+}
+
+char* shared_read_buffer() {
+  thread_local const auto buffer = std::make_unique_for_overwrite<char[]>(limits::read_bytes);
+  return buffer.get();
+}
+
+} // namespace ropewalk

@@ -1,0 +1,90 @@
+#pragma once
+
+#include "net/tcp/outbox.hpp"
+
+#include <caf/io/network/event_handler.hpp>
+#include <caf/io/network/native_socket.hpp>
+#include <caf/io/scribe.hpp>
+
+namespace ropewalk {
+
+/// A TCP connection in CAF's event loop, owned by a CAF broker, in place of CAF's own scribe. That one pays two
+/// epoll_ctl and an extra turn of the loop for every flush and fills its read buffers with zeros first; this one writes
+/// at once and asks for write events only when the kernel's buffer is full. What reading means is up to the two
+/// derived classes: frames for clients, pieces of a wanted size for BASP.
+///
+/// All members run on the event loop's thread.
+class stream_scribe : public caf::io::scribe {
+public:
+  /// Takes over `fd`, a connected socket.
+  stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd);
+
+  // -- what a CAF broker asks of a scribe --------------------------------------------------------------------------------
+
+  /// Nobody here asks for write receipts: neither BASP nor the front.
+  void ack_writes(bool enable) override;
+  std::vector<char>& wr_buf() override { return outbox_.tail(); }
+
+  /// Writes what was appended. When the kernel takes no more, the rest follows by itself.
+  void flush() override;
+
+  /// Leaves the broker at once; what was appended is still sent, then the connection is closed.
+  void graceful_shutdown() override;
+  std::string addr() const override;
+  std::uint16_t port() const override;
+  void add_to_loop() override;
+  void remove_from_loop() override;
+
+  // -- what the front asks -----------------------------------------------------------------------------------------------
+
+  [[nodiscard]] outbox& output() { return outbox_; }
+
+  /// Tells the peer that nothing more will come, once all is sent. Reading goes on.
+  void finish_writing();
+
+  /// Leaves the broker at once and drops what was not sent.
+  void cut_off();
+
+protected:
+  /// The socket has bytes (or its end): false if the connection is over.
+  virtual bool read_some() = 0;
+
+  [[nodiscard]] int fd() const { return events_.fd(); }
+  [[nodiscard]] caf::io::network::default_multiplexer& loop() { return events_.backend(); }
+
+  /// Ends the connection from within a handler: the broker is told on the loop's next turn.
+  void fail_later();
+
+private:
+  class events final : public caf::io::network::event_handler {
+  public:
+    events(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd, stream_scribe& owner)
+        : event_handler(loop, fd), owner_(owner) {}
+    void handle_event(caf::io::network::operation op) override;
+    void removed_from_loop(caf::io::network::operation op) override;
+    void graceful_shutdown() override { owner_.graceful_shutdown(); }
+
+    void listen_for_reads();
+    void listen_for_writes();
+    void stop_writes();
+
+    // While the loop may call, somebody must hold the scribe.
+    caf::intrusive_ptr<stream_scribe> reading;
+    caf::intrusive_ptr<stream_scribe> writing;
+
+  private:
+    stream_scribe& owner_;
+  };
+
+  void send_some();
+
+  events events_;
+  outbox outbox_;
+  bool finishing_ = false; // FIN when the outbox is empty
+  bool failed_ = false;
+};
+
+/// Where the event loop's connections read to: one buffer of limits::read_bytes a thread.
+char* shared_read_buffer();
+
+} // namespace ropewalk

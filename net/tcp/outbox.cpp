@@ -1,0 +1,93 @@
+#include "net/tcp/outbox.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <array>
+#include <cerrno>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+namespace ropewalk {
+
+namespace {
+
+// One call gathers so many pieces: beyond a few dozen nothing is won.
+constexpr std::size_t gathered = 64;
+
+// Memory that an emptied buffer may keep for the next answers, in bytes.
+constexpr std::size_t kept_bytes = 16 * limits::kib;
+
+} // namespace
+
+std::vector<char>& outbox::tail() {
+  if (pieces_.empty() || !pieces_.back().shared.empty()) {
+    pieces_.emplace_back();
+    pieces_.back().own.swap(spare_);
+  }
+  return pieces_.back().own;
+}
+
+void outbox::append(const shared_bytes& bytes) {
+  if (bytes.size() < limits::large_payload_bytes || bytes.borrowed()) {
+    auto& to = tail();
+    to.insert(to.end(), bytes.view().begin(), bytes.view().end());
+  } else {
+    pieces_.emplace_back().shared = bytes;
+  }
+}
+
+std::size_t outbox::size() const {
+  std::size_t result = 0;
+  for (const auto& piece : pieces_) result += piece.rest().size();
+  return result;
+}
+
+outbox::state outbox::send(int fd) {
+  while (!pieces_.empty()) {
+    std::array<iovec, gathered> parts;
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    for (const auto& piece : pieces_) {
+      if (count == parts.size()) break;
+      const auto rest = piece.rest();
+      if (rest.empty()) continue;
+      parts[count++] = {const_cast<char*>(rest.data()), rest.size()};
+      bytes += rest.size();
+    }
+    if (count == 0) {
+      drop_sent(0);
+      break;
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    const auto result = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (result < 0) {
+      if (errno == EINTR) continue;
+      return errno == EAGAIN || errno == EWOULDBLOCK ? state::blocked : state::failed;
+    }
+    sent_ += static_cast<std::uint64_t>(result);
+    drop_sent(static_cast<std::size_t>(result));
+    if (static_cast<std::size_t>(result) < bytes) return state::blocked;
+  }
+  return state::empty;
+}
+
+void outbox::drop_sent(std::size_t count) {
+  while (!pieces_.empty()) {
+    auto& first = pieces_.front();
+    const auto rest = first.rest().size();
+    if (rest > count) {
+      first.offset += count;
+      return;
+    }
+    count -= rest;
+    if (first.own.capacity() > spare_.capacity() && first.own.capacity() <= kept_bytes) {
+      spare_.swap(first.own);
+      spare_.clear();
+    }
+    pieces_.pop_front();
+  }
+}
+
+} // namespace ropewalk

@@ -1,0 +1,51 @@
+#pragma once
+
+#include "net/protocol/bytes.hpp"
+
+#include <deque>
+#include <vector>
+
+namespace ropewalk {
+
+/// What is to be written to a socket: small things copied one behind the other, large ones by reference, all sent by
+/// one gathering system call where the kernel takes it.
+class outbox {
+public:
+  enum class state : std::uint8_t { empty, blocked, failed };
+
+  /// Append small things here. Valid until the next call of any other member.
+  std::vector<char>& tail();
+
+  /// Appends by reference what is not borrowed and not small; copies the rest.
+  void append(const shared_bytes& bytes);
+
+  /// Unsent bytes.
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] bool empty() const { return size() == 0; }
+
+  /// Bytes sent so far, ever.
+  [[nodiscard]] std::uint64_t sent() const { return sent_; }
+
+  /// Sends what the kernel takes. `failed`: the connection is broken (errno says how).
+  state send(int fd);
+
+private:
+  struct piece {
+    std::vector<char> own;
+    shared_bytes shared;
+    std::size_t offset = 0;
+
+    [[nodiscard]] std::string_view rest() const {
+      const std::string_view all = shared.empty() ? std::string_view{own.data(), own.size()} : shared.view();
+      return all.substr(offset);
+    }
+  };
+
+  void drop_sent(std::size_t count);
+
+  std::deque<piece> pieces_;
+  std::vector<char> spare_; // an emptied buffer, kept for its memory
+  std::uint64_t sent_ = 0;
+};
+
+} // namespace ropewalk

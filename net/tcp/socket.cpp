@@ -1,0 +1,110 @@
+#include "net/tcp/socket.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace ropewalk {
+
+void descriptor::close() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+namespace {
+
+struct free_addresses {
+  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+using addresses = std::unique_ptr<addrinfo, free_addresses>;
+
+addresses resolve(const endpoint& where, int flags, std::string& error) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int result = ::getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &list);
+  if (result != 0) error = ::gai_strerror(result);
+  return addresses{result == 0 ? list : nullptr};
+}
+
+descriptor make_socket(const addrinfo& address) {
+  return descriptor{::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+}
+
+// 0, or the errno of what went wrong.
+int connect_within(int fd, const addrinfo& address, std::chrono::milliseconds patience) {
+  if (::connect(fd, address.ai_addr, address.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd waiting{fd, POLLOUT, 0};
+  if (::poll(&waiting, 1, static_cast<int>(patience.count())) == 0) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return error;
+}
+
+} // namespace
+
+socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience) {
+  std::string unresolved;
+  const auto list = resolve(where, 0, unresolved);
+  if (!list) return socket_error{"cannot find host '" + where.host + "': " + unresolved};
+  const auto end = std::chrono::steady_clock::now() + patience;
+  int error = 0;
+  for (const auto* address = list.get(); address; address = address->ai_next) {
+    auto fd = make_socket(*address);
+    if (!fd.valid()) {
+      error = errno;
+      continue;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    error = connect_within(fd.get(), *address, std::max(left, std::chrono::milliseconds{1}));
+    if (error != 0) continue;
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+  }
+  return socket_error{"cannot connect to " + where.text() + ": " + std::strerror(error)};
+}
+
+socket_result listen_tcp(const endpoint& where) {
+  std::string unresolved;
+  const auto list = resolve(where, AI_PASSIVE, unresolved);
+  if (!list) return socket_error{"cannot listen on " + where.text() + ": " + unresolved};
+  auto fd = make_socket(*list);
+  if (!fd.valid()) return socket_error{"cannot listen on " + where.text() + ": " + std::strerror(errno)};
+  const int on = 1;
+  const int off = 0;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (list->ai_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (::bind(fd.get(), list->ai_addr, list->ai_addrlen) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) {
+    std::string why = std::strerror(errno);
+    if (errno == EADDRINUSE) why += " (another process listens there; choose another port, or stop it)";
+    return socket_error{"cannot listen on " + where.text() + ": " + why};
+  }
+  return fd;
+}
+
+endpoint local_endpoint(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), port.data(), port.size(),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return {};
+  return {host.data(), static_cast<std::uint16_t>(std::stoi(port.data()))};
+}
+
+} // namespace ropewalk

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "net/tcp/endpoint.hpp"
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace ropewalk {
+
+/// Owns a file descriptor.
+class descriptor {
+public:
+  descriptor() = default;
+  explicit descriptor(int fd) : fd_(fd) {}
+  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    if (this != &other) {
+      close();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~descriptor() { close(); }
+
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool valid() const { return fd_ >= 0; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void close();
+
+private:
+  int fd_ = -1;
+};
+
+/// What went wrong, as a sentence that names the address and says what to do.
+struct socket_error {
+  std::string what;
+};
+
+using socket_result = std::variant<descriptor, socket_error>;
+
+/// A connected TCP socket: non-blocking, close-on-exec, without Nagle's delay. Tries every address that the name has,
+/// all within `patience`. Blocks.
+socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
+
+/// A listening TCP socket on the first address that the name has; port 0 takes a free one. "0.0.0.0" is every IPv4
+/// address, "::" every address.
+socket_result listen_tcp(const endpoint& where);
+
+/// The local address of a socket.
+endpoint local_endpoint(int fd);
+
+} // namespace ropewalk
