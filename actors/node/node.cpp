@@ -23,10 +23,9 @@ void join(self_pointer self);
 
 void start_pool(self_pointer self, std::uint16_t service) {
   auto& state = self->state;
-  const auto started = self->spawn<caf::monitored>(pool, service, state.settings.services[service], state.settings.slots,
+  state.pools[service] = self->spawn<caf::monitored>(pool, service, state.settings.services[service], state.settings.slots,
                                                    state.settings.max_message_bytes, state.settings.restarts,
                                                    state.queues[service], state.gateway);
-  state.pools.emplace(started.address(), service);
 }
 
 void give_up(self_pointer self, const std::string& why) {
@@ -89,14 +88,15 @@ void fell(self_pointer self, const caf::down_msg& down) {
     return join(self);
   }
   if (down.source == state.gateway) return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
-  const auto found = state.pools.find(down.source);
+  const auto found = std::find(state.pools.begin(), state.pools.end(), down.source);
   if (found == state.pools.end()) return;
-  const auto service = found->second;
-  state.pools.erase(found);
+  *found = nullptr;
+  const auto service = static_cast<std::uint16_t>(found - state.pools.begin());
   self->send(state.gateway, failing_atom_v, service, true);
   const auto pause = state.policy.fell(std::chrono::steady_clock::now());
   if (!pause)
-    return give_up(self, "service " + state.settings.services[service].name + " keeps failing; this node gives up");
+    return give_up(self, "service " + state.settings.services[service].name + " keeps failing (" +
+                             caf::to_string(down.reason) + "); this node gives up");
   self->delayed_send(self, *pause, again_atom_v, service);
 }
 
@@ -121,6 +121,7 @@ caf::behavior node(self_pointer self, node_settings settings, caf::io::middleman
                                                                       state.settings.recycle_after);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  state.pools.resize(state.settings.services.size());
   for (std::uint16_t i = 0; i < state.settings.services.size(); ++i) start_pool(self, i);
   join(self);
   return {

@@ -19,7 +19,7 @@ struct node_state {
   caf::actor gateway;
   caf::actor front; ///< null while there is no broker
   std::vector<std::shared_ptr<run_queue>> queues;
-  std::map<caf::actor_addr, std::uint16_t> pools;
+  std::vector<caf::actor> pools; ///< by service; held, or CAF would end them as unreachable
   restart_policy policy{{}};
   backoff patience{milliseconds{50}, milliseconds{1000}, 1};
   bool told_searching = false; ///< the log knows that there is no broker

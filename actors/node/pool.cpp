@@ -14,11 +14,10 @@ using self_pointer = caf::stateful_actor<pool_state>*;
 
 void start_slot(self_pointer self, std::uint32_t number) {
   auto& state = self->state;
-  auto started = self->spawn<caf::monitored + caf::detached>(
+  state.slots[number] = self->spawn<caf::monitored + caf::detached>(
       slot, state.settings.name, number, state.queue,
       make_handler(state.settings.handler, state.max_reply_bytes), state.gateway, state.max_reply_bytes);
-  state.slots.emplace(started.address(), number);
-  self->send(state.gateway, slot_up_atom_v, state.service, number, std::move(started));
+  self->send(state.gateway, slot_up_atom_v, state.service, number, state.slots[number]);
 }
 
 std::string text_of(const caf::error& reason) {
@@ -42,10 +41,10 @@ caf::behavior pool(self_pointer self, std::uint16_t service, service_settings se
   state.gateway = std::move(gateway);
   self->set_down_handler([self](caf::down_msg& down) {
     auto& s = self->state;
-    const auto found = s.slots.find(down.source);
+    const auto found = std::find(s.slots.begin(), s.slots.end(), down.source);
     if (found == s.slots.end()) return;
-    const auto number = found->second;
-    s.slots.erase(found);
+    *found = nullptr;
+    const auto number = static_cast<std::uint32_t>(found - s.slots.begin());
     const auto why = text_of(down.reason);
     self->send(s.gateway, slot_down_atom_v, s.service, number, why);
     const auto pause = s.policy.fell(std::chrono::steady_clock::now());
@@ -58,6 +57,7 @@ caf::behavior pool(self_pointer self, std::uint16_t service, service_settings se
                  pause->count());
     self->delayed_send(self, *pause, again_atom_v, number);
   });
+  state.slots.resize(slots);
   for (std::uint32_t number = 0; number < slots; ++number) start_slot(self, number);
   return {[self](again_atom, std::uint32_t number) { start_slot(self, number); }};
 }

@@ -18,7 +18,7 @@ struct pool_state {
   std::shared_ptr<run_queue> queue;
   caf::actor gateway;
   restart_policy policy{{}};
-  std::map<caf::actor_addr, std::uint32_t> slots;
+  std::vector<caf::actor> slots; ///< held, or CAF would end them as unreachable; null: fallen
   const char* name = "pool";
 };
 
