@@ -1,6 +1,7 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/histogram.hpp"
 #include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/process.hpp"
 #include "net/client/client.hpp"
 
 #include <cstring>
@@ -213,6 +214,7 @@ void print(const bench_options& o, const result& r) {
 }
 
 int run_bench(const bench_options& o) {
+  tune_allocator();
   std::vector<client> clients;
   for (unsigned i = 0; i < o.connections; ++i) {
     auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});

@@ -40,6 +40,7 @@ int run_broker(broker_options& o) {
   s.dispatch.attempts = static_cast<std::uint8_t>(o.attempts);
   s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
   set_up_log("broker", o.log_level);
+  tune_allocator();
   block_signals();
   process_config config;
   caf::actor_system system{config};

@@ -12,6 +12,9 @@ public:
   process_config();
 };
 
+/// Sets glibc's allocator up for messages of up to 2 MB that come and go; call it first.
+void tune_allocator();
+
 /// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are any.
 void block_signals();
 

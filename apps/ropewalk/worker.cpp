@@ -54,6 +54,7 @@ int run_node(worker_options& o) {
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   set_up_log(o.name, o.log_level);
+  tune_allocator();
   block_signals();
   process_config config;
   caf::actor_system system{config};

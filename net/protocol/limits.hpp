@@ -111,6 +111,12 @@ inline constexpr std::size_t read_bytes = 256 * kib;
 /// What is read ahead of the next header while a connection sends large payloads, in bytes.
 inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 
+/// Memory for answers that a connection keeps while it has none to send, in bytes: there may be 10,000 of them.
+inline constexpr std::size_t client_buffer_bytes = 8 * kib;
+
+/// The same for the connection between broker and node: there are few, and batches are large.
+inline constexpr std::size_t node_buffer_bytes = 4 * mib;
+
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/protocol/limits.hpp"
 #include "net/sockets/stream_scribe.hpp"
 
 namespace ropewalk {
@@ -9,7 +10,8 @@ namespace ropewalk {
 /// BASP itself would believe any length.
 class basp_scribe final : public stream_scribe {
 public:
-  using stream_scribe::stream_scribe;
+  basp_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd)
+      : stream_scribe(loop, fd, limits::node_buffer_bytes) {}
 
   /// BASP asks for `exactly` n bytes only.
   void configure_read(caf::io::receive_policy::config config) override;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/protocol/decoder.hpp"
+#include "net/protocol/limits.hpp"
 #include "net/sockets/stream_scribe.hpp"
 
 namespace ropewalk {
@@ -11,7 +12,7 @@ class client_scribe final : public stream_scribe {
 public:
   client_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
                 std::size_t max_message_bytes)
-      : stream_scribe(loop, fd), decoder_(max_message_bytes) {}
+      : stream_scribe(loop, fd, limits::client_buffer_bytes), decoder_(max_message_bytes) {}
 
   /// Starts reading; the sizes do not matter here.
   void configure_read(caf::io::receive_policy::config) override { add_to_loop(); }

@@ -12,8 +12,9 @@ namespace ropewalk {
 
 using caf::io::network::operation;
 
-stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd)
-    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this) {
+stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+                             std::size_t kept_write_bytes)
+    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this), outbox_(kept_write_bytes) {
   caf::io::network::keepalive(fd, true);
 }
 

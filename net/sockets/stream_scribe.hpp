@@ -17,7 +17,8 @@ namespace ropewalk {
 class stream_scribe : public caf::io::scribe {
 public:
   /// Takes over `fd`, a connected socket.
-  stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd);
+  stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+                std::size_t kept_write_bytes);
 
   // -- what a CAF broker asks of a scribe --------------------------------------------------------------------------------
 

@@ -14,9 +14,6 @@ namespace {
 // One call gathers so many pieces: beyond a few dozen nothing is won.
 constexpr std::size_t gathered = 64;
 
-// Memory that an emptied buffer may keep for the next answers, in bytes.
-constexpr std::size_t kept_bytes = 16 * limits::kib;
-
 } // namespace
 
 std::vector<char>& outbox::tail() {
@@ -82,7 +79,7 @@ void outbox::drop_sent(std::size_t count) {
       return;
     }
     count -= rest;
-    if (first.own.capacity() > spare_.capacity() && first.own.capacity() <= kept_bytes) {
+    if (first.own.capacity() > spare_.capacity() && first.own.capacity() <= kept_bytes_) {
       spare_.swap(first.own);
       spare_.clear();
     }

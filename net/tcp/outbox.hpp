@@ -11,6 +11,9 @@ namespace ropewalk {
 /// one gathering system call where the kernel takes it.
 class outbox {
 public:
+  /// `kept_bytes`: memory that an emptied buffer may keep for what comes next.
+  explicit outbox(std::size_t kept_bytes = 16 * 1024) : kept_bytes_(kept_bytes) {}
+
   enum class state : std::uint8_t { empty, blocked, failed };
 
   /// Append small things here. Valid until the next call of any other member.
@@ -43,6 +46,7 @@ private:
 
   void drop_sent(std::size_t count);
 
+  std::size_t kept_bytes_;
   std::deque<piece> pieces_;
   std::vector<char> spare_; // an emptied buffer, kept for its memory
   std::uint64_t sent_ = 0;
