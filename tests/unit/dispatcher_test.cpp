@@ -1,0 +1,566 @@
+#include "actors/dispatch/dispatcher.hpp"
+#include "tests/catch.hpp"
+
+#include <map>
+#include <random>
+
+using namespace ropewalk;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A dispatcher with a client, and a shorthand for what a test says of it. Checks the invariants after every event.
+struct bench {
+  explicit bench(dispatch_limits with = {}) : d(with, instant{}) { client = d.connect(); }
+
+  node_index join(std::uint32_t slots, const std::string& service = "svc") {
+    const auto node = d.join({{service, slots}}, now);
+    d.check();
+    return node;
+  }
+
+  void submit(std::uint64_t id, std::optional<std::uint8_t> attempts = {}, std::optional<milliseconds> timeout = {},
+              std::size_t bytes = 8, const std::string& service = "svc") {
+    submission what;
+    what.connection = client;
+    what.request_id = id;
+    what.service = *d.find_service(service);
+    what.payload = shared_bytes::copy_of(std::string(bytes, 'x'));
+    what.attempts = attempts;
+    what.timeout = timeout;
+    d.submit(std::move(what), now);
+    d.check();
+  }
+
+  // What was placed since the last call, in order: (node, client's id).
+  std::vector<std::pair<node_index, std::uint64_t>> placed() {
+    std::vector<std::pair<node_index, std::uint64_t>> result;
+    for (const auto& p : d.pending().place) {
+      const auto* r = d.find(p.request);
+      if (!r) continue;
+      result.emplace_back(p.node, r->client_id);
+      last[r->client_id] = {p.node, p.request, r->attempt};
+    }
+    d.pending().place.clear();
+    return result;
+  }
+
+  std::vector<std::pair<std::uint64_t, error_code>> refused() {
+    std::vector<std::pair<std::uint64_t, error_code>> result;
+    for (const auto& r : d.pending().refuse) {
+      result.emplace_back(r.request_id, r.code);
+      detail = r.detail;
+      retry_after_ms = r.retry_after_ms;
+    }
+    d.pending().refuse.clear();
+    return result;
+  }
+
+  bool complete(std::uint64_t id, microseconds run_time = 1s) {
+    const auto& l = last.at(id);
+    const auto whom = d.complete(l.node, l.request, l.attempt, run_time, now);
+    d.check();
+    return whom && whom->connection == client && whom->request_id == id;
+  }
+
+  void crash(std::uint64_t id) {
+    const auto& l = last.at(id);
+    d.crash(l.node, l.request, l.attempt, "signal 11", now);
+    d.check();
+    placed();
+  }
+
+  struct where {
+    node_index node;
+    token request;
+    std::uint8_t attempt;
+  };
+
+  dispatcher d;
+  connection_index client;
+  instant now{};
+  std::map<std::uint64_t, where> last; // where a request was placed last
+  std::string detail;
+  std::uint32_t retry_after_ms = 0;
+};
+
+using placements = std::vector<std::pair<node_index, std::uint64_t>>;
+using refusals = std::vector<std::pair<std::uint64_t, error_code>>;
+
+} // namespace
+
+TEST_CASE("a service is known once a node offered it, and stays known") {
+  bench b;
+  REQUIRE_FALSE(b.d.find_service("svc"));
+  const auto node = b.join(1);
+  REQUIRE(b.d.find_service("svc"));
+  b.d.lose(node, "gone", b.now);
+  REQUIRE(b.d.find_service("svc"));
+}
+
+TEST_CASE("a request goes to a free slot at once and its answer to its client, once") {
+  bench b;
+  const auto node = b.join(1);
+  b.submit(1);
+  REQUIRE(b.placed() == placements{{node, 1}});
+  REQUIRE(b.complete(1));
+  REQUIRE_FALSE(b.complete(1)); // a second answer is refused
+  REQUIRE(b.d.totals().stale == 1);
+}
+
+TEST_CASE("a request waits at the broker until a slot is free: binding is late") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.submit(2);
+  b.submit(3);
+  REQUIRE(b.placed() == placements{{a, 1}});
+  const auto other = b.join(1); // comes later, and takes what waited
+  REQUIRE(b.placed() == placements{{other, 2}});
+  b.complete(1);
+  REQUIRE(b.placed() == placements{{a, 3}});
+}
+
+TEST_CASE("a short message never waits behind a long one while a slot elsewhere is idle") {
+  bench b;
+  const auto a = b.join(1);
+  const auto c = b.join(1);
+  for (std::uint64_t id = 1; id <= 200; ++id) { // both nodes known to be fast: they have deep credit
+    b.submit(id);
+    b.placed();
+    b.complete(id, 2us);
+  }
+  b.submit(1001);
+  b.submit(1002);
+  const auto where = b.placed();
+  REQUIRE(where.size() == 2);
+  REQUIRE(where[0].first != where[1].first);
+  REQUIRE(((where[0].first == a && where[1].first == c) || (where[0].first == c && where[1].first == a)));
+}
+
+TEST_CASE("what is handed out ahead adapts to how long messages take") {
+  bench b;
+  b.join(2);
+  for (std::uint64_t id = 1; id <= 100; ++id) b.submit(id);
+  REQUIRE(b.placed().size() == 2); // nothing is known: only the slots
+  b.complete(1, 5us);
+  REQUIRE(b.placed().size() > 50); // microseconds: deep
+}
+
+TEST_CASE("the bytes handed out ahead are bounded however fast the service is") {
+  dispatch_limits with;
+  with.node_bytes = 1 << 20;
+  bench b{with};
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  b.complete(1, 1us);
+  for (std::uint64_t id = 2; id <= 100; ++id) b.submit(id, {}, {}, 100'000);
+  REQUIRE(b.placed().size() == 11);
+}
+
+TEST_CASE("load is spread over the nodes") {
+  bench b;
+  std::map<node_index, int> count;
+  for (int i = 0; i < 4; ++i) count[b.join(8)] = 0;
+  for (std::uint64_t id = 1; id <= 32; ++id) b.submit(id);
+  for (const auto& [node, id] : b.placed()) ++count[node];
+  for (const auto& [node, n] : count) REQUIRE(n == 8);
+}
+
+TEST_CASE("what a dead node had is run elsewhere, in its old order, and answered once") {
+  bench b;
+  const auto a = b.join(3);
+  for (std::uint64_t id = 1; id <= 5; ++id) b.submit(id);
+  REQUIRE(b.placed().size() == 3);
+  b.d.lose(a, "killed", b.now);
+  b.d.check();
+  const auto c = b.join(5);
+  REQUIRE(b.placed() == placements{{c, 1}, {c, 2}, {c, 3}, {c, 4}, {c, 5}});
+  for (std::uint64_t id = 1; id <= 5; ++id) REQUIRE(b.complete(id));
+  REQUIRE(b.d.totals().redispatched == 3);
+}
+
+TEST_CASE("only what a dead node was running is charged an attempt") {
+  bench b;
+  auto node = b.join(1);
+  b.submit(1);
+  b.placed();
+  b.complete(1, 100us); // credit: 1 running, 20 ahead
+  b.submit(10);
+  for (std::uint64_t id = 11; id <= 15; ++id) b.submit(id);
+  REQUIRE(b.placed().size() == 6);
+  // 10 is poison: it kills every node that runs it. 11 to 15 merely wait behind it.
+  for (int deaths = 0; deaths < 3; ++deaths) {
+    b.d.lose(node, "killed", b.now);
+    b.d.check();
+    if (deaths < 2) {
+      node = b.join(1);
+      REQUIRE(b.placed().front() == std::pair<node_index, std::uint64_t>{node, 10});
+    }
+  }
+  REQUIRE(b.refused() == refusals{{10, error_code::worker_lost}});
+  REQUIRE(b.detail.find("3 times") != std::string::npos);
+  node = b.join(5);
+  REQUIRE(b.placed() == placements{{node, 11}, {node, 12}, {node, 13}, {node, 14}, {node, 15}});
+}
+
+TEST_CASE("a message that crashes its slot is set apart after its attempts, with what is known") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  b.crash(1);
+  b.crash(1);
+  REQUIRE(b.refused().empty());
+  b.crash(1);
+  REQUIRE(b.refused() == refusals{{1, error_code::worker_lost}});
+  REQUIRE(b.detail.find("signal 11") != std::string::npos);
+  b.submit(2); // the service lives on
+  REQUIRE(b.placed().size() == 1);
+}
+
+TEST_CASE("with one attempt a request that may have run is never run again") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.placed();
+  b.complete(1, 10us);
+  b.submit(2, std::uint8_t{1});
+  b.submit(3, std::uint8_t{1}); // waits on the node, but may have run unseen: at most once
+  REQUIRE(b.placed().size() == 2);
+  b.d.lose(a, "killed", b.now);
+  REQUIRE(b.refused().size() == 2);
+  b.join(1);
+  REQUIRE(b.placed().empty());
+}
+
+TEST_CASE("what a node gives back unstarted is not charged, however often") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  for (int i = 0; i < 300; ++i) { // also: the attempt number wraps, and still tells attempts apart
+    REQUIRE(b.placed().size() == 1);
+    const auto l = b.last.at(1);
+    b.d.give_back(l.node, l.request, l.attempt, b.now);
+    b.d.check();
+  }
+  b.placed();
+  REQUIRE(b.complete(1));
+}
+
+TEST_CASE("the answer of a superseded attempt is refused") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  const auto first = b.last.at(1);
+  b.crash(1); // placed anew, on the same node
+  const auto second = b.last.at(1);
+  REQUIRE(second.attempt == first.attempt + 1);
+  REQUIRE_FALSE(b.d.complete(first.node, first.request, first.attempt, 1s, b.now));
+  REQUIRE(b.d.complete(second.node, second.request, second.attempt, 1s, b.now));
+}
+
+TEST_CASE("a node that was declared lost answers in vain") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.placed();
+  const auto there = b.last.at(1);
+  b.d.lose(a, "cut off", b.now);
+  b.join(1);
+  b.placed();
+  REQUIRE_FALSE(b.d.complete(there.node, there.request, there.attempt, 1s, b.now));
+  REQUIRE(b.complete(1));
+}
+
+TEST_CASE("a token is never used twice") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  const auto old = b.last.at(1);
+  b.complete(1);
+  b.submit(2);
+  b.placed();
+  REQUIRE(b.last.at(2).request != old.request);
+  REQUIRE_FALSE(b.d.complete(old.node, old.request, old.attempt, 1s, b.now));
+  REQUIRE(b.complete(2));
+}
+
+TEST_CASE("a request that waits is answered TIMEOUT at its deadline and never starts") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  b.submit(2, {}, 100ms);
+  b.placed();
+  b.now += 90ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused().empty());
+  b.now += 20ms;
+  b.d.advance(b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{2, error_code::timeout}});
+  b.complete(1);
+  REQUIRE(b.placed().empty());
+}
+
+TEST_CASE("a request that runs beyond its deadline is answered TIMEOUT, its node told, its slot free when that says so") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1, {}, 100ms);
+  b.placed();
+  b.now += 200ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{1, error_code::timeout}});
+  REQUIRE(b.d.pending().withdraw.size() == 1);
+  REQUIRE(b.d.pending().withdraw[0].node == a);
+  b.submit(2);
+  REQUIRE(b.placed().empty()); // the slot is not free yet
+  REQUIRE_FALSE(b.complete(1)); // an answer for nobody
+  REQUIRE(b.placed() == placements{{a, 2}});
+}
+
+TEST_CASE("a retry gets what is left of the deadline, not a new one") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1, {}, 1000ms);
+  b.placed();
+  b.now += 900ms;
+  b.d.lose(a, "killed", b.now);
+  b.join(1);
+  b.placed();
+  REQUIRE(b.d.find(b.last.at(1).request)->deadline == instant{} + 1000ms);
+  b.now += 120ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{1, error_code::timeout}});
+}
+
+TEST_CASE("a service whose nodes are all gone holds its requests until the deadline") {
+  bench b;
+  b.d.lose(b.join(1), "killed", b.now);
+  b.submit(1, {}, 500ms);
+  REQUIRE(b.refused().empty());
+  b.now += 600ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{1, error_code::timeout}});
+}
+
+TEST_CASE("a client that is gone has its waiting requests dropped and its running ones withdrawn") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.submit(2);
+  b.placed();
+  b.d.disconnect(b.client);
+  b.d.check();
+  REQUIRE(b.d.pending().withdraw.size() == 1);
+  REQUIRE(b.d.totals().waiting == 0);
+  REQUIRE(b.d.totals().held_bytes == 0);
+  const auto l = b.last.at(1);
+  const auto whom = b.d.complete(a, l.request, l.attempt, 1s, b.now);
+  REQUIRE(whom->connection == no_index);
+  b.client = b.d.connect(); // the same number may be another client's now
+  b.submit(3);
+  REQUIRE(b.placed() == placements{{a, 3}});
+  REQUIRE(b.complete(3));
+}
+
+TEST_CASE("what a client that is gone was running is not run again when its node dies") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.placed();
+  b.d.disconnect(b.client);
+  b.d.lose(a, "killed", b.now);
+  b.d.check();
+  b.join(1);
+  REQUIRE(b.placed().empty());
+}
+
+TEST_CASE("a request that is taken back is answered CANCELLED, once") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.submit(2);
+  b.placed();
+  b.d.cancel(b.client, 2, b.now);
+  b.d.cancel(b.client, 2, b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{2, error_code::cancelled}});
+  b.d.cancel(b.client, 1, b.now);
+  REQUIRE(b.refused() == refusals{{1, error_code::cancelled}});
+  REQUIRE(b.d.pending().withdraw.size() == 1);
+  REQUIRE(b.d.pending().withdraw[0].node == a);
+}
+
+TEST_CASE("a full queue answers BUSY with a time to come back") {
+  dispatch_limits with;
+  with.queued = 5;
+  bench b{with};
+  b.join(1);
+  for (std::uint64_t id = 1; id <= 7; ++id) b.submit(id);
+  REQUIRE(b.refused() == refusals{{7, error_code::busy}});
+  REQUIRE(b.retry_after_ms >= 20);
+}
+
+TEST_CASE("memory for requests is bounded: BUSY beyond, and room again as answers come") {
+  dispatch_limits with;
+  with.held_bytes = 100'000;
+  bench b{with};
+  b.join(1);
+  for (std::uint64_t id = 1; id <= 20; ++id) b.submit(id, {}, {}, 10'000);
+  REQUIRE(b.refused().size() == 11);
+  REQUIRE(b.d.totals().held_bytes <= with.held_bytes);
+  b.placed();
+  b.complete(1);
+  b.submit(21, {}, {}, 10'000);
+  REQUIRE(b.refused().empty());
+}
+
+TEST_CASE("a client with more than its share is not read from until half of it is answered") {
+  dispatch_limits with;
+  with.connection_bytes = 100'000;
+  bench b{with};
+  b.join(1);
+  for (std::uint64_t id = 1; id <= 10; ++id) b.submit(id, {}, {}, 10'000);
+  REQUIRE(b.d.paused(b.client));
+  REQUIRE(b.d.pending().reading.size() == 1);
+  for (std::uint64_t id = 1; id <= 6; ++id) {
+    REQUIRE(b.d.paused(b.client));
+    b.placed();
+    b.complete(id, 1s);
+  }
+  REQUIRE_FALSE(b.d.paused(b.client));
+  REQUIRE(b.d.pending().reading.size() == 2);
+}
+
+TEST_CASE("a node that drains gets no new work and keeps what it has") {
+  bench b;
+  const auto a = b.join(2);
+  b.submit(1);
+  b.placed();
+  b.d.retire(a);
+  b.submit(2);
+  REQUIRE(b.placed().empty());
+  REQUIRE(b.complete(1));
+  const auto c = b.join(1);
+  REQUIRE(b.placed() == placements{{c, 2}});
+}
+
+TEST_CASE("a service that fails everywhere is answered at once, and runs again when it works again") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.submit(2);
+  b.placed();
+  b.d.set_failing(a, 0, true, b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{2, error_code::worker_lost}});
+  b.crash(1); // what ran there when it began to fail
+  REQUIRE(b.refused() == refusals{{1, error_code::worker_lost}});
+  b.submit(3);
+  REQUIRE(b.refused() == refusals{{3, error_code::worker_lost}});
+  b.d.set_failing(a, 0, false, b.now);
+  b.submit(4);
+  REQUIRE(b.placed() == placements{{a, 4}});
+}
+
+TEST_CASE("one failing node does not stop a service that another runs") {
+  bench b;
+  const auto a = b.join(1);
+  const auto c = b.join(1);
+  b.d.set_failing(a, 0, true, b.now);
+  for (std::uint64_t id = 1; id <= 3; ++id) b.submit(id);
+  REQUIRE(b.placed() == placements{{c, 1}});
+  REQUIRE(b.refused().empty());
+}
+
+TEST_CASE("services do not wait for each other") {
+  bench b;
+  const auto a = b.d.join({{"slow", 1}, {"quick", 1}}, b.now);
+  for (std::uint64_t id = 1; id <= 10; ++id) b.submit(id, {}, {}, 8, "slow");
+  b.submit(11, {}, {}, 8, "quick");
+  REQUIRE(b.placed() == placements{{a, 1}, {a, 11}});
+}
+
+TEST_CASE("whatever happens in whatever order, every request gets exactly one answer") {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    std::mt19937_64 random{seed};
+    dispatch_limits with;
+    with.queued = 50;
+    with.connection_bytes = 20'000;
+    dispatcher d{with, instant{}, seed};
+    instant now{};
+    struct running {
+      node_index node;
+      token request;
+      std::uint8_t attempt;
+    };
+    std::map<std::pair<connection_index, std::uint64_t>, int> answers; // of live clients' requests
+    std::vector<connection_index> clients{d.connect(), d.connect()};
+    std::vector<node_index> nodes{d.join({{"a", 2}, {"b", 1}}, now)};
+    std::vector<running> work;
+    std::uint64_t next_id = 1;
+    auto carry_out = [&] {
+      auto& todo = d.pending();
+      for (const auto& p : todo.place)
+        if (const auto* r = d.find(p.request)) work.push_back({p.node, p.request, r->attempt});
+      for (const auto& r : todo.refuse) ++answers.at({r.connection, r.request_id});
+      todo = {};
+    };
+    for (int step = 0; step < 3000; ++step) {
+      now += milliseconds{random() % 20};
+      const auto dice = random() % 100;
+      if (dice < 40) {
+        submission what;
+        what.connection = clients[random() % clients.size()];
+        what.request_id = next_id++;
+        what.service = *d.find_service(random() % 2 ? "a" : "b");
+        what.payload = shared_bytes::copy_of(std::string(random() % 1000, 'x'));
+        if (random() % 4 == 0) what.timeout = milliseconds{random() % 300};
+        if (random() % 4 == 0) what.attempts = static_cast<std::uint8_t>(1 + random() % 3);
+        answers[{what.connection, what.request_id}] = 0;
+        d.submit(std::move(what), now);
+      } else if (dice < 85 && !work.empty()) {
+        const auto i = random() % work.size();
+        const auto w = work[i];
+        if (random() % 5 > 0) work.erase(work.begin() + static_cast<std::ptrdiff_t>(i)); // else: it will answer again
+        if (dice < 75) {
+          if (const auto whom = d.complete(w.node, w.request, w.attempt, microseconds{random() % 5000}, now);
+              whom && whom->connection != no_index)
+            ++answers.at({whom->connection, whom->request_id});
+        } else if (dice < 80) {
+          d.crash(w.node, w.request, w.attempt, "crashed", now);
+        } else {
+          d.give_back(w.node, w.request, w.attempt, now);
+        }
+      } else if (dice < 88) {
+        nodes.push_back(d.join({{"a", 1 + static_cast<std::uint32_t>(random() % 3)}, {"b", 1}}, now));
+      } else if (dice < 91 && nodes.size() > 1) {
+        const auto i = random() % nodes.size();
+        d.lose(nodes[i], "lost", now);
+        nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(i));
+      } else if (dice < 93) {
+        const auto i = random() % clients.size();
+        d.disconnect(clients[i]);
+        std::erase_if(answers, [&](const auto& a) { return a.first.first == clients[i]; });
+        carry_out();
+        clients[i] = d.connect();
+      } else if (dice < 95) {
+        d.set_failing(nodes[random() % nodes.size()], static_cast<std::uint32_t>(random() % 2), random() % 3 == 0, now);
+      } else {
+        d.advance(now);
+      }
+      carry_out();
+      d.check();
+      for (const auto& [who, count] : answers) REQUIRE(count <= 1);
+    }
+    d.advance(now + 1h);
+    carry_out();
+    d.check();
+    for (const auto& [who, count] : answers) REQUIRE(count == 1);
+    REQUIRE(d.totals().held_bytes == 0);
+  }
+}

@@ -1,0 +1,160 @@
+#include "actors/node/run_queue.hpp"
+#include "tests/catch.hpp"
+
+#include <set>
+#include <thread>
+
+using namespace ropewalk;
+
+namespace {
+
+work_item item(std::uint64_t token, std::uint8_t attempt = 1) {
+  work_item result;
+  result.token = token;
+  result.attempt = attempt;
+  result.remaining_ms = 1000;
+  return result;
+}
+
+std::vector<work_item> items(std::uint64_t first, std::uint64_t count) {
+  std::vector<work_item> result;
+  for (std::uint64_t i = 0; i < count; ++i) result.push_back(item(first + i));
+  return result;
+}
+
+answer_item answer_to(const run_queue::job& job, std::uint32_t run_us = 1) {
+  answer_item result;
+  result.token = job.item.token;
+  result.attempt = job.item.attempt;
+  result.run_us = run_us;
+  return result;
+}
+
+const instant now = std::chrono::steady_clock::now();
+
+} // namespace
+
+TEST_CASE("idle slots are woken once, busy ones not at all") {
+  run_queue queue{2};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 1), now, wake);
+  REQUIRE(wake == std::vector<std::uint32_t>{0});
+  wake.clear();
+  queue.push(items(2, 5), now, wake);
+  REQUIRE(wake == std::vector<std::uint32_t>{1});
+  wake.clear();
+  queue.push(items(7, 1), now, wake);
+  REQUIRE(wake.empty());
+}
+
+TEST_CASE("messages start in the order in which they came") {
+  run_queue queue{3};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 100), now, wake);
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const auto slot = static_cast<std::uint32_t>(i % 3);
+    auto job = queue.next(slot);
+    REQUIRE(job->item.token == i);
+    queue.finish(slot, answer_to(*job), now);
+  }
+  REQUIRE_FALSE(queue.next(0));
+}
+
+TEST_CASE("the gateway is told of the first slow answer, and of more only after it fetched that") {
+  run_queue queue{1};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 3), now, wake);
+  auto job = queue.next(0);
+  REQUIRE(queue.finish(0, answer_to(*job, 100'000), now));
+  job = queue.next(0);
+  REQUIRE_FALSE(queue.finish(0, answer_to(*job, 100'000), now));
+  REQUIRE_FALSE(queue.take_answers().empty());
+  job = queue.next(0);
+  REQUIRE(queue.finish(0, answer_to(*job, 100'000), now));
+}
+
+TEST_CASE("the last answer of a fast service is always told") {
+  run_queue queue{1};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 10), now, wake);
+  int told = 0;
+  while (auto job = queue.next(0)) told += queue.finish(0, answer_to(*job), now) ? 1 : 0;
+  REQUIRE(told == 1);
+  REQUIRE(queue.fast());
+}
+
+TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
+  run_queue queue{1};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 2), now, wake);
+  const auto job = queue.next(0);
+  REQUIRE_FALSE(job->stop->load());
+  REQUIRE_FALSE(queue.withdraw(1, 1));
+  REQUIRE(job->stop->load());
+  REQUIRE_FALSE(queue.withdraw(2, 7)); // another attempt's
+  REQUIRE(queue.withdraw(2, 1));
+  REQUIRE_FALSE(queue.next(0));
+}
+
+TEST_CASE("a slot that died gives up what it was running, and only that") {
+  run_queue queue{2};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 3), now, wake);
+  queue.next(0);
+  const auto lost = queue.slot_died(0);
+  REQUIRE(lost->token == 1);
+  REQUIRE_FALSE(queue.slot_died(0));
+  REQUIRE(queue.count().waiting == 2);
+  REQUIRE(queue.slot_revived(0)); // there is work for it
+  REQUIRE(queue.next(0)->item.token == 2);
+}
+
+TEST_CASE("answers to a broker that is gone are dropped, what was running included") {
+  run_queue queue{1};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 3), now, wake);
+  const auto job = queue.next(0);
+  queue.forget_all();
+  REQUIRE(job->stop->load());
+  REQUIRE_FALSE(queue.finish(0, answer_to(*job), now));
+  REQUIRE(queue.take_answers().empty());
+  REQUIRE_FALSE(queue.next(0));
+}
+
+TEST_CASE("many slots and a gateway: every message is answered once") {
+  constexpr std::uint64_t total = 200'000;
+  constexpr std::uint32_t slots = 4;
+  run_queue queue{slots};
+  std::vector<std::atomic<bool>> woken(slots);
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (std::uint32_t slot = 0; slot < slots; ++slot)
+    threads.emplace_back([&, slot] {
+      while (!done) {
+        if (!woken[slot].exchange(false)) {
+          std::this_thread::yield();
+          continue;
+        }
+        while (auto job = queue.next(slot)) queue.finish(slot, answer_to(*job), std::chrono::steady_clock::now());
+      }
+    });
+  std::set<std::uint64_t> answered;
+  std::uint64_t pushed = 0;
+  std::vector<std::uint32_t> wake;
+  while (answered.size() < total) {
+    if (pushed < total) {
+      wake.clear();
+      queue.push(items(pushed, 100), now, wake);
+      pushed += 100;
+      for (const auto slot : wake) woken[slot] = true;
+    }
+    batch_reader reader{queue.take_answers().flat()};
+    while (auto answer = reader.next_answer()) {
+      if (!answered.insert(answer->token).second) FAIL("answered twice");
+    }
+  }
+  done = true;
+  for (auto& t : threads) t.join();
+  REQUIRE(queue.count().waiting == 0);
+  REQUIRE(queue.count().running == 0);
+}
