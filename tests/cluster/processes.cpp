@@ -1,0 +1,213 @@
+#include "tests/cluster/processes.hpp"
+
+#include "tests/catch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+namespace ropewalk {
+
+namespace fs = std::filesystem;
+
+bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+// The value behind `name=` in the last line of the log that says "ready".
+std::optional<endpoint> find_endpoint(const std::string& log, const std::string& name) {
+  const auto line = log.rfind("ready: ");
+  if (line == std::string::npos) return std::nullopt;
+  const auto at = log.find(name + "=", line);
+  if (at == std::string::npos) return std::nullopt;
+  const auto begin = at + name.size() + 1;
+  const auto end = log.find_first_of(" \n,", begin);
+  if (end == std::string::npos) return std::nullopt;
+  return parse_endpoint(log.substr(begin, end - begin));
+}
+
+} // namespace
+
+process::process(std::vector<std::string> words, std::string log_path) : log_path_(std::move(log_path)) {
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const auto parent = ::getpid();
+  pid_ = ::fork();
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+    const int log = ::open(log_path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    ::dup2(log, 1);
+    ::dup2(log, 2);
+    ::execv(words.front().c_str(), arguments.data());
+    ::_exit(127);
+  }
+}
+
+process::~process() {
+  if (status_) return;
+  ::kill(pid_, SIGCONT);
+  ::kill(pid_, SIGKILL);
+  wait(10s);
+}
+
+void process::signal(int number) const {
+  if (!status_) ::kill(pid_, number);
+}
+
+std::optional<int> process::wait(std::chrono::milliseconds patience) {
+  eventually(
+      [this] {
+        int status = 0;
+        if (!status_ && ::waitpid(pid_, &status, WNOHANG) == pid_)
+          status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        return status_.has_value();
+      },
+      patience);
+  return status_;
+}
+
+std::string process::log() const { return read_file(log_path_); }
+
+cluster::cluster(std::vector<std::string> broker_options) : broker_options_(std::move(broker_options)) {
+  std::string name = (fs::temp_directory_path() / "ropewalk-test-XXXXXX").string();
+  folder_ = ::mkdtemp(name.data());
+  failed_before_ = std::uncaught_exceptions();
+  start_broker();
+}
+
+cluster::~cluster() {
+  if (std::uncaught_exceptions() > failed_before_) {
+    std::vector<fs::path> logs;
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path().extension() == ".log") logs.push_back(entry.path());
+    std::sort(logs.begin(), logs.end());
+    for (const auto& log : logs) std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
+  }
+  processes_.clear();
+  broker_.reset();
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+void cluster::start_broker() {
+  std::vector<std::string> words{ROPEWALK_PROGRAM, "broker", "--listen", clients_.text(), "--cluster", nodes_.text()};
+  words.insert(words.end(), broker_options_.begin(), broker_options_.end());
+  const auto log = folder_ + "/broker-" + std::to_string(started_++) + ".log";
+  broker_ = std::make_unique<process>(words, log);
+  const bool ready = eventually([&] { return find_endpoint(broker_->log(), "nodes").has_value() || broker_->wait(0ms); });
+  if (!ready || !find_endpoint(broker_->log(), "nodes")) FAIL("the broker does not start:\n" << broker_->log());
+  clients_ = *find_endpoint(broker_->log(), "clients");
+  nodes_ = *find_endpoint(broker_->log(), "nodes");
+}
+
+void cluster::restart_broker() {
+  broker_.reset();
+  start_broker();
+}
+
+process& cluster::start_node(const std::string& name, std::vector<std::string> options) {
+  std::vector<std::string> words{ROPEWALK_PROGRAM, "worker", "--broker", nodes_.text(), "--name", name};
+  words.insert(words.end(), options.begin(), options.end());
+  processes_.push_back(std::make_unique<process>(words, folder_ + "/" + name + ".log"));
+  return *processes_.back();
+}
+
+client cluster::connect() const {
+  auto result = client::connect(clients_, 5s);
+  if (const auto* error = std::get_if<socket_error>(&result)) FAIL(error->what);
+  return std::get<client>(std::move(result));
+}
+
+nlohmann::json cluster::status() const {
+  auto c = connect();
+  c.send_status();
+  const auto answer = c.wait(10s);
+  if (!answer) FAIL("no status: " << c.why_closed());
+  return nlohmann::json::parse(answer->payload.view());
+}
+
+bool cluster::has_nodes(std::size_t count, std::chrono::milliseconds patience) const {
+  return eventually([&] { return status()["nodes"].size() == count; }, patience);
+}
+
+cluster::output cluster::run(std::vector<std::string> words) const {
+  const auto out = folder_ + "/run.out";
+  const auto err = folder_ + "/run.err";
+  words.insert(words.begin(), ROPEWALK_PROGRAM);
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const auto pid = ::fork();
+  if (pid == 0) {
+    ::dup2(::open("/dev/null", O_RDONLY), 0);
+    ::dup2(::open(out.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600), 1);
+    ::dup2(::open(err.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600), 2);
+    ::execv(ROPEWALK_PROGRAM, arguments.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out), read_file(err)};
+}
+
+load::load(client c, std::string service, std::uint64_t count, std::uint64_t window,
+           std::function<std::string(std::uint64_t)> message, request_options options)
+    : client_(std::move(c)), service_(std::move(service)), count_(count), window_(window), message_(std::move(message)),
+      options_(options), seen_(count + 1, 0) {}
+
+std::uint64_t load::missing() const {
+  return static_cast<std::uint64_t>(std::count(seen_.begin() + 1, seen_.end(), 0));
+}
+
+void load::run(std::chrono::milliseconds patience, const std::function<void(std::uint64_t)>& meanwhile) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  std::uint64_t done = 0;
+  while (done < count_) {
+    for (; sent_ < count_ && sent_ - done < window_; ++sent_)
+      client_.send(service_, shared_bytes::copy_of(message_(sent_ + 1)), options_);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return;
+    const auto answer = client_.wait(left);
+    if (!answer) return;
+    if (answer->id == 0 || answer->id > sent_ || std::exchange(seen_[answer->id], 1) != 0) {
+      ++twice;
+      continue;
+    }
+    ++done;
+    if (answer->code == error_code::ok) {
+      ++answered;
+      if (expects_echo && answer->payload.view() != message_(answer->id)) ++wrong;
+    } else {
+      ++errors[std::string{name_of(answer->code)}];
+      last_error = answer->payload.view();
+    }
+    if (meanwhile) meanwhile(done);
+  }
+}
+
+} // namespace ropewalk

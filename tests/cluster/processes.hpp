@@ -1,0 +1,120 @@
+#pragma once
+
+#include "net/client/client.hpp"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+/// Real processes on loopback for the cluster tests. Ports are free ones, logs are files in a folder of the test's own;
+/// what a test started is ended with it, by pid. If a test fails, `cluster` prints every log.
+namespace ropewalk {
+
+using namespace std::chrono_literals;
+
+/// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
+bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
+
+class process {
+public:
+  process(std::vector<std::string> words, std::string log_path);
+  process(const process&) = delete;
+  process& operator=(const process&) = delete;
+  ~process(); ///< kills it
+
+  void signal(int number) const;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  /// The exit status, or 128 + the signal that killed it; nothing if it still runs after `patience`.
+  std::optional<int> wait(std::chrono::milliseconds patience);
+
+  [[nodiscard]] std::string log() const;
+  [[nodiscard]] const std::string& log_path() const { return log_path_; }
+
+private:
+  pid_t pid_ = -1;
+  std::optional<int> status_;
+  std::string log_path_;
+};
+
+/// A broker and the nodes that a test starts.
+class cluster {
+public:
+  explicit cluster(std::vector<std::string> broker_options = {});
+  ~cluster();
+  cluster(const cluster&) = delete;
+  cluster& operator=(const cluster&) = delete;
+
+  /// Starts a node (or, with --processes, a master) and returns it; it may not have joined yet.
+  process& start_node(const std::string& name, std::vector<std::string> options);
+
+  /// Starts the broker again, on the same ports.
+  void restart_broker();
+  void start_broker();
+
+  [[nodiscard]] process& broker() { return *broker_; }
+  [[nodiscard]] const endpoint& clients() const { return clients_; }
+  [[nodiscard]] const endpoint& nodes() const { return nodes_; }
+
+  [[nodiscard]] client connect() const;
+  [[nodiscard]] nlohmann::json status() const;
+
+  /// True when so many nodes have joined.
+  [[nodiscard]] bool has_nodes(std::size_t count, std::chrono::milliseconds patience = 20s) const;
+
+  /// Runs `ropewalk` with these words to its end: exit status and what it printed on stdout and stderr.
+  struct output {
+    int status = -1;
+    std::string out;
+    std::string err;
+  };
+  output run(std::vector<std::string> words) const;
+
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+
+private:
+  std::string folder_;
+  std::vector<std::string> broker_options_;
+  endpoint clients_{"127.0.0.1", 0};
+  endpoint nodes_{"127.0.0.1", 0};
+  std::unique_ptr<process> broker_;
+  std::vector<std::unique_ptr<process>> processes_;
+  int failed_before_ = 0;
+  int started_ = 0;
+};
+
+/// Sends `count` requests, `window` at a time, and counts every answer by id: for "none lost, none twice".
+class load {
+public:
+  load(client c, std::string service, std::uint64_t count, std::uint64_t window,
+       std::function<std::string(std::uint64_t id)> message, request_options options = {});
+
+  /// Works until all are answered, `patience` is over or the connection broke; calls `meanwhile` after every answer.
+  void run(std::chrono::milliseconds patience, const std::function<void(std::uint64_t answered)>& meanwhile = {});
+
+  std::uint64_t answered = 0; ///< with OK
+  std::uint64_t twice = 0;    ///< answers to what was answered before, or was never asked
+  std::uint64_t wrong = 0;    ///< replies that differ from the message (see `expects_echo`)
+  std::map<std::string, std::uint64_t> errors;
+  std::string last_error;
+  bool expects_echo = true;
+  [[nodiscard]] std::uint64_t missing() const;
+
+private:
+  client client_;
+  std::string service_;
+  std::uint64_t count_;
+  std::uint64_t window_;
+  std::function<std::string(std::uint64_t)> message_;
+  request_options options_;
+  std::vector<char> seen_;
+  std::uint64_t sent_ = 0;
+};
+
+} // namespace ropewalk
