@@ -19,9 +19,7 @@ void give_up(self_pointer self, const std::string& why) {
 }
 
 void start_front(self_pointer self) {
-  caf::actor_config config{&self->system().middleman().backend()};
-  self->state.front = self->system().spawn_class<front, caf::no_spawn_options>(config, self->state.settings,
-                                                                               caf::actor{self});
+  self->state.front = self->state.parts.start_front(self, self->state.settings);
   self->monitor(self->state.front);
   if (self->state.cluster) self->send(self->state.cluster, new_front_atom_v, self->state.front);
 }
@@ -29,7 +27,7 @@ void start_front(self_pointer self) {
 void open_cluster(self_pointer self, const std::string& clients) {
   self->state.cluster = self->spawn<caf::monitored>(cluster, self->state.front);
   const auto& where = self->state.settings.cluster;
-  self->request(self->state.door, caf::infinite, caf::publish_atom_v, where.port,
+  self->request(self->state.parts.door, caf::infinite, caf::publish_atom_v, where.port,
                 caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster), std::set<std::string>{}, where.host, true)
       .then(
           [self, clients](std::uint16_t port) {
@@ -44,7 +42,7 @@ void fell(self_pointer self, const caf::down_msg& down) {
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
   if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
-  const auto pause = state.policy.fell(std::chrono::steady_clock::now());
+  const auto pause = state.policy.fell(self->clock().now());
   if (!pause)
     return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) + " times within " +
                              std::to_string(state.settings.restarts.window.count()) + " ms; giving up. The last time: " +
@@ -55,10 +53,17 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-caf::behavior broker_supervisor(self_pointer self, broker_settings settings, caf::io::middleman_actor door) {
+broker_parts standard_broker_parts(caf::actor door) {
+  return {std::move(door), [](caf::event_based_actor* self, const broker_settings& settings) {
+            caf::actor_config config{&self->system().middleman().backend()};
+            return self->system().spawn_class<front, caf::no_spawn_options>(config, settings, caf::actor{self});
+          }};
+}
+
+caf::behavior broker_supervisor(self_pointer self, broker_settings settings, broker_parts parts) {
   self->state.policy = restart_policy{settings.restarts};
   self->state.settings = std::move(settings);
-  self->state.door = std::move(door);
+  self->state.parts = std::move(parts);
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
   start_front(self);
   return {

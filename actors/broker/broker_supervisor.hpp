@@ -3,16 +3,25 @@
 #include "actors/broker/settings.hpp"
 #include "actors/messages.hpp"
 
-#include <caf/io/middleman_actor.hpp>
+#include <functional>
 
 namespace ropewalk {
+
+/// What a broker is made of; the tests have parts of their own.
+struct broker_parts {
+  caf::actor door; ///< answers (publish_atom, ...) as CAF's middleman actor does
+  std::function<caf::actor(caf::event_based_actor* supervisor, const broker_settings&)> start_front;
+};
+
+/// The parts of a real broker.
+broker_parts standard_broker_parts(caf::actor door);
 
 /// The top of a broker process. Starts the front, then the cluster, then opens the cluster's door. A front that falls is
 /// started again (restart_policy); when that happens too often, or when the cluster falls, it gives up: the process
 /// ends with an error, and docker, systemd or whoever started it decides. (drain) ends it in good order.
 struct broker_supervisor_state {
   broker_settings settings;
-  caf::io::middleman_actor door;
+  broker_parts parts;
   restart_policy policy{{}};
   caf::actor front;
   caf::actor cluster;
@@ -22,6 +31,6 @@ struct broker_supervisor_state {
 };
 
 caf::behavior broker_supervisor(caf::stateful_actor<broker_supervisor_state>* self, broker_settings settings,
-                                caf::io::middleman_actor door);
+                                broker_parts parts);
 
 } // namespace ropewalk

@@ -288,6 +288,8 @@ void front::flush(session& which) {
 
 std::uint32_t front::admit(node_description description, caf::actor gateway) {
   now_ = clock_now();
+  for (std::uint32_t i = 0; i < members_.size(); ++i) // it had given up waiting for the answer to its last join
+    if (members_[i].present && members_[i].gateway == gateway) lost(i, "it joined again");
   std::vector<service_offer> offers;
   std::string names;
   for (const auto& service : description.services) {

@@ -50,6 +50,7 @@ caf::behavior gateway::make_behavior() {
       [this](attach_atom, caf::actor& front, std::uint32_t number) {
         front_ = std::move(front);
         number_ = number;
+        send_answers();
         if (draining_) drain();
       },
       [this](detach_atom) { detach(); },
@@ -124,13 +125,14 @@ void gateway::give_back(std::uint16_t service, const work_item& item) {
 }
 
 void gateway::send_answers() {
+  if (!front_) return; // work may come before the news of who sent it: its answers wait for that
   batch_builder all;
   bool more = false;
   for (const auto& service : services_) {
     all.add(service->take_answers());
     more = more || (service->fast() && service->count().waiting > 0);
   }
-  if (!all.empty() && front_) send(front_, answers_atom_v, number_, all.take());
+  if (!all.empty()) send(front_, answers_atom_v, number_, all.take());
   if (more) expect_tick();
   if (draining_) drain_further();
 }

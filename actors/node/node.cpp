@@ -1,8 +1,11 @@
 #include "actors/node/node.hpp"
 
+#include "actors/handlers/handler.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/pool.hpp"
+#include "actors/node/slot.hpp"
 
+#include <algorithm>
 #include <caf/all.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/multiplexer.hpp>
@@ -23,9 +26,8 @@ void join(self_pointer self);
 
 void start_pool(self_pointer self, std::uint16_t service) {
   auto& state = self->state;
-  state.pools[service] = self->spawn<caf::monitored>(pool, service, state.settings.services[service], state.settings.slots,
-                                                   state.settings.max_message_bytes, state.settings.restarts,
-                                                   state.queues[service], state.gateway);
+  state.pools[service] = state.parts.start_pool(self, service, state.queues[service], state.gateway);
+  self->monitor(state.pools[service]);
 }
 
 void give_up(self_pointer self, const std::string& why) {
@@ -39,44 +41,61 @@ void tell_master(self_pointer self, std::string_view line) {
     spdlog::warn("the master does not listen any more");
 }
 
-void search_again(self_pointer self, const std::string& why) {
-  if (!std::exchange(self->state.told_searching, true))
-    spdlog::warn("no broker at {} ({}); trying again until there is one", self->state.settings.broker.text(), why);
-  self->delayed_send(self, self->state.patience.next(), join_atom_v);
+void search_again(self_pointer self, std::uint64_t round, const std::string& why) {
+  auto& state = self->state;
+  if (!state.joining || round != state.join_round) return; // of an attempt that was given up before
+  state.joining = false;
+  if (state.draining) return self->send(self, drained_atom_v);
+  if (!std::exchange(state.told_searching, true))
+    spdlog::warn("no broker at {} ({}); trying again until there is one", state.settings.broker.text(), why);
+  self->delayed_send(self, state.patience.next(), join_atom_v);
 }
 
 void joined(self_pointer self, std::uint32_t number, const caf::actor& front) {
   auto& state = self->state;
   state.front = front;
+  state.joining = false;
+  state.settings.restarts_before = 0; // said once
   state.patience.reset();
   state.told_searching = false;
   self->monitor(front);
   self->send(state.gateway, attach_atom_v, front, number);
   spdlog::info("joined the broker at {} as {}", state.settings.broker.text(), state.settings.name);
   tell_master(self, "joined\n");
+  if (state.draining) self->send(state.gateway, drain_atom_v);
+}
+
+void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor_ptr& cluster) {
+  auto& state = self->state;
+  if (round != state.join_round) return;
+  if (!cluster) return search_again(self, round, "it is no Ropewalk broker");
+  state.cluster = caf::actor_cast<caf::actor>(cluster);
+  // CAF may hand out the actor of a broker that has just died, and drops a request to it in silence; not so a monitor.
+  self->monitor(state.cluster);
+  node_description me;
+  me.name = state.settings.name;
+  me.pid = static_cast<std::uint32_t>(::getpid());
+  me.host = state.settings.host;
+  me.restarts = state.settings.restarts_before;
+  for (const auto& service : state.settings.services) me.services.push_back({service.name, state.settings.slots});
+  self->request(state.cluster, join_patience, join_atom_v, std::move(me), state.gateway)
+      .then(
+          [self, round](welcome_atom, std::uint32_t number, const caf::actor& front) {
+            if (round == self->state.join_round) joined(self, number, front);
+          },
+          [self, round](const caf::error& error) { search_again(self, round, caf::to_string(error)); });
 }
 
 void join(self_pointer self) {
   auto& state = self->state;
   if (state.draining) return;
+  state.joining = true;
+  const auto round = ++state.join_round;
   const auto& broker = state.settings.broker;
-  self->request(state.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
-      .then(
-          [self](const caf::node_id&, const caf::strong_actor_ptr& cluster, const std::set<std::string>&) {
-            if (!cluster) return search_again(self, "it is no Ropewalk broker");
-            node_description me;
-            me.name = self->state.settings.name;
-            me.pid = static_cast<std::uint32_t>(::getpid());
-            me.host = self->state.settings.host;
-            me.restarts = std::exchange(self->state.settings.restarts_before, 0);
-            for (const auto& service : self->state.settings.services)
-              me.services.push_back({service.name, self->state.settings.slots});
-            self->request(caf::actor_cast<caf::actor>(cluster), join_patience, join_atom_v, std::move(me),
-                          self->state.gateway)
-                .then([self](welcome_atom, std::uint32_t number, const caf::actor& front) { joined(self, number, front); },
-                      [self](const caf::error& error) { search_again(self, caf::to_string(error)); });
-          },
-          [self](const caf::error& error) { search_again(self, caf::to_string(error)); });
+  self->request(state.parts.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
+      .then([self, round](const caf::node_id&, const caf::strong_actor_ptr& cluster,
+                          const std::set<std::string>&) { ask_to_join(self, round, cluster); },
+            [self, round](const caf::error& error) { search_again(self, round, caf::to_string(error)); });
 }
 
 void fell(self_pointer self, const caf::down_msg& down) {
@@ -87,13 +106,15 @@ void fell(self_pointer self, const caf::down_msg& down) {
     self->send(state.gateway, detach_atom_v);
     return join(self);
   }
+  if (state.joining && state.cluster && down.source == state.cluster)
+    return search_again(self, state.join_round, "the broker is gone");
   if (down.source == state.gateway) return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
   const auto found = std::find(state.pools.begin(), state.pools.end(), down.source);
   if (found == state.pools.end()) return;
   *found = nullptr;
   const auto service = static_cast<std::uint16_t>(found - state.pools.begin());
   self->send(state.gateway, failing_atom_v, service, true);
-  const auto pause = state.policy.fell(std::chrono::steady_clock::now());
+  const auto pause = state.policy.fell(self->clock().now());
   if (!pause)
     return give_up(self, "service " + state.settings.services[service].name + " keeps failing (" +
                              caf::to_string(down.reason) + "); this node gives up");
@@ -102,10 +123,36 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-caf::behavior node(self_pointer self, node_settings settings, caf::io::middleman_actor door) {
+node_parts standard_node_parts(const node_settings& settings, caf::actor door) {
+  node_parts parts;
+  parts.door = std::move(door);
+  parts.start_gateway = [settings](caf::event_based_actor* self, const run_queues& queues) {
+    caf::actor_config config{&self->system().middleman().backend()};
+    return self->system().spawn_class<gateway, caf::no_spawn_options>(config, queues, caf::actor{self},
+                                                                      settings.recycle_after);
+  };
+  parts.start_pool = [settings](caf::event_based_actor* self, std::uint16_t service,
+                                const std::shared_ptr<run_queue>& queue, const caf::actor& gateway) {
+    const auto& offered = settings.services[service];
+    pool_settings p;
+    p.service = service;
+    p.slots = settings.slots;
+    p.name = offered.name;
+    p.restarts = settings.restarts;
+    p.start_slot = [offered, queue, gateway, bytes = settings.max_message_bytes](caf::event_based_actor* pool,
+                                                                                 std::uint32_t number) {
+      return caf::actor{pool->spawn<caf::monitored + caf::detached>(
+          slot, offered.name, number, queue, make_handler(offered.handler, bytes), gateway, bytes)};
+    };
+    return caf::actor{self->spawn(pool, std::move(p), gateway)};
+  };
+  return parts;
+}
+
+caf::behavior node(self_pointer self, node_settings settings, node_parts parts) {
   auto& state = self->state;
   state.settings = std::move(settings);
-  state.door = std::move(door);
+  state.parts = std::move(parts);
   state.patience = backoff{milliseconds{50}, milliseconds{1000}, std::random_device{}()};
   // A pool has had its restarts before its fall counts here: the second fall within its window is one too many.
   auto restarts = state.settings.restarts;
@@ -115,10 +162,7 @@ caf::behavior node(self_pointer self, node_settings settings, caf::io::middleman
   state.policy = restart_policy{restarts};
   for (std::size_t i = 0; i < state.settings.services.size(); ++i)
     state.queues.push_back(std::make_shared<run_queue>(state.settings.slots));
-  caf::actor_config config{&self->system().middleman().backend()};
-  state.gateway =
-      self->system().spawn_class<gateway, caf::no_spawn_options>(config, state.queues, caf::actor{self},
-                                                                      state.settings.recycle_after);
+  state.gateway = state.parts.start_gateway(self, state.queues);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
   state.pools.resize(state.settings.services.size());
@@ -133,7 +177,7 @@ caf::behavior node(self_pointer self, node_settings settings, caf::io::middleman
       [self](drain_atom) {
         if (std::exchange(self->state.draining, true)) return;
         spdlog::info("draining: what runs may finish within {} ms", self->state.settings.drain_time.count());
-        self->send(self->state.gateway, drain_atom_v);
+        if (!self->state.joining) self->send(self->state.gateway, drain_atom_v);
         self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);
       },
       [self](recycle_atom) {

@@ -1,29 +1,34 @@
 #pragma once
 
 #include "actors/messages.hpp"
-#include "actors/node/run_queue.hpp"
-#include "actors/node/settings.hpp"
+#include "actors/supervise/restart_policy.hpp"
 
-#include <map>
-#include <memory>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace ropewalk {
+
+/// What a pool needs to know, and how it starts a slot: the tests have slots of their own.
+struct pool_settings {
+  std::uint16_t service = 0;
+  std::uint32_t slots = 1;
+  std::string name; ///< of the service, for the log
+  restart_policy::settings restarts;
+  std::function<caf::actor(caf::event_based_actor* pool, std::uint32_t number)> start_slot; ///< monitored by the pool
+};
 
 /// Supervises one service's slots, one_for_one: a slot that falls is started again by itself after the policy's pause.
 /// Too many falls in the policy's window end the pool with an error; its node decides what then.
 struct pool_state {
-  std::uint16_t service = 0;
-  service_settings settings;
-  std::size_t max_reply_bytes = 0;
-  std::shared_ptr<run_queue> queue;
+  pool_settings settings;
   caf::actor gateway;
   restart_policy policy{{}};
   std::vector<caf::actor> slots; ///< held, or CAF would end them as unreachable; null: fallen
   const char* name = "pool";
 };
 
-caf::behavior pool(caf::stateful_actor<pool_state>* self, std::uint16_t service, service_settings settings,
-                   std::uint32_t slots, std::size_t max_reply_bytes, restart_policy::settings restarts,
-                   std::shared_ptr<run_queue> queue, caf::actor gateway);
+/// Tells `gateway` of every slot that comes (slot_up) and goes (slot_down).
+caf::behavior pool(caf::stateful_actor<pool_state>* self, pool_settings settings, caf::actor gateway);
 
 } // namespace ropewalk

@@ -44,7 +44,7 @@ int run_broker(broker_options& o) {
   block_signals();
   process_config config;
   caf::actor_system system{config};
-  const auto top = system.spawn(broker_supervisor, s, spawn_basp_door(system));
+  const auto top = system.spawn(broker_supervisor, s, standard_broker_parts(spawn_basp_door(system)));
   leave_process(run_until_done(top));
 }
 

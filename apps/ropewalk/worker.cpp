@@ -58,7 +58,7 @@ int run_node(worker_options& o) {
   block_signals();
   process_config config;
   caf::actor_system system{config};
-  const auto top = system.spawn(node, s, spawn_basp_door(system));
+  const auto top = system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system)));
   leave_process(run_until_done(top));
 }
 

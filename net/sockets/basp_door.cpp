@@ -60,16 +60,9 @@ private:
 
 } // namespace
 
-caf::io::middleman_actor spawn_basp_door(caf::actor_system& system) {
+caf::actor spawn_basp_door(caf::actor_system& system) {
   auto basp = system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
-  return system.spawn<door, caf::detached + caf::hidden>(std::move(basp));
-}
-
-caf::expected<std::uint16_t> publish_at(const caf::io::middleman_actor& door, const caf::actor& who,
-                                        const endpoint& where) {
-  auto ask = caf::make_function_view(door);
-  return ask(caf::publish_atom_v, where.port, caf::actor_cast<caf::strong_actor_ptr>(who), std::set<std::string>{},
-             where.host, true);
+  return caf::actor_cast<caf::actor>(system.spawn<door, caf::detached + caf::hidden>(std::move(basp)));
 }
 
 } // namespace ropewalk

@@ -23,9 +23,9 @@ std::vector<char>& basp_scribe::piece() { return wanted_ == caf::io::basp::heade
 
 bool basp_scribe::read_some() {
   if (wanted_ > limits::max_basp_bytes) return false;
-  piece().resize(wanted_);
+  make_room();
   char* const buffer = shared_read_buffer();
-  const auto missing = wanted_ - have_;
+  const auto missing = piece().size() - have_;
   const bool direct = missing >= limits::large_payload_bytes;
   std::array<iovec, 2> to{iovec{piece().data() + have_, missing},
                           iovec{buffer, direct ? limits::read_ahead_bytes : limits::read_bytes}};
@@ -41,20 +41,29 @@ bool basp_scribe::read_some() {
     have_ += filled;
     count -= filled;
     if (have_ == wanted_ && !deliver()) return false;
+    make_room();
   }
   return take(buffer, count);
 }
 
 bool basp_scribe::take(const char* bytes, std::size_t count) {
   while (count > 0) {
-    const auto part = std::min(count, wanted_ - have_);
+    const auto part = std::min(count, piece().size() - have_);
     std::memcpy(piece().data() + have_, bytes, part);
     have_ += part;
     bytes += part;
     count -= part;
     if (have_ == wanted_ && !deliver()) return false;
+    make_room();
   }
   return true;
+}
+
+// The buffer grows with what has come: a header's word alone gets no more than a first read's worth.
+void basp_scribe::make_room() {
+  auto& buffer = piece();
+  if (buffer.size() == wanted_ || (have_ < buffer.size() && buffer.size() < wanted_)) return;
+  buffer.resize(std::min(wanted_, std::max({2 * have_, limits::read_bytes, buffer.capacity()})));
 }
 
 // False if the connection is over: BASP closed it, or the header announces more than anybody may send.
@@ -65,9 +74,7 @@ bool basp_scribe::deliver() {
   msg().buf.swap(delivered);
   invoke_mailbox_element(&loop());
   msg().buf.swap(delivered);
-  if (detached() || wanted_ > limits::max_basp_bytes) return false;
-  piece().resize(wanted_);
-  return true;
+  return !detached() && wanted_ <= limits::max_basp_bytes;
 }
 
 } // namespace ropewalk

@@ -24,6 +24,7 @@ protected:
 private:
   std::vector<char>& piece();
   bool take(const char* bytes, std::size_t count);
+  void make_room();
   bool deliver();
 
   std::size_t wanted_ = 0;

@@ -1,0 +1,336 @@
+#include "net/protocol/frame.hpp"
+#include "tests/catch.hpp"
+#include "tests/cluster/processes.hpp"
+
+#include <array>
+#include <csignal>
+#include <fstream>
+#include <poll.h>
+#include <random>
+#include <sys/socket.h>
+#include <unistd.h>
+
+using namespace ropewalk;
+
+namespace {
+
+// A plain socket, for saying what no client would.
+class raw {
+public:
+  explicit raw(const endpoint& where) : fd_(std::get<descriptor>(connect_tcp(where, 5s))) {}
+
+  // Sends all of it, unless the other side does not take it within `patience`.
+  bool send(std::string_view bytes, std::chrono::milliseconds patience = 5s) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!bytes.empty() && std::chrono::steady_clock::now() < end) {
+      const auto count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count > 0) {
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+        continue;
+      }
+      if (errno != EAGAIN) return false;
+      pollfd waiting{fd_.get(), POLLOUT, 0};
+      ::poll(&waiting, 1, 50);
+    }
+    return bytes.empty();
+  }
+
+  // What comes until `until` says that it is enough, or the connection closes.
+  std::string receive(const std::function<bool(const std::string&)>& until, std::chrono::milliseconds patience = 5s) {
+    std::string result;
+    const auto end = std::chrono::steady_clock::now() + patience;
+    std::array<char, 65536> buffer;
+    while (!until(result) && std::chrono::steady_clock::now() < end) {
+      pollfd waiting{fd_.get(), POLLIN, 0};
+      if (::poll(&waiting, 1, 50) <= 0) continue;
+      const auto count = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+      if (count <= 0) {
+        closed = count == 0 || errno != EAGAIN;
+        if (closed) break;
+        continue;
+      }
+      result.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    return result;
+  }
+
+  std::string receive_line() {
+    return receive([](const std::string& s) { return s.ends_with('\n'); });
+  }
+
+  void finish() { ::shutdown(fd_.get(), SHUT_WR); }
+  void reset() {
+    const linger now{1, 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    fd_.close();
+  }
+  bool closed = false;
+
+private:
+  descriptor fd_;
+};
+
+std::string frame(frame_kind kind, std::uint64_t id, std::string_view service, std::string_view payload) {
+  field_writer fields;
+  if (!service.empty()) fields.text(field::service, service);
+  std::vector<char> out;
+  append_frame(out, kind, error_code::ok, id, fields.bytes(), payload);
+  return {out.begin(), out.end()};
+}
+
+std::uint64_t resident_kib(pid_t pid) {
+  std::ifstream status{"/proc/" + std::to_string(pid) + "/status"};
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmRSS:")) return std::stoull(line.substr(6));
+  return 0;
+}
+
+void others_are_served(const cluster& c) {
+  load l{c.connect(), "echo", 200, 10, [](std::uint64_t id) { return std::to_string(id); }};
+  l.run(10s);
+  REQUIRE(l.answered == 200);
+}
+
+// Under the address sanitizer memory has another size; there the tests look for crashes only.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t slack_kib = 4 << 20;
+#else
+constexpr std::uint64_t slack_kib = 32 << 10;
+#endif
+
+} // namespace
+
+TEST_CASE("a message of one byte over the cap is answered TOO_LARGE and the connection works on") {
+  cluster c{{"--max-message-bytes", "100000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  REQUIRE(connection.call("echo", std::string(100'000, 'x')).code == error_code::ok);
+  const auto answer = connection.call("echo", std::string(100'001, 'x'));
+  REQUIRE(answer.code == error_code::too_large);
+  REQUIRE(answer.payload.view().find("100000 bytes") != std::string_view::npos);
+  REQUIRE(connection.call("echo", "after").payload.view() == "after");
+}
+
+TEST_CASE("messages far over the cap are discarded as they stream in") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  others_are_served(c);
+  const auto before = resident_kib(c.broker().pid());
+  auto connection = c.connect();
+  const std::string large(200 << 20, 'x');
+  REQUIRE(connection.call("echo", large).code == error_code::too_large);
+  REQUIRE(connection.call("echo", "after").code == error_code::ok);
+  CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+}
+
+TEST_CASE("a frame that makes no sense is answered BAD_REQUEST and its connection closed, nobody else's") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  for (const auto& bad : {std::string("\x00\x00\x00\x01zzzzzzzzzzzzzzzz", 20), std::string("\x00\x00\x00\x0c\x63zzzzzzzzzzz", 16),
+                          std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzzzz", 21)}) {
+    raw r{c.clients()};
+    r.send(bad);
+    const auto answer = r.receive([](const std::string&) { return false; });
+    REQUIRE(r.closed);
+    REQUIRE(answer.size() > frame_header_bytes);
+    const auto head = read_header(answer.data());
+    CHECK(head.kind == frame_kind::error);
+    CHECK(head.code == error_code::bad_request);
+    CHECK(head.id == 0);
+  }
+  others_are_served(c);
+}
+
+TEST_CASE("requests that make no sense are answered and the connection works on") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  REQUIRE(connection.call("", "x").code == error_code::bad_request);
+  REQUIRE(connection.call("nope", "x").code == error_code::no_service);
+  REQUIRE(connection.call("echo", "x").code == error_code::ok);
+  raw r{c.clients()};
+  r.send(frame(frame_kind::hello, 1, "echo", "") + frame(frame_kind::request, 0, "echo", "id 0") +
+         frame(frame_kind::request, 7, "", "default service"));
+  const auto answers = r.receive([](const std::string& s) { return s.find("default service") != std::string::npos; });
+  REQUIRE(answers.find("must not be 0") != std::string::npos);
+  REQUIRE(answers.find("default service") != std::string::npos);
+}
+
+TEST_CASE("text lines: one answer a line, in the order of the lines") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo", "--service", "sleep=builtin:sleep", "--slots", "4"});
+  REQUIRE(c.has_nodes(1));
+  raw r{c.clients()};
+  r.send("sleep 200\necho two\nnope three\r\n\necho four words here\n");
+  r.finish(); // as nc does at the end of its input: the answers still come, then the connection closes
+  const auto answers = r.receive([](const std::string&) { return false; });
+  REQUIRE(r.closed);
+  REQUIRE(answers.find("OK 200\nOK two\nERR NO_SERVICE ") == 0);
+  REQUIRE(answers.ends_with("\nOK four words here\n"));
+}
+
+TEST_CASE("ten thousand pipelined lines are answered in order") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  raw r{c.clients()};
+  std::string lines;
+  std::string expected;
+  for (int i = 0; i < 10'000; ++i) {
+    lines += "echo " + std::to_string(i) + "\n";
+    expected += "OK " + std::to_string(i) + "\n";
+  }
+  REQUIRE(r.send(lines));
+  REQUIRE(r.receive([&](const std::string& s) { return s.size() >= expected.size(); }) == expected);
+}
+
+TEST_CASE("a client that closes its sending half gets its answers, then the connection is closed") {
+  cluster c;
+  c.start_node("a", {"--service", "sleep=builtin:sleep"});
+  REQUIRE(c.has_nodes(1));
+  raw r{c.clients()};
+  r.send(frame(frame_kind::request, 1, "sleep", "300"));
+  r.finish();
+  const auto answer = r.receive([](const std::string&) { return false; });
+  REQUIRE(r.closed);
+  REQUIRE(answer.size() == frame_header_bytes + 3);
+  REQUIRE(eventually([&] { return c.status()["connections"] == 1; })); // that of the status itself
+}
+
+TEST_CASE("a client that goes away has its work dropped, and nobody waits for it") {
+  cluster c;
+  c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  REQUIRE(c.has_nodes(1));
+  {
+    raw r{c.clients()};
+    for (std::uint64_t id = 1; id <= 50; ++id) r.send(frame(frame_kind::request, id, "sleep", "5000"));
+    REQUIRE(eventually([&] { return c.status()["queued"] == 49; }));
+    r.reset();
+  }
+  REQUIRE(eventually([&] { return c.status()["queued"] == 0; }));
+  REQUIRE(c.connect().call("sleep", "1").code == error_code::ok); // long before five seconds: what ran was stopped
+}
+
+TEST_CASE("a client that sends and never reads is paused, then cut off, and the broker's memory stays bounded") {
+  cluster c{{"--unread-answers", "1000000", "--unread-answers-time", "1500", "--connection-memory", "2000000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  others_are_served(c);
+  const auto before = resident_kib(c.broker().pid());
+  raw r{c.clients()};
+  const auto request = frame(frame_kind::request, 1, "echo", std::string(50'000, 'x'));
+  std::uint64_t sent = 0;
+  while (r.send(request, 300ms)) ++sent;
+  INFO(sent << " requests were taken");
+  CHECK(sent < 2000);
+  CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+  others_are_served(c);
+  REQUIRE(eventually([&] { return c.broker().log().find("cut off") != std::string::npos; }));
+  REQUIRE(eventually([&] { return c.status()["connections"] == 1; }));
+}
+
+TEST_CASE("a slow reader that reads after all gets every answer") {
+  cluster c{{"--unread-answers", "1000000", "--connection-memory", "2000000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  const auto payload = shared_bytes::copy_of(std::string(50'000, 'y'));
+  constexpr int count = 600; // 30 MB, far over what may be unread
+  for (int i = 0; i < count; ++i) connection.send("echo", payload);
+  connection.flush();
+  REQUIRE(eventually([&] { return c.status()["in_flight"] == 0 && c.status()["held_bytes"] == 0; }));
+  for (int i = 0; i < count; ++i) {
+    const auto answer = connection.wait(10s);
+    REQUIRE(answer);
+    REQUIRE(answer->code == error_code::ok);
+  }
+}
+
+TEST_CASE("half-open connections and slow bytes hold nobody else up, and cost little") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  others_are_served(c);
+  const auto before = resident_kib(c.broker().pid());
+  const auto request = frame(frame_kind::request, 1, "echo", "slow");
+  std::vector<std::unique_ptr<raw>> many;
+  for (int i = 0; i < 300; ++i) {
+    many.push_back(std::make_unique<raw>(c.clients()));
+    many.back()->send(std::string_view{request}.substr(0, static_cast<std::size_t>(i) % request.size()));
+  }
+  // Each of these announces two megabytes and sends a few bytes of them.
+  std::vector<char> head;
+  append_header(head, frame_kind::request, error_code::ok, 1, {}, 2 << 20);
+  for (int i = 0; i < 100; ++i) {
+    many.push_back(std::make_unique<raw>(c.clients()));
+    many.back()->send(std::string{head.begin(), head.end()} + "a few");
+  }
+  others_are_served(c);
+  CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+  auto& one = *many[5];
+  one.send(std::string_view{request}.substr(5));
+  REQUIRE(one.receive([](const std::string& s) { return s.size() >= frame_header_bytes + 4; }).ends_with("slow"));
+}
+
+TEST_CASE("overload is answered BUSY with a time to come back, and memory stays bounded") {
+  cluster c{{"--queue", "100"}};
+  c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  for (int i = 0; i < 200; ++i) connection.send("sleep", shared_bytes::copy_of("20"));
+  int busy = 0;
+  int ok = 0;
+  for (int i = 0; i < 200; ++i) {
+    const auto answer = connection.wait(20s);
+    REQUIRE(answer);
+    if (answer->code == error_code::busy) {
+      ++busy;
+      CHECK(answer->retry_after_ms > 0);
+    } else {
+      REQUIRE(answer->code == error_code::ok);
+      ++ok;
+    }
+  }
+  CHECK(ok == 101);
+  CHECK(busy == 99);
+}
+
+TEST_CASE("random bytes on either port end no process") {
+  cluster c;
+  auto& node = c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto before = resident_kib(c.broker().pid());
+  std::mt19937_64 random{42};
+  for (int round = 0; round < 200; ++round) {
+    raw r{round % 2 ? c.nodes() : c.clients()};
+    std::string bytes(1 + random() % 2000, '\0');
+    for (auto& b : bytes) b = static_cast<char>(random() % 3 == 0 ? random() : random() % 4);
+    r.send(bytes);
+    if (round % 3 == 0) r.reset();
+  }
+  others_are_served(c);
+  CHECK_FALSE(node.wait(0ms));
+  CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+}
+
+TEST_CASE("a header that announces gigabytes on the cluster port costs nothing") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto before = resident_kib(c.broker().pid());
+  std::vector<std::unique_ptr<raw>> many;
+  for (int i = 0; i < 20; ++i) {
+    // CAF's BASP header: operation u8, 2 bytes padding, flags u8, payload length u32, then the rest of 72 bytes.
+    std::string header(72, '\0');
+    header[0] = 1;
+    header[4] = '\xb0';
+    many.push_back(std::make_unique<raw>(c.nodes()));
+    many.back()->send(header);
+  }
+  others_are_served(c);
+  CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+}
