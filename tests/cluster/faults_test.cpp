@@ -256,7 +256,7 @@ TEST_CASE("the drain time bounds a drain") {
   REQUIRE(eventually([&] { return c.status()["queued"] == 1; })); // and what ran there waits for another node
 }
 
-TEST_CASE("20,000 messages through three processes that are replaced every 200: none lost, none failed, no zombie") {
+TEST_CASE("20000 messages through three processes replaced every 200: none lost, none failed, no zombie") {
   cluster c;
   auto& master = c.start_node("m", {"--service", "up=builtin:upper", "--slots", "2", "--processes", "3", "--recycle-after", "200"});
   REQUIRE(c.has_nodes(3));
