@@ -16,7 +16,8 @@ caf::error inspect(caf::serializer& sink, batch& x) {
   }
   if (auto error = sink(bytes)) return error;
   for (const auto& piece : x.pieces)
-    if (auto error = sink.apply_raw(piece.size(), const_cast<char*>(piece.view().data()))) return error;
+    if (auto error = sink.apply_raw(piece.size(), const_cast<char*>(piece.view().data())))
+      return error;
   return caf::none;
 }
 

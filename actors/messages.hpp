@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-/// Every type and atom that CAF messages carry, with what is said by them: the one file that a newer CAF would touch.
+/// Every type and atom that CAF messages carry, with what is said by them: the one file that a
+/// newer CAF would touch.
 namespace ropewalk {
 
 struct offered_service {
@@ -45,12 +46,13 @@ typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
   return f(caf::meta::type_name("attempt_ref"), x.token, x.attempt);
 }
 
-/// A batch is written straight from its pieces, and read into memory that is not filled with zeros first.
+/// A batch is written straight from its pieces, and read into memory that is not filled with zeros
+/// first.
 caf::error inspect(caf::serializer& sink, batch& x);
 caf::error inspect(caf::deserializer& source, batch& x);
 
-template <class Inspector,
-          class = std::enable_if_t<std::is_same_v<Inspector, caf::detail::stringification_inspector>>>
+template <class Inspector, class = std::enable_if_t<
+                               std::is_same_v<Inspector, caf::detail::stringification_inspector>>>
 typename Inspector::result_type inspect(Inspector& f, batch& x) {
   auto bytes = static_cast<std::uint64_t>(x.size());
   return f(caf::meta::type_name("batch"), bytes);

@@ -28,26 +28,33 @@ void open_cluster(self_pointer self, const std::string& clients) {
   self->state.cluster = self->spawn<caf::monitored>(cluster, self->state.front);
   const auto& where = self->state.settings.cluster;
   self->request(self->state.parts.door, caf::infinite, caf::publish_atom_v, where.port,
-                caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster), std::set<std::string>{}, where.host, true)
+                caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster),
+                std::set<std::string>{}, where.host, true)
       .then(
           [self, clients](std::uint16_t port) {
-            spdlog::info("ready: clients={} nodes={}", clients, endpoint{self->state.settings.cluster.host, port}.text());
+            spdlog::info("ready: clients={} nodes={}", clients,
+                         endpoint{self->state.settings.cluster.host, port}.text());
           },
-          [self](const caf::error& error) { give_up(self, "cannot open the cluster port: " + caf::to_string(error)); });
+          [self](const caf::error& error) {
+            give_up(self, "cannot open the cluster port: " + caf::to_string(error));
+          });
 }
 
 void fell(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
-  if (down.source == state.cluster) return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
+  if (down.source == state.cluster)
+    return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
   if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
   const auto pause = state.policy.fell(self->clock().now());
   if (!pause)
-    return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) + " times within " +
-                             std::to_string(state.settings.restarts.window.count()) + " ms; giving up. The last time: " +
-                             caf::to_string(down.reason));
-  spdlog::error("the front fell ({}); starting it again in {} ms", caf::to_string(down.reason), pause->count());
+    return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) +
+                             " times within " +
+                             std::to_string(state.settings.restarts.window.count()) +
+                             " ms; giving up. The last time: " + caf::to_string(down.reason));
+  spdlog::error("the front fell ({}); starting it again in {} ms", caf::to_string(down.reason),
+                pause->count());
   self->delayed_send(self, *pause, again_atom_v);
 }
 
@@ -56,7 +63,8 @@ void fell(self_pointer self, const caf::down_msg& down) {
 broker_parts standard_broker_parts(caf::actor door) {
   return {std::move(door), [](caf::event_based_actor* self, const broker_settings& settings) {
             caf::actor_config config{&self->system().middleman().backend()};
-            return self->system().spawn_class<front, caf::no_spawn_options>(config, settings, caf::actor{self});
+            return self->system().spawn_class<front, caf::no_spawn_options>(config, settings,
+                                                                            caf::actor{self});
           }};
 }
 
@@ -71,7 +79,8 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings, bro
         std::string clients;
         for (const auto& address : where) clients += (clients.empty() ? "" : ",") + address;
         // A restarted front must listen where clients know it, also when the system chose the port.
-        for (std::size_t i = 0; i < where.size(); ++i) self->state.settings.listen[i] = *parse_endpoint(where[i]);
+        for (std::size_t i = 0; i < where.size(); ++i)
+          self->state.settings.listen[i] = *parse_endpoint(where[i]);
         if (!std::exchange(self->state.ready, true))
           open_cluster(self, clients);
         else

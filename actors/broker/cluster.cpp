@@ -25,7 +25,8 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
       [self](join_atom, node_description& description, const caf::actor& gateway) {
         auto promise = self->make_response_promise();
         if (description.services.empty() || !gateway) {
-          promise.deliver(caf::make_error(caf::sec::invalid_argument, "a node must offer a service"));
+          promise.deliver(
+              caf::make_error(caf::sec::invalid_argument, "a node must offer a service"));
           return;
         }
         const auto front = self->state.front;
@@ -33,7 +34,8 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
             .then(
                 [self, promise, front, gateway](std::uint32_t node) mutable {
                   if (front != self->state.front) {
-                    promise.deliver(caf::make_error(caf::sec::invalid_argument, "the broker has just restarted"));
+                    promise.deliver(caf::make_error(caf::sec::invalid_argument,
+                                                    "the broker has just restarted"));
                     return;
                   }
                   self->monitor(gateway);

@@ -4,12 +4,13 @@
 
 namespace ropewalk {
 
-/// Where nodes join: the one actor of a broker that other processes can reach. It introduces a node's gateway to the
-/// front, watches it, and tells the front when it is gone. A new front (the old one fell) knows no nodes: they notice
-/// that theirs is gone and join again.
+/// Where nodes join: the one actor of a broker that other processes can reach. It introduces a
+/// node's gateway to the front, watches it, and tells the front when it is gone. A new front (the
+/// old one fell) knows no nodes: they notice that theirs is gone and join again.
 struct cluster_state {
   caf::actor front;
-  std::unordered_map<caf::actor_addr, std::uint32_t> nodes; // gateway -> number, with the present front
+  std::unordered_map<caf::actor_addr, std::uint32_t>
+      nodes; // gateway -> number, with the present front
   const char* name = "cluster";
 };
 

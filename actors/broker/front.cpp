@@ -20,7 +20,9 @@ constexpr milliseconds tick_interval{20};
 // How long a client may take to notice that its connection is being closed.
 constexpr milliseconds closing_time{2000};
 
-instant clock_now() { return std::chrono::steady_clock::now(); }
+instant clock_now() {
+  return std::chrono::steady_clock::now();
+}
 
 caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
   return static_cast<caf::io::network::default_multiplexer&>(self.backend());
@@ -39,7 +41,9 @@ caf::behavior front::make_behavior() {
       [this](const caf::io::new_data_msg& msg) { readable(msg.handle); },
       [this](const caf::io::connection_closed_msg& msg) { disconnected(msg.handle); },
       [](const caf::io::acceptor_closed_msg&) {},
-      [this](answers_atom, std::uint32_t node, const batch& answers) { take_answers(node, answers); },
+      [this](answers_atom, std::uint32_t node, const batch& answers) {
+        take_answers(node, answers);
+      },
       [this](admit_atom, node_description& description, caf::actor& gateway) {
         return admit(std::move(description), std::move(gateway));
       },
@@ -68,7 +72,8 @@ caf::behavior front::make_behavior() {
   };
 }
 
-// -- clients --------------------------------------------------------------------------------------------------------------
+// -- clients
+// --------------------------------------------------------------------------------------------------------------
 
 bool front::listen() {
   std::vector<std::string> where;
@@ -80,7 +85,8 @@ bool front::listen() {
     }
     auto fd = std::get<descriptor>(std::move(result));
     where.push_back(local_endpoint(fd.get()).text());
-    add_doorman(caf::make_counted<client_doorman>(loop_of(*this), fd.release(), settings_.max_message_bytes));
+    add_doorman(caf::make_counted<client_doorman>(loop_of(*this), fd.release(),
+                                                  settings_.max_message_bytes));
   }
   send(supervisor_, ready_atom_v, std::move(where));
   return true;
@@ -122,7 +128,8 @@ void front::readable(caf::io::connection_handle hdl) {
   now_ = clock_now();
   if (guard->input_ended()) {
     sessions_[index].half_closed = true;
-    touch(sessions_[index]); // closed at the end of this turn, or of the one that brings its last answer
+    touch(sessions_[index]); // closed at the end of this turn, or of the one that brings its last
+                             // answer
     return carry_out();
   }
   while (auto event = guard->input().next()) {
@@ -146,23 +153,30 @@ void front::readable(caf::io::connection_handle hdl) {
 void front::handle(session& from, const incoming_frame& frame) {
   frame_fields fields;
   if (!read_fields(frame.fields, fields))
-    return refuse(from, frame.head.id, error_code::bad_request, "the optional fields are cut short or of a wrong size");
+    return refuse(from, frame.head.id, error_code::bad_request,
+                  "the optional fields are cut short or of a wrong size");
   switch (frame.head.kind) {
-  case frame_kind::request: return handle_request(from, frame, fields);
-  case frame_kind::hello: return handle_hello(from, fields, frame.head.id);
-  case frame_kind::cancel: return dispatcher_.cancel(from.index, frame.head.id, now_);
+  case frame_kind::request:
+    return handle_request(from, frame, fields);
+  case frame_kind::hello:
+    return handle_hello(from, fields, frame.head.id);
+  case frame_kind::cancel:
+    return dispatcher_.cancel(from.index, frame.head.id, now_);
   case frame_kind::ping:
     append_frame(from.scribe->output().tail(), frame_kind::pong, error_code::ok, frame.head.id, {},
                  frame.payload.view());
     return touch(from);
   case frame_kind::status:
-    append_frame(from.scribe->output().tail(), frame_kind::status, error_code::ok, frame.head.id, {}, status());
+    append_frame(from.scribe->output().tail(), frame_kind::status, error_code::ok, frame.head.id,
+                 {}, status());
     return touch(from);
-  case frame_kind::pong: return;
+  case frame_kind::pong:
+    return;
   case frame_kind::hello_ok:
   case frame_kind::reply:
   case frame_kind::error:
-    refuse(from, frame.head.id, error_code::bad_request, "this kind of frame is for brokers to send");
+    refuse(from, frame.head.id, error_code::bad_request,
+           "this kind of frame is for brokers to send");
     return close_after_answer(from);
   }
 }
@@ -170,7 +184,8 @@ void front::handle(session& from, const incoming_frame& frame) {
 void front::handle_hello(session& from, const frame_fields& fields, std::uint64_t id) {
   if (fields.version != 0 && fields.version != protocol_version) {
     refuse(from, id, error_code::bad_request,
-           "protocol version " + std::to_string(fields.version) + " is not spoken here; this broker speaks version " +
+           "protocol version " + std::to_string(fields.version) +
+               " is not spoken here; this broker speaks version " +
                std::to_string(protocol_version));
     return close_after_answer(from);
   }
@@ -179,7 +194,8 @@ void front::handle_hello(session& from, const frame_fields& fields, std::uint64_
   limits.u8(field::version, protocol_version)
       .u32(field::max_message_bytes, static_cast<std::uint32_t>(settings_.max_message_bytes))
       .u32(field::deadline_ms, static_cast<std::uint32_t>(settings_.dispatch.timeout.count()));
-  append_frame(from.scribe->output().tail(), frame_kind::hello_ok, error_code::ok, id, limits.bytes(), {});
+  append_frame(from.scribe->output().tail(), frame_kind::hello_ok, error_code::ok, id,
+               limits.bytes(), {});
   touch(from);
 }
 
@@ -190,12 +206,14 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
   auto name = frame.service.empty() ? fields.service : frame.service;
   if (name.empty()) name = from.default_service;
   if (name.empty())
-    return refuse(from, id, error_code::bad_request, "no service: name one in the request or in the hello");
+    return refuse(from, id, error_code::bad_request,
+                  "no service: name one in the request or in the hello");
   if (from.service == no_index || name != from.service_name) {
     const auto found = dispatcher_.find_service(name);
     if (!found)
       return refuse(from, id, error_code::no_service,
-                    "no worker has offered service '" + std::string{name.substr(0, limits::max_service_bytes)} +
+                    "no worker has offered service '" +
+                        std::string{name.substr(0, limits::max_service_bytes)} +
                         "'; check the name, or start one with --service NAME=HANDLER");
     from.service_name = name;
     from.service = *found;
@@ -221,7 +239,8 @@ void front::answer(session& to, std::uint64_t id, error_code code, const shared_
     }
     append_text_answer(out.tail(), code, payload.view());
     if (id != 0) ++lines.next;
-    for (auto next = lines.early.find(lines.next); next != lines.early.end(); next = lines.early.find(lines.next)) {
+    for (auto next = lines.early.find(lines.next); next != lines.early.end();
+         next = lines.early.find(lines.next)) {
       append_text_answer(out.tail(), next->second.code, next->second.payload.view());
       lines.early.erase(next);
       ++lines.next;
@@ -284,11 +303,13 @@ void front::flush(session& which) {
   expect_tick();
 }
 
-// -- nodes ----------------------------------------------------------------------------------------------------------------
+// -- nodes
+// ----------------------------------------------------------------------------------------------------------------
 
 std::uint32_t front::admit(node_description description, caf::actor gateway) {
   now_ = clock_now();
-  for (std::uint32_t i = 0; i < members_.size(); ++i) // it had given up waiting for the answer to its last join
+  for (std::uint32_t i = 0; i < members_.size();
+       ++i) // it had given up waiting for the answer to its last join
     if (members_[i].present && members_[i].gateway == gateway) lost(i, "it joined again");
   std::vector<service_offer> offers;
   std::string names;
@@ -300,7 +321,8 @@ std::uint32_t front::admit(node_description description, caf::actor gateway) {
   if (index >= members_.size()) members_.resize(index + 1);
   auto& m = members_[index];
   restarts_ += description.restarts;
-  spdlog::info("node {} joined from {} (pid {}): {}", description.name, description.host, description.pid, names);
+  spdlog::info("node {} joined from {} (pid {}): {}", description.name, description.host,
+               description.pid, names);
   m.description = std::move(description);
   m.gateway = std::move(gateway);
   m.present = true;
@@ -323,36 +345,43 @@ void front::lost(std::uint32_t node, const std::string& why) {
 }
 
 void front::take_answers(std::uint32_t node, const batch& answers) {
-  if (node >= members_.size() || !members_[node].present) return; // of a node that was declared lost: refused
+  if (node >= members_.size() || !members_[node].present)
+    return; // of a node that was declared lost: refused
   now_ = clock_now();
   batch_reader reader{answers.flat()};
   while (auto item = reader.next_answer()) {
     switch (item->end) {
     case item_end::answered: {
-      const auto whom = dispatcher_.complete(node, item->token, item->attempt, microseconds{item->run_us}, now_);
+      const auto whom =
+          dispatcher_.complete(node, item->token, item->attempt, microseconds{item->run_us}, now_);
       if (whom && whom->connection != no_index)
         answer(sessions_[whom->connection], whom->request_id, item->code, item->payload);
       break;
     }
-    case item_end::returned: dispatcher_.give_back(node, item->token, item->attempt, now_); break;
+    case item_end::returned:
+      dispatcher_.give_back(node, item->token, item->attempt, now_);
+      break;
     case item_end::crashed:
       dispatcher_.crash(node, item->token, item->attempt,
-                        "slot on node " + members_[node].description.name + " died: " +
-                            std::string{item->payload.view()},
+                        "slot on node " + members_[node].description.name +
+                            " died: " + std::string{item->payload.view()},
                         now_);
       break;
     }
   }
   if (reader.malformed()) {
-    spdlog::error("node {} sent a batch that makes no sense; it is let go", members_[node].description.name);
+    spdlog::error("node {} sent a batch that makes no sense; it is let go",
+                  members_[node].description.name);
     lost(node, "it sent a batch that makes no sense");
   }
   carry_out();
 }
 
-// -- turns and time ---------------------------------------------------------------------------------------------------------
+// -- turns and time
+// ---------------------------------------------------------------------------------------------------------
 
-// Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out when the turn ends.
+// Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out
+// when the turn ends.
 void front::carry_out() {
   auto& todo = dispatcher_.pending();
   if (!todo.empty()) {
@@ -367,7 +396,8 @@ void front::carry_out() {
     }
     for (const auto& r : todo.refuse) {
       const auto detail = r.detail.empty() ? sentence_of(r.code) : std::string_view{r.detail};
-      answer(sessions_[r.connection], r.request_id, r.code, shared_bytes::borrow(detail), r.retry_after_ms);
+      answer(sessions_[r.connection], r.request_id, r.code, shared_bytes::borrow(detail),
+             r.retry_after_ms);
     }
     for (const auto& w : todo.withdraw) {
       auto& m = members_[w.node];
@@ -422,8 +452,9 @@ void front::tick() {
       spdlog::info("drained: every request is answered");
       quit(caf::exit_reason::user_shutdown);
     } else if (all_done()) {
-      // A socket that is closed with unread bytes resets, and the client may lose answers on their way: the end of what
-      // is sent goes first, and the connection follows when the client has closed its half, or after closing_time.
+      // A socket that is closed with unread bytes resets, and the client may lose answers on their
+      // way: the end of what is sent goes first, and the connection follows when the client has
+      // closed its half, or after closing_time.
       for (auto& s : sessions_)
         if (s.scribe && !s.closing) close_after_answer(s);
     } else if (now_ >= drain_end_) {
@@ -453,8 +484,8 @@ void front::watch_slow_readers(instant now) {
       return true;
     }
     if (!s.closing)
-      spdlog::warn("a client ({}) took none of its {} bytes of answers for {} ms: cut off", s.scribe->addr(), out.size(),
-                   settings_.unread_answers_time.count());
+      spdlog::warn("a client ({}) took none of its {} bytes of answers for {} ms: cut off",
+                   s.scribe->addr(), out.size(), settings_.unread_answers_time.count());
     const auto scribe = s.scribe;
     forget(s);
     scribe->cut_off();
@@ -466,7 +497,8 @@ void front::drain() {
   if (draining_) return;
   draining_ = true;
   drain_end_ = clock_now() + settings_.drain_time;
-  spdlog::info("draining: {} requests in hand", dispatcher_.totals().waiting + dispatcher_.totals().placed);
+  spdlog::info("draining: {} requests in hand",
+               dispatcher_.totals().waiting + dispatcher_.totals().placed);
   expect_tick();
 }
 
@@ -500,7 +532,8 @@ std::string front::status() const {
   }
   nlohmann::json refused = nlohmann::json::object();
   for (int code = 1; code < error_codes; ++code)
-    if (totals.refused[code] > 0) refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
+    if (totals.refused[code] > 0)
+      refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
   result["in_flight"] = totals.placed;
   result["queued"] = totals.waiting;
   result["restarts"] = restarts_;

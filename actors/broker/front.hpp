@@ -12,14 +12,16 @@
 
 namespace ropewalk {
 
-/// The broker actor: owns every client socket and one dispatcher, which is a member and not an actor, so that asking it
-/// costs a call. Bytes come in as frames, become events of the dispatcher; what that decides is carried out here:
+/// The broker actor: owns every client socket and one dispatcher, which is a member and not an
+/// actor, so that asking it costs a call. Bytes come in as frames, become events of the dispatcher;
+/// what that decides is carried out here:
 ///
-///     client sockets -> frames -> dispatcher -> work batches -> gateways (one message a node and turn)
-///     gateways -> answer batches -> dispatcher -> frames -> client sockets (one write a socket and turn)
+///     client sockets -> frames -> dispatcher -> work batches -> gateways (one message a node and
+///     turn) gateways -> answer batches -> dispatcher -> frames -> client sockets (one write a
+///     socket and turn)
 ///
-/// Runs on the event loop's thread and never blocks. If it falls, its clients' connections close, the nodes notice and
-/// join the next front.
+/// Runs on the event loop's thread and never blocks. If it falls, its clients' connections close,
+/// the nodes notice and join the next front.
 class front final : public caf::io::broker {
 public:
   front(caf::actor_config& config, broker_settings settings, caf::actor supervisor);

@@ -30,10 +30,11 @@ struct session {
 
   text_order lines;
 
-  bool dirty = false;   ///< has something to be written at the end of the turn
+  bool dirty = false; ///< has something to be written at the end of the turn
   bool reading = true;
-  bool slow = false;    ///< has more unread answers than it may
-  bool half_closed = false; ///< will ask for nothing more; gets its answers, then the connection is closed
+  bool slow = false; ///< has more unread answers than it may
+  bool half_closed =
+      false; ///< will ask for nothing more; gets its answers, then the connection is closed
   bool closing = false; ///< said its last word; waits for the client to close
   bool watched = false;
   std::uint64_t sent_then = 0; ///< bytes sent when it last got on

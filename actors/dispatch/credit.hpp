@@ -7,19 +7,21 @@
 
 namespace ropewalk {
 
-/// How many messages of one service a node may hold: its slots, and ahead of them as much as they will work off in the
-/// prefetch time, judged by how long the service's messages have taken. Nothing is known at first: no prefetch.
+/// How many messages of one service a node may hold: its slots, and ahead of them as much as they
+/// will work off in the prefetch time, judged by how long the service's messages have taken.
+/// Nothing is known at first: no prefetch.
 class credit {
 public:
   credit(std::uint32_t slots, std::uint32_t most_ahead, microseconds prefetch_time)
-      : slots_(slots), most_ahead_(most_ahead), prefetch_us_(static_cast<double>(prefetch_time.count())),
-        allowed_(slots) {}
+      : slots_(slots), most_ahead_(most_ahead),
+        prefetch_us_(static_cast<double>(prefetch_time.count())), allowed_(slots) {}
 
-  /// A message ran for so long. One long run weighs at once, many short ones wear it off: what is handed out ahead
-  /// must not wait behind the next long one.
+  /// A message ran for so long. One long run weighs at once, many short ones wear it off: what is
+  /// handed out ahead must not wait behind the next long one.
   void ran_for(microseconds run_time) {
     const auto us = std::max(1.0, static_cast<double>(run_time.count()));
-    mean_us_ = us > mean_us_ ? mean_us_ + (us - mean_us_) * (known_ ? rise : 1.0) : mean_us_ + (us - mean_us_) * fall;
+    mean_us_ = us > mean_us_ ? mean_us_ + (us - mean_us_) * (known_ ? rise : 1.0)
+                             : mean_us_ + (us - mean_us_) * fall;
     known_ = true;
     const auto ahead = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_us_);
     allowed_ = slots_ + slots_ * static_cast<std::uint32_t>(ahead);

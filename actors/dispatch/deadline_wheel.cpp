@@ -10,7 +10,8 @@ void deadline_wheel::insert(std::uint32_t entry, instant deadline) {
   if (entry >= links_.size()) links_.resize(std::max<std::size_t>(entry + 1, links_.size() * 2));
   assert(links_[entry].slot == none);
   const auto since = std::chrono::ceil<milliseconds>(deadline - start_).count();
-  const auto due = since <= 0 ? 0 : static_cast<std::uint64_t>((since + tick.count() - 1) / tick.count());
+  const auto due =
+      since <= 0 ? 0 : static_cast<std::uint64_t>((since + tick.count() - 1) / tick.count());
   links_[entry].due = std::max(due, now_);
   place(entry);
   ++size_;
@@ -26,7 +27,8 @@ void deadline_wheel::place(std::uint32_t entry) {
   else {
     constexpr std::uint64_t horizon = std::uint64_t{near_slots} * far_slots * (far_slots - 1);
     const auto seen = now_ + std::min(ahead, horizon - 1);
-    me.slot = near_slots + far_slots + static_cast<std::uint32_t>(seen / (near_slots * far_slots) % far_slots);
+    me.slot = near_slots + far_slots +
+              static_cast<std::uint32_t>(seen / (near_slots * far_slots) % far_slots);
   }
   me.previous = none;
   me.next = heads_[me.slot];
@@ -46,7 +48,9 @@ void deadline_wheel::erase(std::uint32_t entry) {
   --size_;
 }
 
-std::uint32_t deadline_wheel::take_slot(std::uint32_t slot) { return std::exchange(heads_[slot], none); }
+std::uint32_t deadline_wheel::take_slot(std::uint32_t slot) {
+  return std::exchange(heads_[slot], none);
+}
 
 void deadline_wheel::cascade(std::uint32_t slot) {
   for (auto entry = take_slot(slot); entry != none;) {
@@ -58,7 +62,8 @@ void deadline_wheel::cascade(std::uint32_t slot) {
 
 void deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired) {
   if (now < start_) return;
-  const auto last = static_cast<std::uint64_t>(std::chrono::floor<milliseconds>(now - start_) / tick);
+  const auto last =
+      static_cast<std::uint64_t>(std::chrono::floor<milliseconds>(now - start_) / tick);
   if (size_ == 0) { // nothing to find on the way
     now_ = std::max(now_, last + 1);
     return;
@@ -66,7 +71,8 @@ void deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired) {
   for (; now_ <= last; ++now_) {
     if (now_ % near_slots == 0) {
       if (now_ / near_slots % far_slots == 0)
-        cascade(near_slots + far_slots + static_cast<std::uint32_t>(now_ / (near_slots * far_slots) % far_slots));
+        cascade(near_slots + far_slots +
+                static_cast<std::uint32_t>(now_ / (near_slots * far_slots) % far_slots));
       cascade(near_slots + static_cast<std::uint32_t>(now_ / near_slots % far_slots));
     }
     for (auto entry = take_slot(static_cast<std::uint32_t>(now_ % near_slots)); entry != none;) {

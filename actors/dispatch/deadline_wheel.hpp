@@ -8,10 +8,11 @@
 
 namespace ropewalk {
 
-/// Deadlines of many requests, each known by a small number: putting one in, taking it out and letting time pass cost
-/// the same however many there are. A hierarchy of wheels (Varghese and Lauck, 1987): 256 slots of 10 ms, then 64 of
-/// 2.56 s, then 64 of 164 s; what lies beyond 2.9 hours waits in the last slot and is put in anew from there.
-/// A deadline is reported at the first `advance` that is no earlier than it, up to one tick late, never early.
+/// Deadlines of many requests, each known by a small number: putting one in, taking it out and
+/// letting time pass cost the same however many there are. A hierarchy of wheels (Varghese and
+/// Lauck, 1987): 256 slots of 10 ms, then 64 of 2.56 s, then 64 of 164 s; what lies beyond 2.9
+/// hours waits in the last slot and is put in anew from there. A deadline is reported at the first
+/// `advance` that is no earlier than it, up to one tick late, never early.
 class deadline_wheel {
 public:
   static constexpr milliseconds tick{10};

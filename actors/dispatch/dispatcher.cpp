@@ -10,7 +10,8 @@ namespace ropewalk {
 
 namespace {
 
-// What a request costs the broker besides its payload, about: its record, its place in the wheel, the allocator's share.
+// What a request costs the broker besides its payload, about: its record, its place in the wheel,
+// the allocator's share.
 constexpr std::uint32_t overhead_bytes = 256;
 
 // Answers are counted in windows of this length to know how fast a service works its queue off.
@@ -21,7 +22,8 @@ constexpr milliseconds rate_window{100};
 dispatcher::dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed)
     : limits_(limits), random_state_(seed * 0x9e3779b97f4a7c15 | 1), deadlines_(start) {}
 
-// -- names, lists and memory ----------------------------------------------------------------------------------------------
+// -- names, lists and memory
+// ----------------------------------------------------------------------------------------------
 
 token dispatcher::token_of(std::uint32_t index) const {
   return token{requests_[index].generation} << 32 | index;
@@ -30,7 +32,8 @@ token dispatcher::token_of(std::uint32_t index) const {
 std::uint32_t dispatcher::index_of(token request) const {
   const auto index = static_cast<std::uint32_t>(request);
   if (index >= requests_.size() || !requests_[index].in_use) return no_index;
-  return requests_[index].generation == static_cast<std::uint32_t>(request >> 32) ? index : no_index;
+  return requests_[index].generation == static_cast<std::uint32_t>(request >> 32) ? index
+                                                                                  : no_index;
 }
 
 const request* dispatcher::find(token request) const {
@@ -95,7 +98,8 @@ void dispatcher::unlink(list& from, std::uint32_t index) {
   --from.size;
 }
 
-// -- clients -------------------------------------------------------------------------------------------------------------
+// -- clients
+// -------------------------------------------------------------------------------------------------------------
 
 connection_index dispatcher::connect() {
   if (free_connections_.empty()) {
@@ -130,14 +134,16 @@ void dispatcher::leave_connection(std::uint32_t index) {
   auto& r = requests_[index];
   if (r.connection == no_index) return;
   auto& c = connections_[r.connection];
-  (r.previous_of_connection == no_index ? c.first : requests_[r.previous_of_connection].next_of_connection) =
+  (r.previous_of_connection == no_index ? c.first
+                                        : requests_[r.previous_of_connection].next_of_connection) =
       r.next_of_connection;
   if (r.next_of_connection != no_index)
     requests_[r.next_of_connection].previous_of_connection = r.previous_of_connection;
   c.bytes -= r.cost;
   --c.requests;
   totals_.held_bytes -= r.cost;
-  if (c.paused && c.bytes <= limits_.connection_bytes / 2 && c.requests <= limits_.connection_requests / 2) {
+  if (c.paused && c.bytes <= limits_.connection_bytes / 2 &&
+      c.requests <= limits_.connection_requests / 2) {
     c.paused = false;
     actions_.reading.push_back(r.connection);
   }
@@ -158,9 +164,11 @@ void dispatcher::submit(submission what, instant now) {
   if (s.queue.size >= limits_.queued)
     return refuse(what, error_code::busy, "this service's queue is full", retry_after_ms(s));
   if (totals_.held_bytes + cost > limits_.held_bytes)
-    return refuse(what, error_code::busy, "the broker's memory for requests is used up", retry_after_ms(s));
+    return refuse(what, error_code::busy, "the broker's memory for requests is used up",
+                  retry_after_ms(s));
   if (all_failing(s))
-    return refuse(what, error_code::worker_lost, "service " + s.name + " is failing: its workers keep crashing");
+    return refuse(what, error_code::worker_lost,
+                  "service " + s.name + " is failing: its workers keep crashing");
   const auto timeout = what.timeout.value_or(limits_.timeout);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
@@ -182,7 +190,8 @@ void dispatcher::submit(submission what, instant now) {
   c.bytes += cost;
   ++c.requests;
   totals_.held_bytes += cost;
-  if (!c.paused && (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
+  if (!c.paused &&
+      (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
     c.paused = true;
     actions_.reading.push_back(what.connection);
   }
@@ -193,7 +202,8 @@ void dispatcher::submit(submission what, instant now) {
 }
 
 void dispatcher::cancel(connection_index who, std::uint64_t request_id, instant now) {
-  for (auto index = connections_[who].first; index != no_index; index = requests_[index].next_of_connection) {
+  for (auto index = connections_[who].first; index != no_index;
+       index = requests_[index].next_of_connection) {
     if (requests_[index].client_id != request_id) continue;
     const auto service = requests_[index].service;
     refuse(index, error_code::cancelled);
@@ -202,7 +212,8 @@ void dispatcher::cancel(connection_index who, std::uint64_t request_id, instant 
   }
 }
 
-// -- which node ----------------------------------------------------------------------------------------------------------
+// -- which node
+// ----------------------------------------------------------------------------------------------------------
 
 std::uint32_t dispatcher::random() { // xorshift64*: two choices need no more
   random_state_ ^= random_state_ >> 12;
@@ -211,11 +222,13 @@ std::uint32_t dispatcher::random() { // xorshift64*: two choices need no more
   return static_cast<std::uint32_t>(random_state_ * 0x2545f4914f6cdd1d >> 32);
 }
 
-// Power of two choices: nearly as good as asking all of them, at a cost that does not grow with their number.
+// Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
+// their number.
 std::uint32_t dispatcher::better_of_two(const std::vector<std::uint32_t>& candidates) {
   auto spare = [this](std::uint32_t index) {
     const auto& o = offers_[index];
-    return static_cast<std::int64_t>(o.in == room::idle ? o.slots : o.credit.allowed()) - o.placed.size;
+    return static_cast<std::int64_t>(o.in == room::idle ? o.slots : o.credit.allowed()) -
+           o.placed.size;
   };
   const auto count = static_cast<std::uint32_t>(candidates.size());
   if (count == 1) return candidates[0];
@@ -247,7 +260,9 @@ void dispatcher::set_room(std::uint32_t index, room to) {
   auto& o = offers_[index];
   if (o.in == to) return;
   auto& s = services_[o.service];
-  auto members = [&s](room r) -> std::vector<std::uint32_t>& { return r == room::idle ? s.idle : s.spare; };
+  auto members = [&s](room r) -> std::vector<std::uint32_t>& {
+    return r == room::idle ? s.idle : s.spare;
+  };
   if (o.in != room::none) {
     auto& from = members(o.in);
     from[o.position] = from.back();
@@ -296,10 +311,12 @@ void dispatcher::unplace(std::uint32_t index) {
   reconsider(std::exchange(r.offer, no_index));
 }
 
-// -- nodes ---------------------------------------------------------------------------------------------------------------
+// -- nodes
+// ---------------------------------------------------------------------------------------------------------------
 
 service_index dispatcher::service_named(const std::string& name) {
-  const auto [at, fresh] = service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
+  const auto [at, fresh] =
+      service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
   if (fresh) services_.emplace_back().name = name;
   return at->second;
 }
@@ -339,7 +356,8 @@ void dispatcher::lose(node_index lost, std::string_view what, instant now) {
   for (const auto index : n.offers) set_room(index, room::none); // nothing goes back there
   for (const auto index : n.offers) {
     auto& o = offers_[index];
-    // A gateway starts a service's messages in the order in which they came: the first `slots` were running.
+    // A gateway starts a service's messages in the order in which they came: the first `slots` were
+    // running.
     std::vector<std::uint32_t> had;
     for (auto i = o.placed.head; i != no_index; i = requests_[i].next) had.push_back(i);
     for (auto i = had.size(); i-- > 0;) { // backwards, as each goes to the front of the queue
@@ -364,8 +382,8 @@ void dispatcher::retire(node_index which) {
 }
 
 bool dispatcher::all_failing(const service& s) const {
-  return !s.offers.empty() &&
-         std::all_of(s.offers.begin(), s.offers.end(), [this](auto index) { return offers_[index].failing; });
+  return !s.offers.empty() && std::all_of(s.offers.begin(), s.offers.end(),
+                                          [this](auto index) { return offers_[index].failing; });
 }
 
 void dispatcher::check_all_failing(service_index which, instant) {
@@ -422,7 +440,8 @@ void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, i
   pump(service, now);
 }
 
-void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::string_view what, instant now) {
+void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::string_view what,
+                       instant now) {
   const auto index = placed_with(from, which, attempt);
   if (index == no_index) return;
   const auto service = requests_[index].service;
@@ -430,7 +449,8 @@ void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::
   pump(service, now);
 }
 
-// A placed request comes back without an answer: to the front of the queue it goes, unless its last attempt is spent.
+// A placed request comes back without an answer: to the front of the queue it goes, unless its last
+// attempt is spent.
 void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, instant now) {
   unplace(index);
   auto& r = requests_[index];
@@ -439,7 +459,8 @@ void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, 
     push_front(services_[r.service].queue, index); // refuse() takes it from there
     ++totals_.waiting;
     return refuse(index, error_code::worker_lost,
-                  "its worker was lost " + std::to_string(r.charged) + (r.charged == 1 ? " time" : " times") +
+                  "its worker was lost " + std::to_string(r.charged) +
+                      (r.charged == 1 ? " time" : " times") +
                       " while running it; the last time: " + std::string{what});
   }
   push_front(services_[r.service].queue, index);
@@ -447,7 +468,8 @@ void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, 
   if (all_failing(services_[r.service])) check_all_failing(r.service, now);
 }
 
-// -- answers that are not replies -----------------------------------------------------------------------------------------
+// -- answers that are not replies
+// -----------------------------------------------------------------------------------------
 
 std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   // A tenth of what waits is to be worked off first: then there is room for whoever comes back.
@@ -455,9 +477,11 @@ std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   return static_cast<std::uint32_t>(std::clamp(s.queue.size / 10 / rate * 1000, 20.0, 10'000.0));
 }
 
-void dispatcher::refuse(const submission& what, error_code code, std::string detail, std::uint32_t retry_after) {
+void dispatcher::refuse(const submission& what, error_code code, std::string detail,
+                        std::uint32_t retry_after) {
   ++totals_.refused[static_cast<int>(code)];
-  actions_.refuse.push_back({what.connection, what.request_id, code, std::move(detail), retry_after});
+  actions_.refuse.push_back(
+      {what.connection, what.request_id, code, std::move(detail), retry_after});
 }
 
 void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail) {
@@ -472,7 +496,8 @@ void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail
   release(index);
 }
 
-// Nobody waits for it any more, but a node has it: its place there is free again only when the node says so.
+// Nobody waits for it any more, but a node has it: its place there is free again only when the node
+// says so.
 void dispatcher::abandon(std::uint32_t index) {
   auto& r = requests_[index];
   leave_connection(index);
@@ -494,7 +519,8 @@ node_view dispatcher::view(node_index which) const {
   return result;
 }
 
-// -- what must hold --------------------------------------------------------------------------------------------------------
+// -- what must hold
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -528,7 +554,8 @@ void dispatcher::check() const {
       must(r.connection != no_index, "somebody waits for a waiting request");
     });
     waiting += s.queue.size;
-    must(s.queue.size == 0 || (s.idle.empty() && s.spare.empty()), "nothing waits while an offer has room");
+    must(s.queue.size == 0 || (s.idle.empty() && s.spare.empty()),
+         "nothing waits while an offer has room");
   }
   for (std::uint32_t i = 0; i < offers_.size(); ++i) {
     const auto& o = offers_[i];
@@ -546,7 +573,8 @@ void dispatcher::check() const {
   for (std::uint32_t i = 0; i < connections_.size(); ++i) {
     std::uint32_t requests = 0;
     std::uint64_t bytes = 0;
-    for (auto r = connections_[i].first; r != no_index; r = requests_[r].next_of_connection, ++requests) {
+    for (auto r = connections_[i].first; r != no_index;
+         r = requests_[r].next_of_connection, ++requests) {
       must(requests_[r].connection == i, "a connection's request knows it");
       bytes += requests_[r].cost;
     }

@@ -14,19 +14,21 @@
 #include <unordered_map>
 #include <vector>
 
-/// The dispatcher decides which node runs which request, and what becomes of a request whose node, slot, client or time
-/// is lost. It does no I/O and asks no clock: events come in as calls, with the time; what is to be done collects in
-/// `actions`, for the front to carry out (and for the simulator, in virtual time).
+/// The dispatcher decides which node runs which request, and what becomes of a request whose node,
+/// slot, client or time is lost. It does no I/O and asks no clock: events come in as calls, with
+/// the time; what is to be done collects in `actions`, for the front to carry out (and for the
+/// simulator, in virtual time).
 ///
 /// A request is in one of three states:
 ///
-///     submit -> waiting (in its service's queue) -> placed (with a node, in the order of placing) -> gone
+///     submit -> waiting (in its service's queue) -> placed (with a node, in the order of placing)
+///     -> gone
 ///                  ^                                   |
 ///                  '----- the node gave it back, ------'
 ///                         died, or its slot crashed
 ///
-/// What must hold (`check` asserts it): a request is in exactly one of the lists; a node's and an offer's counts are
-/// those of their lists; nothing waits while an offer of its service has room.
+/// What must hold (`check` asserts it): a request is in exactly one of the lists; a node's and an
+/// offer's counts are those of their lists; nothing waits while an offer of its service has room.
 namespace ropewalk {
 
 using token = std::uint64_t; ///< names a request; never used twice
@@ -39,7 +41,8 @@ inline constexpr std::uint32_t no_index = 0xffffffff;
 struct dispatch_limits {
   std::uint64_t held_bytes = limits::held_memory.standard;
   std::uint64_t connection_bytes = limits::connection_memory.standard;
-  std::uint32_t connection_requests = static_cast<std::uint32_t>(limits::connection_requests.standard);
+  std::uint32_t connection_requests =
+      static_cast<std::uint32_t>(limits::connection_requests.standard);
   std::uint32_t queued = static_cast<std::uint32_t>(limits::queued.standard);
   std::uint64_t node_bytes = limits::node_bytes.standard;
   std::uint32_t node_prefetch = static_cast<std::uint32_t>(limits::node_prefetch.standard);
@@ -64,7 +67,8 @@ struct service_offer {
   std::uint32_t slots = 0;
 };
 
-// -- what is to be done -----------------------------------------------------------------------------------------------
+// -- what is to be done
+// -----------------------------------------------------------------------------------------------
 
 /// Send this request to this node. Look it up by `find` when doing so: it may be gone by then.
 struct placement {
@@ -77,8 +81,8 @@ struct refusal {
   connection_index connection;
   std::uint64_t request_id;
   error_code code;
-  std::string detail;                 ///< a sentence; empty: the code's own
-  std::uint32_t retry_after_ms = 0;   ///< with BUSY
+  std::string detail;               ///< a sentence; empty: the code's own
+  std::uint32_t retry_after_ms = 0; ///< with BUSY
 };
 
 /// Tell the node that nobody wants this attempt's answer: it need not start, or may stop.
@@ -99,7 +103,8 @@ struct actions {
   }
 };
 
-// -- what there is ----------------------------------------------------------------------------------------------------
+// -- what there is
+// ----------------------------------------------------------------------------------------------------
 
 /// One request, as much of it as the front needs to send it.
 struct request {
@@ -111,7 +116,7 @@ struct request {
   service_index service = no_index;
   std::uint32_t offer = no_index; ///< with whom it is placed; no_index while it waits
   std::uint32_t generation = 0;
-  std::uint32_t next = no_index, previous = no_index;       ///< in its queue or offer
+  std::uint32_t next = no_index, previous = no_index; ///< in its queue or offer
   std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
   std::uint8_t attempt = 0;  ///< starts so far; the one that counts is the last
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
@@ -146,14 +151,17 @@ class dispatcher {
 public:
   dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed = 1);
 
-  // -- clients ---------------------------------------------------------------------------------------------------------
+  // -- clients
+  // ---------------------------------------------------------------------------------------------------------
 
   connection_index connect();
 
-  /// Its waiting requests are dropped, those with a node withdrawn. The index may be given to another connection.
+  /// Its waiting requests are dropped, those with a node withdrawn. The index may be given to
+  /// another connection.
   void disconnect(connection_index connection);
 
-  /// The service of that name, if a node ever offered it. Services never go away, so the index can be kept.
+  /// The service of that name, if a node ever offered it. Services never go away, so the index can
+  /// be kept.
   [[nodiscard]] std::optional<service_index> find_service(std::string_view name) const;
 
   void submit(submission what, instant now);
@@ -161,12 +169,14 @@ public:
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
   void cancel(connection_index connection, std::uint64_t request_id, instant now);
 
-  // -- nodes -----------------------------------------------------------------------------------------------------------
+  // -- nodes
+  // -----------------------------------------------------------------------------------------------------------
 
   node_index join(const std::vector<service_offer>& offers, instant now);
 
-  /// The node is dead, or cannot be reached. What it was running is charged an attempt, what waited there is not.
-  /// `what` tells people what happened, in an answer to somebody whose message did not survive it.
+  /// The node is dead, or cannot be reached. What it was running is charged an attempt, what waited
+  /// there is not. `what` tells people what happened, in an answer to somebody whose message did
+  /// not survive it.
   void lose(node_index node, std::string_view what, instant now);
 
   /// No new work for this node; what it has, it may finish or give back.
@@ -175,17 +185,20 @@ public:
   /// The node's pool for this service restarts too often (true) or works again (false).
   void set_failing(node_index node, std::uint32_t offer, bool failing, instant now);
 
-  /// An answer. Nothing if it is not to be used: an attempt that was superseded, or a request that is gone.
-  std::optional<completion> complete(node_index node, token request, std::uint8_t attempt, microseconds run_time,
-                                     instant now);
+  /// An answer. Nothing if it is not to be used: an attempt that was superseded, or a request that
+  /// is gone.
+  std::optional<completion> complete(node_index node, token request, std::uint8_t attempt,
+                                     microseconds run_time, instant now);
 
   /// The node had not started it.
   void give_back(node_index node, token request, std::uint8_t attempt, instant now);
 
   /// Its slot died while running it.
-  void crash(node_index node, token request, std::uint8_t attempt, std::string_view what, instant now);
+  void crash(node_index node, token request, std::uint8_t attempt, std::string_view what,
+             instant now);
 
-  // -- time ------------------------------------------------------------------------------------------------------------
+  // -- time
+  // ------------------------------------------------------------------------------------------------------------
 
   /// Deadlines up to now.
   void advance(instant now);
@@ -193,7 +206,8 @@ public:
   /// False if no deadline is pending: then time need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
-  // -- what came of it -------------------------------------------------------------------------------------------------
+  // -- what came of it
+  // -------------------------------------------------------------------------------------------------
 
   /// To be carried out and cleared by the caller.
   actions& pending() { return actions_; }
@@ -202,10 +216,16 @@ public:
   [[nodiscard]] node_view view(node_index node) const;
   [[nodiscard]] std::uint16_t offer_of(const request& r) const { return offers_[r.offer].index; }
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
-  [[nodiscard]] const std::string& service_name(service_index service) const { return services_[service].name; }
+  [[nodiscard]] const std::string& service_name(service_index service) const {
+    return services_[service].name;
+  }
   /// True while this connection has more than its share waiting for answers.
-  [[nodiscard]] bool paused(connection_index connection) const { return connections_[connection].paused; }
-  [[nodiscard]] std::uint64_t held_by(connection_index connection) const { return connections_[connection].bytes; }
+  [[nodiscard]] bool paused(connection_index connection) const {
+    return connections_[connection].paused;
+  }
+  [[nodiscard]] std::uint64_t held_by(connection_index connection) const {
+    return connections_[connection].bytes;
+  }
   [[nodiscard]] std::uint32_t requests_of(connection_index connection) const {
     return connections_[connection].requests;
   }
@@ -221,12 +241,12 @@ private:
   struct service {
     std::string name;
     list queue;
-    std::vector<std::uint32_t> offers;    // all
-    std::vector<std::uint32_t> idle;      // offers with a free slot
-    std::vector<std::uint32_t> spare;     // offers without, but with credit
-    std::uint32_t answers = 0;            // since `window` began
+    std::vector<std::uint32_t> offers; // all
+    std::vector<std::uint32_t> idle;   // offers with a free slot
+    std::vector<std::uint32_t> spare;  // offers without, but with credit
+    std::uint32_t answers = 0;         // since `window` began
     instant window{};
-    double answers_per_second = 0;        // in the window before
+    double answers_per_second = 0; // in the window before
   };
 
   enum class room : std::uint8_t { none, spare, idle };
@@ -267,7 +287,8 @@ private:
 
   [[nodiscard]] token token_of(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t index_of(token request) const;
-  [[nodiscard]] std::uint32_t placed_with(node_index node, token request, std::uint8_t attempt) const;
+  [[nodiscard]] std::uint32_t placed_with(node_index node, token request,
+                                          std::uint8_t attempt) const;
 
   std::uint32_t allocate();
   void release(std::uint32_t index);
@@ -286,7 +307,8 @@ private:
   void pump(service_index service, instant now);
   void retry(std::uint32_t index, bool charge, std::string_view what, instant now);
   void refuse(std::uint32_t index, error_code code, std::string detail = {});
-  void refuse(const submission& what, error_code code, std::string detail, std::uint32_t retry_after_ms = 0);
+  void refuse(const submission& what, error_code code, std::string detail,
+              std::uint32_t retry_after_ms = 0);
   void count_answer(service& s, instant now);
   void abandon(std::uint32_t index);
   void check_all_failing(service_index service, instant now);

@@ -12,19 +12,23 @@ namespace ropewalk {
 
 namespace {
 
-outcome echo(const call& what) { return {error_code::ok, what.payload}; }
+outcome echo(const call& what) {
+  return {error_code::ok, what.payload};
+}
 
 outcome upper(const call& what) {
   std::string text{what.payload.view()};
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  });
   return {error_code::ok, shared_bytes::copy_of(text)};
 }
 
 outcome sha256(const call& what) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
-  if (EVP_Digest(what.payload.view().data(), what.payload.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+  if (EVP_Digest(what.payload.view().data(), what.payload.size(), digest.data(), &size,
+                 EVP_sha256(), nullptr) != 1)
     return failed("SHA-256 is not to be had from this OpenSSL");
   static constexpr char digits[] = "0123456789abcdef";
   std::string text;
@@ -46,11 +50,14 @@ outcome sleep(const call& what) {
     const auto left = until - std::chrono::steady_clock::now();
     if (left <= left.zero()) return {error_code::ok, what.payload};
     if (what.stop && what.stop->load()) return {error_code::cancelled, {}};
-    std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(left, std::chrono::milliseconds{10}));
+    std::this_thread::sleep_for(
+        std::min<std::chrono::nanoseconds>(left, std::chrono::milliseconds{10}));
   }
 }
 
-outcome fail(const call& what) { return {error_code::failed, what.payload}; }
+outcome fail(const call& what) {
+  return {error_code::failed, what.payload};
+}
 
 outcome crash(const call& what) {
   if (what.payload.view() == "process") std::raise(SIGABRT);
@@ -60,8 +67,9 @@ outcome crash(const call& what) {
 using function = outcome (*)(const call&);
 
 const std::map<std::string, function>& functions() {
-  static const std::map<std::string, function> all{{"echo", echo},   {"upper", upper}, {"sha256", sha256},
-                                                   {"sleep", sleep}, {"fail", fail},   {"crash", crash}};
+  static const std::map<std::string, function> all{{"echo", echo},     {"upper", upper},
+                                                   {"sha256", sha256}, {"sleep", sleep},
+                                                   {"fail", fail},     {"crash", crash}};
   return all;
 }
 

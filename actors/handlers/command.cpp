@@ -37,11 +37,14 @@ pipe_ends make_pipe() {
   return {descriptor{fds[0]}, descriptor{fds[1]}};
 }
 
-void set_nonblocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+void set_nonblocking(int fd) {
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
 
 // As execvp would find it; empty if it would not.
 std::string find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0 ? name : std::string{};
+  if (name.find('/') != std::string::npos)
+    return ::access(name.c_str(), X_OK) == 0 ? name : std::string{};
   const char* path = ::getenv("PATH");
   std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
   while (true) {
@@ -53,7 +56,8 @@ std::string find_program(const std::string& name) {
   }
 }
 
-// One running program: its pid, our ends of its stdin, stdout and stderr. Never outlives this object.
+// One running program: its pid, our ends of its stdin, stdout and stderr. Never outlives this
+// object.
 class child {
 public:
   child(const std::string& program, char* const* arguments, char* const* environment) {
@@ -62,7 +66,8 @@ public:
     auto error = make_pipe();
     const auto parent = ::getpid();
     pid_ = ::fork();
-    if (pid_ < 0) throw std::runtime_error(std::string{"cannot start a command: "} + std::strerror(errno));
+    if (pid_ < 0)
+      throw std::runtime_error(std::string{"cannot start a command: "} + std::strerror(errno));
     if (pid_ == 0) { // only async-signal-safe calls from here on
       ::setpgid(0, 0);
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -98,7 +103,8 @@ public:
 
   int wait() {
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
     pid_ = 0;
     return status;
   }
@@ -111,7 +117,8 @@ private:
 
 class command final : public handler {
 public:
-  command(const std::string& line, std::size_t max_reply_bytes) : max_reply_bytes_(max_reply_bytes) {
+  command(const std::string& line, std::size_t max_reply_bytes)
+      : max_reply_bytes_(max_reply_bytes) {
     try {
       words_ = split_words(line);
     } catch (const std::invalid_argument& error) {
@@ -133,7 +140,8 @@ private:
 };
 
 // Talks to the child until it has closed its stdout and stderr; says why it stopped earlier.
-error_code converse(child& with, const call& what, std::size_t max_reply_bytes, std::string& reply, std::string& complaint) {
+error_code converse(child& with, const call& what, std::size_t max_reply_bytes, std::string& reply,
+                    std::string& complaint) {
   auto input = what.payload.view();
   std::array<char, 64 * 1024> buffer;
   if (input.empty()) with.in_.close();
@@ -141,9 +149,11 @@ error_code converse(child& with, const call& what, std::size_t max_reply_bytes, 
     const auto now = std::chrono::steady_clock::now();
     if (now >= what.deadline) return error_code::timeout;
     if (what.stop && what.stop->load()) return error_code::cancelled;
-    std::array<pollfd, 3> fds{pollfd{with.in_.get(), POLLOUT, 0}, pollfd{with.out_.get(), POLLIN, 0},
+    std::array<pollfd, 3> fds{pollfd{with.in_.get(), POLLOUT, 0},
+                              pollfd{with.out_.get(), POLLIN, 0},
                               pollfd{with.error_.get(), POLLIN, 0}};
-    const auto patience = std::min(stop_check, std::chrono::ceil<std::chrono::milliseconds>(what.deadline - now));
+    const auto patience =
+        std::min(stop_check, std::chrono::ceil<std::chrono::milliseconds>(what.deadline - now));
     ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
     if (fds[0].revents != 0) {
       const auto count = ::write(with.in_.get(), input.data(), input.size());
@@ -169,10 +179,12 @@ error_code converse(child& with, const call& what, std::size_t max_reply_bytes, 
 }
 
 outcome command::run(const call& what) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(what.deadline - std::chrono::steady_clock::now());
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(what.deadline -
+                                                                 std::chrono::steady_clock::now());
   std::vector<std::string> own{"ROPEWALK_SERVICE=" + std::string{what.service},
                                "ROPEWALK_ATTEMPT=" + std::to_string(what.attempt),
-                               "ROPEWALK_TIMEOUT_MS=" + std::to_string(std::max<long long>(left.count(), 0))};
+                               "ROPEWALK_TIMEOUT_MS=" +
+                                   std::to_string(std::max<long long>(left.count(), 0))};
   std::vector<char*> environment;
   for (char** e = environ; *e; ++e)
     if (!std::string_view{*e}.starts_with("ROPEWALK_")) environment.push_back(*e);
@@ -189,15 +201,19 @@ outcome command::run(const call& what) {
   if (end != error_code::ok) {
     running.kill();
     running.wait();
-    return {end, end == error_code::too_large ? shared_bytes::copy_of("the program's output is over the cap on messages")
-                                              : shared_bytes{}};
+    return {end, end == error_code::too_large
+                     ? shared_bytes::copy_of("the program's output is over the cap on messages")
+                     : shared_bytes{}};
   }
   const int status = running.wait();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {error_code::ok, shared_bytes::copy_of(reply)};
-  if (complaint.size() > limits::max_stderr_bytes) complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
-  std::string why = WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status))
-                                      : std::string{"killed by signal "} + std::to_string(WTERMSIG(status)) + " (" +
-                                            ::strsignal(WTERMSIG(status)) + ")";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    return {error_code::ok, shared_bytes::copy_of(reply)};
+  if (complaint.size() > limits::max_stderr_bytes)
+    complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
+  std::string why = WIFEXITED(status)
+                        ? "exit status " + std::to_string(WEXITSTATUS(status))
+                        : std::string{"killed by signal "} + std::to_string(WTERMSIG(status)) +
+                              " (" + ::strsignal(WTERMSIG(status)) + ")";
   if (!complaint.empty()) why += ": " + complaint;
   return failed(why);
 }

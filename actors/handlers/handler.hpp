@@ -16,7 +16,8 @@ namespace ropewalk {
 struct call {
   std::string_view service;
   shared_bytes payload;
-  std::uint8_t attempt = 1; ///< 2 and more: an earlier start ended with a lost worker, and may have had effects
+  std::uint8_t attempt =
+      1; ///< 2 and more: an earlier start ended with a lost worker, and may have had effects
   std::chrono::steady_clock::time_point deadline;
   /// Becomes true when nobody wants the answer any more: come to an end soon.
   const std::atomic<bool>* stop = nullptr;
@@ -28,10 +29,13 @@ struct outcome {
   shared_bytes payload;
 };
 
-inline outcome failed(std::string_view why) { return {error_code::failed, shared_bytes::copy_of(why)}; }
+inline outcome failed(std::string_view why) {
+  return {error_code::failed, shared_bytes::copy_of(why)};
+}
 
-/// The code that a service runs. Each slot has a handler of its own, so a handler runs one call at a time, on a thread
-/// where it may block. What it throws kills its slot: the message is charged an attempt, and a new slot takes its place.
+/// The code that a service runs. Each slot has a handler of its own, so a handler runs one call at
+/// a time, on a thread where it may block. What it throws kills its slot: the message is charged an
+/// attempt, and a new slot takes its place.
 class handler {
 public:
   handler() = default;
@@ -47,8 +51,9 @@ struct bad_handler : std::invalid_argument {
   using invalid_argument::invalid_argument;
 };
 
-/// Makes a handler from what stands after NAME= in --service: `builtin:NAME` or `cmd:PROGRAM ARG...`. A handler that
-/// would reply with more than `max_reply_bytes` answers TOO_LARGE. Throws bad_handler.
+/// Makes a handler from what stands after NAME= in --service: `builtin:NAME` or `cmd:PROGRAM
+/// ARG...`. A handler that would reply with more than `max_reply_bytes` answers TOO_LARGE. Throws
+/// bad_handler.
 std::unique_ptr<handler> make_handler(const std::string& spec, std::size_t max_reply_bytes);
 
 } // namespace ropewalk

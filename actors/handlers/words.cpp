@@ -24,8 +24,9 @@ std::vector<std::string> split_words(std::string_view line) {
     } else if (c == '"') {
       word();
       for (++i; i < line.size() && line[i] != '"'; ++i) {
-        const bool escapes = line[i] == '\\' && i + 1 < line.size() &&
-                             std::string_view{"\\\"$`\n"}.find(line[i + 1]) != std::string_view::npos;
+        const bool escapes =
+            line[i] == '\\' && i + 1 < line.size() &&
+            std::string_view{"\\\"$`\n"}.find(line[i + 1]) != std::string_view::npos;
         if (escapes && line[++i] == '\n') continue; // a continued line
         word().push_back(line[i]);
       }

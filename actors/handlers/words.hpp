@@ -6,9 +6,10 @@
 
 namespace ropewalk {
 
-/// Splits a command line into words as a POSIX shell does: blanks separate, single quotes keep everything, double
-/// quotes keep all but \\ \" \$ \`, a backslash keeps the next character. Nothing is expanded: there is no shell.
-/// Throws std::invalid_argument for a quote or a backslash that nothing follows.
+/// Splits a command line into words as a POSIX shell does: blanks separate, single quotes keep
+/// everything, double quotes keep all but \\ \" \$ \`, a backslash keeps the next character.
+/// Nothing is expanded: there is no shell. Throws std::invalid_argument for a quote or a backslash
+/// that nothing follows.
 std::vector<std::string> split_words(std::string_view line);
 
 } // namespace ropewalk

@@ -7,15 +7,16 @@ namespace ropewalk {
 
 namespace {
 
-// While slots hold back the news of their answers (run_queue::fast), the gateway looks by itself so often.
+// While slots hold back the news of their answers (run_queue::fast), the gateway looks by itself so
+// often.
 constexpr milliseconds look_interval{2};
 
 } // namespace
 
-gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services, caf::actor node,
-                 std::uint64_t recycle_after)
-    : broker(config), services_(std::move(services)), slots_(services_.size()), node_(std::move(node)),
-      recycle_after_(recycle_after) {}
+gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
+                 caf::actor node, std::uint64_t recycle_after)
+    : broker(config), services_(std::move(services)), slots_(services_.size()),
+      node_(std::move(node)), recycle_after_(recycle_after) {}
 
 caf::behavior gateway::make_behavior() {
   return {
@@ -69,7 +70,8 @@ void gateway::take_work(const batch& work) {
   batch_reader reader{work.flat()};
   while (auto item = reader.next_work()) {
     if (item->service >= services_.size()) {
-      spdlog::error("the broker sent work for a service that this node does not have; it goes back");
+      spdlog::error(
+          "the broker sent work for a service that this node does not have; it goes back");
       give_back(0, *item);
     } else if (draining_) {
       give_back(item->service, *item);

@@ -9,16 +9,18 @@
 
 namespace ropewalk {
 
-/// Batches in and out of a node: takes work from the front apart into the services' queues and wakes slots; fetches
-/// their answers and sends them back, all that there are in one message. A CAF broker without sockets, so that it runs
-/// on the event loop's thread and BASP reaches it without a change of threads; it never blocks.
+/// Batches in and out of a node: takes work from the front apart into the services' queues and
+/// wakes slots; fetches their answers and sends them back, all that there are in one message. A CAF
+/// broker without sockets, so that it runs on the event loop's thread and BASP reaches it without a
+/// change of threads; it never blocks.
 ///
-/// Draining: the front is told to send nothing more (retire); what has not started goes back; when the last running
-/// message is answered it takes its leave, and only when that is confirmed is it drained: then nothing is on the way.
+/// Draining: the front is told to send nothing more (retire); what has not started goes back; when
+/// the last running message is answered it takes its leave, and only when that is confirmed is it
+/// drained: then nothing is on the way.
 class gateway final : public caf::io::broker {
 public:
-  gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services, caf::actor node,
-          std::uint64_t recycle_after);
+  gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
+          caf::actor node, std::uint64_t recycle_after);
 
   const char* name() const override { return "gateway"; }
 

@@ -38,7 +38,8 @@ struct child {
 class master {
 public:
   explicit master(const master_settings& settings) : settings_(settings) {
-    for (std::uint32_t i = 0; i < settings.processes; ++i) places_.push_back({restart_policy{settings.restarts, i + 1}, {}, 0});
+    for (std::uint32_t i = 0; i < settings.processes; ++i)
+      places_.push_back({restart_policy{settings.restarts, i + 1}, {}, 0});
   }
 
   int run();
@@ -69,7 +70,9 @@ private:
   int exit_status_ = 0;
 };
 
-instant clock_now() { return std::chrono::steady_clock::now(); }
+instant clock_now() {
+  return std::chrono::steady_clock::now();
+}
 
 std::string describe(int status) {
   if (WIFSIGNALED(status)) return std::string{"killed by signal "} + ::strsignal(WTERMSIG(status));
@@ -131,7 +134,8 @@ void master::kill_all() {
 }
 
 bool master::has_successor(const child& who) const {
-  return places_[who.place].start_at || std::any_of(children_.begin(), children_.end(), [&](const child& c) {
+  return places_[who.place].start_at ||
+         std::any_of(children_.begin(), children_.end(), [&](const child& c) {
            return &c != &who && c.place == who.place && !c.leaving;
          });
 }
@@ -162,7 +166,8 @@ void master::read_news(child& from) {
 void master::reap() {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto found = std::find_if(children_.begin(), children_.end(), [pid](const child& c) { return c.pid == pid; });
+    const auto found = std::find_if(children_.begin(), children_.end(),
+                                    [pid](const child& c) { return c.pid == pid; });
     if (found == children_.end()) continue;
     const auto who = std::move(*found);
     children_.erase(found);
@@ -175,14 +180,16 @@ void master::fell(const child& who, int status) {
   auto& place = places_[who.place];
   const auto pause = place.policy.fell(clock_now());
   if (!pause) {
-    spdlog::error("process {} fell {} times within {} ms, the last time by {}: giving up. See what it wrote above; "
+    spdlog::error("process {} fell {} times within {} ms, the last time by {}: giving up. See what "
+                  "it wrote above; "
                   "start again when that is mended",
-                  who.place + 1, settings_.restarts.restarts + 1, settings_.restarts.window.count(), describe(status));
+                  who.place + 1, settings_.restarts.restarts + 1, settings_.restarts.window.count(),
+                  describe(status));
     exit_status_ = 1;
     return end_all();
   }
-  spdlog::warn("process {} (pid {}) fell: {}; starting it again in {} ms", who.place + 1, who.pid, describe(status),
-               pause->count());
+  spdlog::warn("process {} (pid {}) fell: {}; starting it again in {} ms", who.place + 1, who.pid,
+               describe(status), pause->count());
   place.start_at = clock_now() + *pause;
 }
 
@@ -200,7 +207,8 @@ int master::next_timeout_ms() const {
   for (const auto& c : children_)
     if (c.leaving) next = std::min(next, c.kill_at);
   if (next == instant::max()) return -1;
-  return static_cast<int>(std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(next - clock_now()).count()));
+  return static_cast<int>(
+      std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(next - clock_now()).count()));
 }
 
 int master::run() {
@@ -210,8 +218,9 @@ int master::run() {
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
   for (std::uint32_t i = 0; i < settings_.processes; ++i) start(i, false);
-  while (!children_.empty() || (!ending_ && std::any_of(places_.begin(), places_.end(),
-                                                        [](const place& p) { return p.start_at.has_value(); }))) {
+  while (!children_.empty() ||
+         (!ending_ && std::any_of(places_.begin(), places_.end(),
+                                  [](const place& p) { return p.start_at.has_value(); }))) {
     std::vector<pollfd> fds{{signal_fd.get(), POLLIN, 0}};
     std::vector<child*> talkers;
     for (auto& c : children_) {
@@ -223,7 +232,8 @@ int master::run() {
     for (std::size_t i = 0; i < talkers.size(); ++i)
       if (fds[i + 1].revents != 0) read_news(*talkers[i]);
     signalfd_siginfo info{};
-    while (::read(signal_fd.get(), &info, sizeof info) == sizeof info) handle_signal(static_cast<int>(info.ssi_signo));
+    while (::read(signal_fd.get(), &info, sizeof info) == sizeof info)
+      handle_signal(static_cast<int>(info.ssi_signo));
     const auto now = clock_now();
     for (std::uint32_t i = 0; i < places_.size(); ++i)
       if (places_[i].start_at && *places_[i].start_at <= now) start(i, true);
@@ -235,6 +245,8 @@ int master::run() {
 
 } // namespace
 
-int run_master(const master_settings& settings) { return master{settings}.run(); }
+int run_master(const master_settings& settings) {
+  return master{settings}.run();
+}
 
 } // namespace ropewalk

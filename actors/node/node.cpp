@@ -26,7 +26,8 @@ void join(self_pointer self);
 
 void start_pool(self_pointer self, std::uint16_t service) {
   auto& state = self->state;
-  state.pools[service] = state.parts.start_pool(self, service, state.queues[service], state.gateway);
+  state.pools[service] =
+      state.parts.start_pool(self, service, state.queues[service], state.gateway);
   self->monitor(state.pools[service]);
 }
 
@@ -47,7 +48,8 @@ void search_again(self_pointer self, std::uint64_t round, const std::string& why
   state.joining = false;
   if (state.draining) return self->send(self, drained_atom_v);
   if (!std::exchange(state.told_searching, true))
-    spdlog::warn("no broker at {} ({}); trying again until there is one", state.settings.broker.text(), why);
+    spdlog::warn("no broker at {} ({}); trying again until there is one",
+                 state.settings.broker.text(), why);
   self->delayed_send(self, state.patience.next(), join_atom_v);
 }
 
@@ -70,20 +72,24 @@ void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor
   if (round != state.join_round) return;
   if (!cluster) return search_again(self, round, "it is no Ropewalk broker");
   state.cluster = caf::actor_cast<caf::actor>(cluster);
-  // CAF may hand out the actor of a broker that has just died, and drops a request to it in silence; not so a monitor.
+  // CAF may hand out the actor of a broker that has just died, and drops a request to it in
+  // silence; not so a monitor.
   self->monitor(state.cluster);
   node_description me;
   me.name = state.settings.name;
   me.pid = static_cast<std::uint32_t>(::getpid());
   me.host = state.settings.host;
   me.restarts = state.settings.restarts_before;
-  for (const auto& service : state.settings.services) me.services.push_back({service.name, state.settings.slots});
+  for (const auto& service : state.settings.services)
+    me.services.push_back({service.name, state.settings.slots});
   self->request(state.cluster, join_patience, join_atom_v, std::move(me), state.gateway)
       .then(
           [self, round](welcome_atom, std::uint32_t number, const caf::actor& front) {
             if (round == self->state.join_round) joined(self, number, front);
           },
-          [self, round](const caf::error& error) { search_again(self, round, caf::to_string(error)); });
+          [self, round](const caf::error& error) {
+            search_again(self, round, caf::to_string(error));
+          });
 }
 
 void join(self_pointer self) {
@@ -95,7 +101,9 @@ void join(self_pointer self) {
   self->request(state.parts.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
       .then([self, round](const caf::node_id&, const caf::strong_actor_ptr& cluster,
                           const std::set<std::string>&) { ask_to_join(self, round, cluster); },
-            [self, round](const caf::error& error) { search_again(self, round, caf::to_string(error)); });
+            [self, round](const caf::error& error) {
+              search_again(self, round, caf::to_string(error));
+            });
 }
 
 void fell(self_pointer self, const caf::down_msg& down) {
@@ -108,7 +116,8 @@ void fell(self_pointer self, const caf::down_msg& down) {
   }
   if (state.joining && state.cluster && down.source == state.cluster)
     return search_again(self, state.join_round, "the broker is gone");
-  if (down.source == state.gateway) return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
+  if (down.source == state.gateway)
+    return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
   const auto found = std::find(state.pools.begin(), state.pools.end(), down.source);
   if (found == state.pools.end()) return;
   *found = nullptr;
@@ -128,19 +137,20 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door) {
   parts.door = std::move(door);
   parts.start_gateway = [settings](caf::event_based_actor* self, const run_queues& queues) {
     caf::actor_config config{&self->system().middleman().backend()};
-    return self->system().spawn_class<gateway, caf::no_spawn_options>(config, queues, caf::actor{self},
-                                                                      settings.recycle_after);
+    return self->system().spawn_class<gateway, caf::no_spawn_options>(
+        config, queues, caf::actor{self}, settings.recycle_after);
   };
   parts.start_pool = [settings](caf::event_based_actor* self, std::uint16_t service,
-                                const std::shared_ptr<run_queue>& queue, const caf::actor& gateway) {
+                                const std::shared_ptr<run_queue>& queue,
+                                const caf::actor& gateway) {
     const auto& offered = settings.services[service];
     pool_settings p;
     p.service = service;
     p.slots = settings.slots;
     p.name = offered.name;
     p.restarts = settings.restarts;
-    p.start_slot = [offered, queue, gateway, bytes = settings.max_message_bytes](caf::event_based_actor* pool,
-                                                                                 std::uint32_t number) {
+    p.start_slot = [offered, queue, gateway, bytes = settings.max_message_bytes](
+                       caf::event_based_actor* pool, std::uint32_t number) {
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, offered.name, number, queue, make_handler(offered.handler, bytes), gateway, bytes)};
     };
@@ -154,7 +164,8 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   state.settings = std::move(settings);
   state.parts = std::move(parts);
   state.patience = backoff{milliseconds{50}, milliseconds{1000}, std::random_device{}()};
-  // A pool has had its restarts before its fall counts here: the second fall within its window is one too many.
+  // A pool has had its restarts before its fall counts here: the second fall within its window is
+  // one too many.
   auto restarts = state.settings.restarts;
   restarts.restarts = 1;
   restarts.first_pause = milliseconds{1000};
@@ -176,12 +187,14 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
       },
       [self](drain_atom) {
         if (std::exchange(self->state.draining, true)) return;
-        spdlog::info("draining: what runs may finish within {} ms", self->state.settings.drain_time.count());
+        spdlog::info("draining: what runs may finish within {} ms",
+                     self->state.settings.drain_time.count());
         if (!self->state.joining) self->send(self->state.gateway, drain_atom_v);
         self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);
       },
       [self](recycle_atom) {
-        spdlog::info("{} messages are enough: asking the master for a replacement", self->state.settings.recycle_after);
+        spdlog::info("{} messages are enough: asking the master for a replacement",
+                     self->state.settings.recycle_after);
         tell_master(self, "recycle\n");
       },
       [self](drained_atom) {

@@ -40,12 +40,13 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
     self->send(s.gateway, slot_down_atom_v, s.settings.service, number, why);
     const auto pause = s.policy.fell(self->clock().now());
     if (!pause) {
-      spdlog::error("service {}: its slots fall too often; the last time: {}", s.settings.name, why);
+      spdlog::error("service {}: its slots fall too often; the last time: {}", s.settings.name,
+                    why);
       self->quit(caf::make_error(caf::sec::runtime_error, "too many restarts"));
       return;
     }
-    spdlog::warn("service {}: slot {} fell ({}); starting it again in {} ms", s.settings.name, number, why,
-                 pause->count());
+    spdlog::warn("service {}: slot {} fell ({}); starting it again in {} ms", s.settings.name,
+                 number, why, pause->count());
     self->delayed_send(self, *pause, again_atom_v, number);
   });
   state.slots.resize(state.settings.slots);

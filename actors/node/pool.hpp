@@ -15,11 +15,13 @@ struct pool_settings {
   std::uint32_t slots = 1;
   std::string name; ///< of the service, for the log
   restart_policy::settings restarts;
-  std::function<caf::actor(caf::event_based_actor* pool, std::uint32_t number)> start_slot; ///< monitored by the pool
+  std::function<caf::actor(caf::event_based_actor* pool, std::uint32_t number)>
+      start_slot; ///< monitored by the pool
 };
 
-/// Supervises one service's slots, one_for_one: a slot that falls is started again by itself after the policy's pause.
-/// Too many falls in the policy's window end the pool with an error; its node decides what then.
+/// Supervises one service's slots, one_for_one: a slot that falls is started again by itself after
+/// the policy's pause. Too many falls in the policy's window end the pool with an error; its node
+/// decides what then.
 struct pool_state {
   pool_settings settings;
   caf::actor gateway;
@@ -29,6 +31,7 @@ struct pool_state {
 };
 
 /// Tells `gateway` of every slot that comes (slot_up) and goes (slot_down).
-caf::behavior pool(caf::stateful_actor<pool_state>* self, pool_settings settings, caf::actor gateway);
+caf::behavior pool(caf::stateful_actor<pool_state>* self, pool_settings settings,
+                   caf::actor gateway);
 
 } // namespace ropewalk

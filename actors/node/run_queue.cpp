@@ -69,7 +69,8 @@ bool run_queue::finish(std::uint32_t slot, const answer_item& answer, instant no
   answers_.add(answer);
   if (told_) return false;
   if (untold_++ == 0) first_untold_ = now;
-  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held && now - first_untold_ < longest_hold;
+  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held &&
+                    now - first_untold_ < longest_hold;
   if (hold) return false;
   told_ = true;
   return true;
@@ -85,7 +86,8 @@ batch run_queue::take_answers() {
 bool run_queue::withdraw(std::uint64_t token, std::uint8_t attempt) {
   const std::lock_guard lock{mutex_};
   for (auto& lane : lanes_)
-    if (lane->running && lane->item.token == token && lane->item.attempt == attempt) lane->stop.store(true);
+    if (lane->running && lane->item.token == token && lane->item.attempt == attempt)
+      lane->stop.store(true);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(), [=](const waiting_item& w) {
     return w.item.token == token && w.item.attempt == attempt;
   });

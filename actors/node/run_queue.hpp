@@ -13,15 +13,17 @@
 
 namespace ropewalk {
 
-/// One service's messages on a node, between the gateway (one thread) and the slots (a thread each): the gateway puts
-/// messages in, in the order in which they came; free slots take one at a time; answers collect until the gateway
-/// fetches them. This is the one piece of state that actors share: a CAF message per request would cost more than many
-/// a handler. Actors are told only of changes: a slot that there is work, the gateway that there are answers.
+/// One service's messages on a node, between the gateway (one thread) and the slots (a thread
+/// each): the gateway puts messages in, in the order in which they came; free slots take one at a
+/// time; answers collect until the gateway fetches them. This is the one piece of state that actors
+/// share: a CAF message per request would cost more than many a handler. Actors are told only of
+/// changes: a slot that there is work, the gateway that there are answers.
 class run_queue {
 public:
   explicit run_queue(std::uint32_t slots);
 
-  // -- the gateway's side ------------------------------------------------------------------------------------------------
+  // -- the gateway's side
+  // ------------------------------------------------------------------------------------------------
 
   /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`.
   void push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake);
@@ -29,8 +31,8 @@ public:
   /// All answers since the last call.
   batch take_answers();
 
-  /// Nobody wants this attempt's answer: true if it had not started (it is gone now), false if it runs (then it is told
-  /// to stop) or is unknown.
+  /// Nobody wants this attempt's answer: true if it had not started (it is gone now), false if it
+  /// runs (then it is told to stop) or is unknown.
   bool withdraw(std::uint64_t token, std::uint8_t attempt);
 
   /// Takes out everything that has not started.
@@ -39,7 +41,8 @@ public:
   /// Nobody wants what is running, nor the answers: the broker that asked is gone.
   void forget_all();
 
-  /// The slot's actor died: what it was running, if it was. The slot counts as busy until `revived`.
+  /// The slot's actor died: what it was running, if it was. The slot counts as busy until
+  /// `revived`.
   std::optional<work_item> slot_died(std::uint32_t slot);
 
   /// A new actor has the slot; true if there is work for it.
@@ -55,11 +58,12 @@ public:
   };
   [[nodiscard]] counts count() const;
 
-  /// True if messages take so little time that slots hold back the news of an answer for a moment, to say many at once:
-  /// then the gateway looks by itself every now and then.
+  /// True if messages take so little time that slots hold back the news of an answer for a moment,
+  /// to say many at once: then the gateway looks by itself every now and then.
   [[nodiscard]] bool fast() const { return fast_.load(std::memory_order_relaxed); }
 
-  // -- a slot's side -----------------------------------------------------------------------------------------------------
+  // -- a slot's side
+  // -----------------------------------------------------------------------------------------------------
 
   struct job {
     work_item item;
@@ -67,7 +71,8 @@ public:
     const std::atomic<bool>* stop; ///< becomes true when nobody wants the answer any more
   };
 
-  /// The next message for this slot, now running there; nothing: the slot is idle until it is woken.
+  /// The next message for this slot, now running there; nothing: the slot is idle until it is
+  /// woken.
   std::optional<job> next(std::uint32_t slot);
 
   /// The slot's message has ended. True if the gateway must be told that there are answers.

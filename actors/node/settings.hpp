@@ -24,7 +24,8 @@ struct node_settings {
   std::uint32_t slots = 1;
   std::size_t max_message_bytes = limits::max_message.standard;
   std::uint64_t recycle_after = 0; ///< messages; 0: never
-  std::uint32_t restarts_before = 0; ///< 1 if a master started this process in place of one that fell
+  std::uint32_t restarts_before =
+      0; ///< 1 if a master started this process in place of one that fell
   milliseconds drain_time{limits::drain.standard};
   restart_policy::settings restarts;
   int master_fd = -1; ///< where to tell a master "joined" and "recycle"; -1: there is none

@@ -11,15 +11,17 @@ outcome run(handler& code, const run_queue::job& job, std::string_view service, 
   if (now >= job.deadline) return {error_code::timeout, {}};
   auto result = code.run({service, job.item.payload, job.item.attempt, job.deadline, job.stop});
   if (result.payload.size() > max_reply_bytes)
-    return {error_code::too_large, shared_bytes::copy_of("the reply is over the cap on messages; raise --max-message-bytes")};
+    return {
+        error_code::too_large,
+        shared_bytes::copy_of("the reply is over the cap on messages; raise --max-message-bytes")};
   return result;
 }
 
 } // namespace
 
 caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_name,
-                   std::uint32_t number, std::shared_ptr<run_queue> queue, std::unique_ptr<handler> code,
-                   caf::actor gateway, std::size_t max_reply_bytes) {
+                   std::uint32_t number, std::shared_ptr<run_queue> queue,
+                   std::unique_ptr<handler> code, caf::actor gateway, std::size_t max_reply_bytes) {
   self->state.code = std::move(code);
   self->set_exception_handler([](std::exception_ptr& thrown) -> caf::error {
     try {
@@ -27,7 +29,8 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_na
     } catch (const std::exception& e) {
       return caf::make_error(caf::sec::runtime_error, e.what());
     } catch (...) {
-      return caf::make_error(caf::sec::runtime_error, "something that is no std::exception was thrown");
+      return caf::make_error(caf::sec::runtime_error,
+                             "something that is no std::exception was thrown");
     }
   });
   return {
@@ -41,7 +44,8 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_na
           answer.attempt = job->item.attempt;
           answer.code = result.code;
           answer.payload = result.payload;
-          answer.run_us = static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(end - now).count());
+          answer.run_us = static_cast<std::uint32_t>(
+              std::chrono::duration_cast<microseconds>(end - now).count());
           if (queue->finish(number, answer, end)) self->send(gateway, answered_atom_v);
           now = end;
         }

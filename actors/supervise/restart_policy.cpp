@@ -10,7 +10,8 @@ double next_random(std::uint64_t& state) { // xorshift64*
   state ^= state >> 12;
   state ^= state << 25;
   state ^= state >> 27;
-  return static_cast<double>((state * 0x2545f4914f6cdd1d) >> 11) / static_cast<double>(std::uint64_t{1} << 53);
+  return static_cast<double>((state * 0x2545f4914f6cdd1d) >> 11) /
+         static_cast<double>(std::uint64_t{1} << 53);
 }
 
 milliseconds doubled(milliseconds first, milliseconds longest, std::size_t times) {
@@ -20,12 +21,15 @@ milliseconds doubled(milliseconds first, milliseconds longest, std::size_t times
 }
 
 milliseconds with_jitter(milliseconds pause, double jitter, double random) {
-  return milliseconds{static_cast<std::int64_t>(static_cast<double>(pause.count()) * (1 - jitter + 2 * jitter * random))};
+  return milliseconds{static_cast<std::int64_t>(static_cast<double>(pause.count()) *
+                                                (1 - jitter + 2 * jitter * random))};
 }
 
 } // namespace
 
-double restart_policy::random() { return next_random(random_); }
+double restart_policy::random() {
+  return next_random(random_);
+}
 
 std::optional<milliseconds> restart_policy::fell(instant now) {
   while (!recent_.empty() && now - recent_.front() >= with_.window) recent_.pop_front();

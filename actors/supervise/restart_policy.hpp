@@ -9,20 +9,23 @@
 
 namespace ropewalk {
 
-/// When a fallen child is started again, as in Erlang/OTP: after a pause that doubles with every restart in the window
-/// and has some jitter (so that many do not come back in step), and not at all once there were too many in the window:
-/// then the supervisor gives up and its own supervisor decides. Pure: the time is an argument.
+/// When a fallen child is started again, as in Erlang/OTP: after a pause that doubles with every
+/// restart in the window and has some jitter (so that many do not come back in step), and not at
+/// all once there were too many in the window: then the supervisor gives up and its own supervisor
+/// decides. Pure: the time is an argument.
 class restart_policy {
 public:
   struct settings {
     std::uint32_t restarts = static_cast<std::uint32_t>(limits::restarts.standard);
     milliseconds window{limits::restart_window.standard};
-    milliseconds first_pause{20};   ///< the first restart is nearly at once: most falls are a single bad message
+    milliseconds first_pause{
+        20}; ///< the first restart is nearly at once: most falls are a single bad message
     milliseconds longest_pause{5000};
-    double jitter = 0.2;            ///< of the pause, either way
+    double jitter = 0.2; ///< of the pause, either way
   };
 
-  explicit restart_policy(const settings& with, std::uint64_t seed = 1) : with_(with), random_(seed | 1) {}
+  explicit restart_policy(const settings& with, std::uint64_t seed = 1)
+      : with_(with), random_(seed | 1) {}
 
   /// A child fell at `now`. How long to wait before it is started again; nothing: give up.
   std::optional<milliseconds> fell(instant now);
@@ -39,8 +42,8 @@ private:
   std::uint64_t granted_ = 0;
 };
 
-/// How long to wait before trying again what must succeed some day, such as joining a broker: doubles up to `longest`,
-/// with jitter, for ever.
+/// How long to wait before trying again what must succeed some day, such as joining a broker:
+/// doubles up to `longest`, with jitter, for ever.
 class backoff {
 public:
   backoff(milliseconds first, milliseconds longest, std::uint64_t seed)

@@ -13,7 +13,8 @@
 #include <sys/epoll.h>
 #include <unordered_map>
 
-/// A closed loop: every connection has a window of requests in flight, and sends the next when one is answered.
+/// A closed loop: every connection has a window of requests in flight, and sends the next when one
+/// is answered.
 namespace ropewalk {
 
 namespace {
@@ -42,7 +43,8 @@ struct result {
 };
 
 std::vector<shared_bytes> make_payloads(std::size_t size) {
-  // Several, so that an answer to another request is seen to be wrong; few, so that they stay in the cache.
+  // Several, so that an answer to another request is seen to be wrong; few, so that they stay in
+  // the cache.
   std::vector<shared_bytes> payloads;
   std::mt19937_64 random{size};
   for (int i = 0; i < (size > 256 * 1024 ? 2 : 4); ++i) {
@@ -55,7 +57,8 @@ std::vector<shared_bytes> make_payloads(std::size_t size) {
 
 class connection {
 public:
-  connection(client c, const bench_options& options, const std::vector<shared_bytes>& payloads, result& into)
+  connection(client c, const bench_options& options, const std::vector<shared_bytes>& payloads,
+             result& into)
       : client_(std::move(c)), options_(options), payloads_(payloads), result_(into),
         sent_at_(std::bit_ceil(std::size_t{4} * options.window)) {}
 
@@ -69,7 +72,8 @@ public:
   bool ready(bool readable, bool sending) {
     sending_ = sending;
     now_ = steady::now();
-    const bool alive = !readable || client_.receive([this](const client_answer& a) { answered(a); });
+    const bool alive =
+        !readable || client_.receive([this](const client_answer& a) { answered(a); });
     return client_.flush() && alive;
   }
 
@@ -82,7 +86,9 @@ private:
     steady::time_point at;
   };
 
-  const shared_bytes& payload_of(std::uint64_t id) const { return payloads_[id % payloads_.size()]; }
+  const shared_bytes& payload_of(std::uint64_t id) const {
+    return payloads_[id % payloads_.size()];
+  }
 
   void send() {
     const auto id = client_.send(options_.service, payload_of(next_));
@@ -105,7 +111,8 @@ private:
   }
 
   void answered(const client_answer& a) {
-    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now_ - take_sent_at(a.id)).count();
+    const auto ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now_ - take_sent_at(a.id)).count();
     if (a.code == error_code::ok) {
       ++result_.answered;
       result_.latency.record(static_cast<std::uint64_t>(ns));
@@ -143,7 +150,8 @@ result measure(const bench_options& o, std::vector<client> clients) {
     ::epoll_ctl(poller.get(), EPOLL_CTL_ADD, connections.back()->wire().fd(), &e);
   }
   const auto start = steady::now();
-  const auto end = start + std::chrono::duration_cast<steady::duration>(std::chrono::duration<double>(o.seconds));
+  const auto end = start + std::chrono::duration_cast<steady::duration>(
+                               std::chrono::duration<double>(o.seconds));
   for (auto& c : connections) c->start(start);
   std::uint64_t in_time = 0;
   std::vector<epoll_event> events(64);
@@ -156,7 +164,8 @@ result measure(const bench_options& o, std::vector<client> clients) {
                            [](const auto& c) { return c->wire().unanswered() == 0; })) {
       break;
     }
-    const int count = ::epoll_wait(poller.get(), events.data(), static_cast<int>(events.size()), 100);
+    const int count =
+        ::epoll_wait(poller.get(), events.data(), static_cast<int>(events.size()), 100);
     for (int i = 0; i < count; ++i) {
       auto& c = *static_cast<connection*>(events[static_cast<std::size_t>(i)].data.ptr);
       if (!c.ready((events[static_cast<std::size_t>(i)].events & ~EPOLLOUT) != 0, sending)) {
@@ -197,20 +206,25 @@ void print(const bench_options& o, const result& r) {
     j["errors"] = r.errors;
     j["messages_per_second"] = rate;
     j["megabytes_per_second"] = megabytes;
-    j["latency_us"] = {{"p50", us(0.5)}, {"p90", us(0.9)}, {"p99", us(0.99)}, {"p99_9", us(0.999)},
+    j["latency_us"] = {{"p50", us(0.5)},
+                       {"p90", us(0.9)},
+                       {"p99", us(0.99)},
+                       {"p99_9", us(0.999)},
                        {"max", static_cast<double>(r.latency.most()) / 1e3}};
     std::cout << j.dump() << '\n';
     return;
   }
-  std::printf("%s, %zu bytes, %u connections, %u in flight on each, %.1f s\n", o.service.c_str(), o.size, o.connections,
-              o.window, r.seconds);
+  std::printf("%s, %zu bytes, %u connections, %u in flight on each, %.1f s\n", o.service.c_str(),
+              o.size, o.connections, o.window, r.seconds);
   std::printf("%.0f messages/s, %.1f MB/s; %llu sent, %llu answered\n", rate, megabytes,
               static_cast<unsigned long long>(r.sent), static_cast<unsigned long long>(r.answered));
-  std::printf("latency in us: p50 %.0f, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f\n", us(0.5), us(0.9), us(0.99),
-              us(0.999), static_cast<double>(r.latency.most()) / 1e3);
+  std::printf("latency in us: p50 %.0f, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f\n", us(0.5),
+              us(0.9), us(0.99), us(0.999), static_cast<double>(r.latency.most()) / 1e3);
   for (const auto& [name, count] : r.errors)
     std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(count));
-  if (r.wrong > 0) std::printf("replies that differ from what was sent: %llu\n", static_cast<unsigned long long>(r.wrong));
+  if (r.wrong > 0)
+    std::printf("replies that differ from what was sent: %llu\n",
+                static_cast<unsigned long long>(r.wrong));
 }
 
 int run_bench(const bench_options& o) {
@@ -234,18 +248,27 @@ int run_bench(const bench_options& o) {
 
 command_action add_bench(CLI::App& app) {
   auto o = std::make_shared<bench_options>();
-  app.footer("Exit status: 0 if every message was answered as it should be, 1 if not, 3 without a broker.");
-  app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")->required();
-  app.add_option("--broker", o->broker, "the broker's client port")->check(is_endpoint())->capture_default_str();
+  app.footer("Exit status: 0 if every message was answered as it should be, 1 if not, 3 without a "
+             "broker.");
+  app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")
+      ->required();
+  app.add_option("--broker", o->broker, "the broker's client port")
+      ->check(is_endpoint())
+      ->capture_default_str();
   app.add_option("--size", o->size, "payload of a message, bytes")
       ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
       ->capture_default_str();
   app.add_option("--window", o->window, "messages in flight on each connection")
       ->check(CLI::Range(1u, 100'000u))
       ->capture_default_str();
-  app.add_option("--connections", o->connections, "connections")->check(CLI::Range(1u, 10'000u))->capture_default_str();
-  app.add_option("--seconds", o->seconds, "how long")->check(CLI::Range(0.1, 86'400.0))->capture_default_str();
-  app.add_option("--verify", o->verify, "echo: a reply must be what was sent; none: it may be anything")
+  app.add_option("--connections", o->connections, "connections")
+      ->check(CLI::Range(1u, 10'000u))
+      ->capture_default_str();
+  app.add_option("--seconds", o->seconds, "how long")
+      ->check(CLI::Range(0.1, 86'400.0))
+      ->capture_default_str();
+  app.add_option("--verify", o->verify,
+                 "echo: a reply must be what was sent; none: it may be anything")
       ->check(CLI::IsMember({"echo", "none"}))
       ->capture_default_str();
   app.add_flag("--json", o->json, "as JSON, for scripts");

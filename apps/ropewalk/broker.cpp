@@ -16,7 +16,8 @@ struct broker_options {
   std::string cluster = "127.0.0.1:7071";
   std::string log_level = "info";
   bool insecure_cluster = false;
-  std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0, attempts = 0;
+  std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0,
+                attempts = 0;
   std::uint64_t max_message = 0, restarts = 0;
   broker_settings settings;
 };
@@ -28,8 +29,10 @@ int run_broker(broker_options& o) {
   s.cluster = *parse_endpoint(o.cluster);
   if (!is_loopback(s.cluster) && !o.insecure_cluster) {
     std::cerr << "ropewalk broker: the cluster port " << o.cluster
-              << " could be reached from other machines, and it is not encrypted: whoever reaches it can run as a "
-                 "worker. Listen on 127.0.0.1, or, on a network that only your nodes are in, say --insecure-cluster.\n";
+              << " could be reached from other machines, and it is not encrypted: whoever reaches "
+                 "it can run as a "
+                 "worker. Listen on 127.0.0.1, or, on a network that only your nodes are in, say "
+                 "--insecure-cluster.\n";
     return 2;
   }
   s.max_message_bytes = o.max_message;
@@ -44,7 +47,8 @@ int run_broker(broker_options& o) {
   block_signals();
   process_config config;
   caf::actor_system system{config};
-  const auto top = system.spawn(broker_supervisor, s, standard_broker_parts(spawn_basp_door(system)));
+  const auto top =
+      system.spawn(broker_supervisor, s, standard_broker_parts(spawn_basp_door(system)));
   leave_process(run_until_done(top));
 }
 
@@ -52,11 +56,14 @@ int run_broker(broker_options& o) {
 
 command_action add_broker(CLI::App& app) {
   auto o = std::make_shared<broker_options>();
-  app.add_option("--listen", o->listen, "where clients connect; may be given several times; port 0 takes a free one")
+  app.add_option("--listen", o->listen,
+                 "where clients connect; may be given several times; port 0 takes a free one")
       ->check(is_endpoint())
       ->allow_extra_args(false)
       ->capture_default_str();
-  app.add_option("--cluster", o->cluster, "where workers join")->check(is_endpoint())->capture_default_str();
+  app.add_option("--cluster", o->cluster, "where workers join")
+      ->check(is_endpoint())
+      ->capture_default_str();
   app.add_flag("--insecure-cluster", o->insecure_cluster,
                "allow a cluster port beyond loopback although it is not encrypted");
   app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")

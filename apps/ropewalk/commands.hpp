@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-/// One function a subcommand: it adds its options to the program and returns what is to be done when it was asked for.
-/// That returns the exit status.
+/// One function a subcommand: it adds its options to the program and returns what is to be done
+/// when it was asked for. That returns the exit status.
 namespace ropewalk {
 
 using command_action = std::function<int()>;

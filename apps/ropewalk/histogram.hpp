@@ -7,8 +7,9 @@
 
 namespace ropewalk {
 
-/// Counts durations in buckets that grow with the value, as an HDR histogram does: below 128 ns exact, above with an
-/// error under 1 %. 30 KiB, whatever is recorded; recording is a few instructions.
+/// Counts durations in buckets that grow with the value, as an HDR histogram does: below 128 ns
+/// exact, above with an error under 1 %. 30 KiB, whatever is recorded; recording is a few
+/// instructions.
 class histogram {
 public:
   void record(std::uint64_t ns) {

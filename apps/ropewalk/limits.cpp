@@ -1,5 +1,5 @@
-#include "apps/ropewalk/commands.hpp"
 #include "net/protocol/limits.hpp"
+#include "apps/ropewalk/commands.hpp"
 
 #include <iostream>
 #include <memory>
@@ -13,10 +13,11 @@ command_action add_limits(CLI::App& app) {
     if (*markdown) std::cout << "| option | standard | unit | why |\n|---|---|---|---|\n";
     for (const auto& l : limits::all) {
       if (*markdown)
-        std::cout << "| `--" << l.option << "` | " << l.standard << " | " << l.unit << " | " << l.reason << " |\n";
+        std::cout << "| `--" << l.option << "` | " << l.standard << " | " << l.unit << " | "
+                  << l.reason << " |\n";
       else
-        std::cout << "--" << l.option << " = " << l.standard << " " << l.unit << " (" << l.least << " to " << l.most
-                  << ")\n    " << l.reason << "\n";
+        std::cout << "--" << l.option << " = " << l.standard << " " << l.unit << " (" << l.least
+                  << " to " << l.most << ")\n    " << l.reason << "\n";
     }
     return 0;
   };

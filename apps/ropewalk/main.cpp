@@ -4,16 +4,19 @@
 #include <map>
 
 int main(int argc, char** argv) {
-  CLI::App app{"Ropewalk: messages in over TCP, through worker processes, and back.\n"
-               "One broker owns the sockets; workers, on as many machines as you like, run your handlers.",
-               "ropewalk"};
+  CLI::App app{
+      "Ropewalk: messages in over TCP, through worker processes, and back.\n"
+      "One broker owns the sockets; workers, on as many machines as you like, run your handlers.",
+      "ropewalk"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "ropewalk " ROPEWALK_VERSION);
-  app.set_config("--config", "", "read options from a TOML or INI file; [broker] and [worker] are its sections");
+  app.set_config("--config", "",
+                 "read options from a TOML or INI file; [broker] and [worker] are its sections");
   app.get_formatter()->column_width(36);
 
   std::map<std::string, ropewalk::command_action> actions;
-  auto add = [&](const std::string& name, const std::string& what, ropewalk::command_action (*fill)(CLI::App&)) {
+  auto add = [&](const std::string& name, const std::string& what,
+                 ropewalk::command_action (*fill)(CLI::App&)) {
     auto* sub = app.add_subcommand(name, what);
     sub->configurable();
     actions[name] = fill(*sub);

@@ -24,15 +24,16 @@ process_config::process_config() {
   set("scheduler.max-threads", std::size_t{2});
   // BASP messages are taken apart on the event loop's thread: one thread hop less a batch.
   set("middleman.workers", std::size_t{0});
-  // A peer that is frozen or cut off is noticed within connection-timeout and one interval: below the five seconds that
-  // are promised. CAF's standard is never.
+  // A peer that is frozen or cut off is noticed within connection-timeout and one interval: below
+  // the five seconds that are promised. CAF's standard is never.
   set("middleman.heartbeat-interval", caf::timespan{std::chrono::milliseconds{500}});
   set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{3}});
 }
 
 void tune_allocator() {
-  // Messages of any size come from the heap and their memory stays with it, up to so much: glibc's standard gives a
-  // freed 2 MiB message back to the kernel and pays for every page of the next one (a third of the time at 64 KiB).
+  // Messages of any size come from the heap and their memory stays with it, up to so much: glibc's
+  // standard gives a freed 2 MiB message back to the kernel and pays for every page of the next one
+  // (a third of the time at 64 KiB).
   ::mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
 }
@@ -55,7 +56,8 @@ int run_until_done(const caf::actor& top) {
   const descriptor done{::eventfd(0, EFD_CLOEXEC)};
   std::atomic<bool> good{false};
   caf::actor_cast<caf::abstract_actor*>(top)->attach_functor([&](const caf::error& reason) {
-    good = !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::user_shutdown;
+    good =
+        !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::user_shutdown;
     const std::uint64_t one = 1;
     if (::write(done.get(), &one, sizeof one) < 0) std::abort();
   });

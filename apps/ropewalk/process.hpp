@@ -15,11 +15,12 @@ public:
 /// Sets glibc's allocator up for messages of up to 2 MB that come and go; call it first.
 void tune_allocator();
 
-/// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are any.
+/// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are
+/// any.
 void block_signals();
 
-/// Waits until `top` has ended, passing on the first SIGTERM or SIGINT as (drain); a second one ends the process at
-/// once. Returns the process's exit status: 0 if `top` ended in good order.
+/// Waits until `top` has ended, passing on the first SIGTERM or SIGINT as (drain); a second one
+/// ends the process at once. Returns the process's exit status: 0 if `top` ended in good order.
 int run_until_done(const caf::actor& top);
 
 /// Ends the process without waiting for threads that may be in the middle of a handler.

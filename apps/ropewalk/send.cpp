@@ -17,7 +17,8 @@ constexpr int answered_with_error = 1;
 constexpr int cannot_start = 2;
 constexpr int no_broker = 3;
 
-// How much longer than the request's own deadline the client waits for the answer that the broker then gives.
+// How much longer than the request's own deadline the client waits for the answer that the broker
+// then gives.
 constexpr std::chrono::seconds patience_beyond_deadline{5};
 
 struct send_options {
@@ -45,7 +46,8 @@ void print_reply(const client_answer& answer, bool many) {
 
 class progress {
 public:
-  explicit progress(std::uint64_t total) : total_(total), shown_(total > 1 && ::isatty(STDERR_FILENO) == 1) {}
+  explicit progress(std::uint64_t total)
+      : total_(total), shown_(total > 1 && ::isatty(STDERR_FILENO) == 1) {}
   ~progress() {
     if (drawn_) std::cerr << '\n';
   }
@@ -57,7 +59,8 @@ public:
     if (!shown_ || (now - last_ < std::chrono::milliseconds{200} && done < total_)) return;
     last_ = now;
     drawn_ = true;
-    std::cerr << '\r' << done << " of " << total_ << " answered, " << errors << " errors " << std::flush;
+    std::cerr << '\r' << done << " of " << total_ << " answered, " << errors << " errors "
+              << std::flush;
   }
 
 private:
@@ -80,7 +83,9 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
     const auto answer = c.wait(*options.timeout + patience_beyond_deadline);
     if (!answer) {
       std::cout.flush();
-      return complain(c.closed() ? c.why_closed() : "no answer from " + o.broker + "; is it overloaded, or stopped?", no_broker);
+      return complain(c.closed() ? c.why_closed()
+                                 : "no answer from " + o.broker + "; is it overloaded, or stopped?",
+                      no_broker);
     }
     ++done;
     if (answer->code == error_code::ok) {
@@ -88,7 +93,8 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
     } else {
       ++errors;
       std::cerr << name_of(answer->code) << ": " << answer->payload.view();
-      if (answer->retry_after_ms > 0) std::cerr << " (again in " << answer->retry_after_ms << " ms)";
+      if (answer->retry_after_ms > 0)
+        std::cerr << " (again in " << answer->retry_after_ms << " ms)";
       std::cerr << '\n';
     }
     shown.at(done, errors);
@@ -110,7 +116,8 @@ int run_send(const send_options& o) {
   }
   const auto payload = shared_bytes::copy_of(message);
   auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});
-  if (const auto* error = std::get_if<socket_error>(&connected)) return complain(error->what, no_broker);
+  if (const auto* error = std::get_if<socket_error>(&connected))
+    return complain(error->what, no_broker);
   return send_all(std::get<client>(connected), o, payload);
 }
 
@@ -118,16 +125,25 @@ int run_send(const send_options& o) {
 
 command_action add_send(CLI::App& app) {
   auto o = std::make_shared<send_options>();
-  app.footer("The reply goes to stdout. Exit status: 0 for a reply, 1 for an error (its code and a sentence are on "
-             "stderr), 2 for a wrong command line, 3 if the broker cannot be reached or goes away.");
+  app.footer(
+      "The reply goes to stdout. Exit status: 0 for a reply, 1 for an error (its code and a "
+      "sentence are on "
+      "stderr), 2 for a wrong command line, 3 if the broker cannot be reached or goes away.");
   app.add_option("service", o->service, "the service's name")->required();
-  app.add_option("--broker", o->broker, "the broker's client port")->check(is_endpoint())->capture_default_str();
+  app.add_option("--broker", o->broker, "the broker's client port")
+      ->check(is_endpoint())
+      ->capture_default_str();
   auto* data = app.add_option("--data", o->data, "the message (standard: stdin)");
   app.add_option("--file", o->file, "the file that is the message")->excludes(data);
-  app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")->check(is_duration())->capture_default_str();
-  app.add_option("--attempts", o->attempts, "start it at most so often if workers die of it; 1: at most once")
+  app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")
+      ->check(is_duration())
+      ->capture_default_str();
+  app.add_option("--attempts", o->attempts,
+                 "start it at most so often if workers die of it; 1: at most once")
       ->check(CLI::Range(1u, 100u));
-  app.add_option("--count", o->count, "send it so often")->check(CLI::Range(1, 1'000'000'000))->capture_default_str();
+  app.add_option("--count", o->count, "send it so often")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
   app.add_option("--window", o->window, "so many wait for their answers at a time")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();

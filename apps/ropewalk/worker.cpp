@@ -35,16 +35,20 @@ std::string host_name() {
   return name;
 }
 
-// NAME=HANDLER; makes each handler once, so that what is wrong with it is said before anything starts.
+// NAME=HANDLER; makes each handler once, so that what is wrong with it is said before anything
+// starts.
 service_settings parse_service(const std::string& text, std::size_t max_reply_bytes) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw bad_handler{"'" + text + "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum"};
+    throw bad_handler{"'" + text +
+                      "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum"};
   service_settings result{text.substr(0, equals), text.substr(equals + 1)};
   if (result.name.size() > limits::max_service_bytes)
-    throw bad_handler{"the service name '" + result.name + "' is over " + std::to_string(limits::max_service_bytes) + " bytes"};
+    throw bad_handler{"the service name '" + result.name + "' is over " +
+                      std::to_string(limits::max_service_bytes) + " bytes"};
   if (result.name.find_first_of(" \t\r\n") != std::string::npos)
-    throw bad_handler{"the service name '" + result.name + "' has a blank in it; text clients could not ask for it"};
+    throw bad_handler{"the service name '" + result.name +
+                      "' has a blank in it; text clients could not ask for it"};
   make_handler(result.handler, max_reply_bytes);
   return result;
 }
@@ -69,21 +73,36 @@ int run_processes(const worker_options& o) {
   m.drain_time = o.settings.drain_time;
   m.restarts = o.settings.restarts;
   std::mt19937_64 random{std::random_device{}()};
-  m.command = [&o, &random](std::uint32_t place, std::uint32_t generation, int fd, bool after_fall) {
+  m.command = [&o, &random](std::uint32_t place, std::uint32_t generation, int fd,
+                            bool after_fall) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(place + 1) : "");
     if (generation > 0) name += "." + std::to_string(generation);
-    std::vector<std::string> words{"ropewalk",    "worker",        "--broker",      o.broker,
-                                   "--name",      name,            "--log-level",   o.log_level,
-                                   "--slots",     std::to_string(o.settings.slots), "--master-fd", std::to_string(fd),
-                                   "--drain-time", std::to_string(o.settings.drain_time.count()),
-                                   "--max-message-bytes", std::to_string(o.settings.max_message_bytes),
-                                   "--restarts", std::to_string(o.settings.restarts.restarts),
-                                   "--restart-window", std::to_string(o.settings.restarts.window.count())};
+    std::vector<std::string> words{"ropewalk",
+                                   "worker",
+                                   "--broker",
+                                   o.broker,
+                                   "--name",
+                                   name,
+                                   "--log-level",
+                                   o.log_level,
+                                   "--slots",
+                                   std::to_string(o.settings.slots),
+                                   "--master-fd",
+                                   std::to_string(fd),
+                                   "--drain-time",
+                                   std::to_string(o.settings.drain_time.count()),
+                                   "--max-message-bytes",
+                                   std::to_string(o.settings.max_message_bytes),
+                                   "--restarts",
+                                   std::to_string(o.settings.restarts.restarts),
+                                   "--restart-window",
+                                   std::to_string(o.settings.restarts.window.count())};
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
     if (o.recycle_after > 0) {
       // Jitter: processes that started together are not to be replaced together.
       const auto jitter = std::max<std::uint64_t>(1, o.recycle_after / 5);
-      const auto after = std::max<std::uint64_t>(1, o.recycle_after - jitter / 2 + random() % jitter);
+      const auto after =
+          std::max<std::uint64_t>(1, o.recycle_after - jitter / 2 + random() % jitter);
       words.insert(words.end(), {"--recycle-after", std::to_string(after)});
     }
     if (after_fall) words.emplace_back("--after-fall");
@@ -97,7 +116,8 @@ int run_worker(worker_options& o) {
   s.broker = *parse_endpoint(o.broker);
   s.host = host_name();
   s.max_message_bytes = o.max_message;
-  s.slots = static_cast<std::uint32_t>(o.slots > 0 ? o.slots : std::max(1u, std::thread::hardware_concurrency()));
+  s.slots = static_cast<std::uint32_t>(
+      o.slots > 0 ? o.slots : std::max(1u, std::thread::hardware_concurrency()));
   s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
@@ -120,10 +140,14 @@ int run_worker(worker_options& o) {
 
 command_action add_worker(CLI::App& app) {
   auto o = std::make_shared<worker_options>();
-  app.add_option("--broker", o->broker, "the broker's cluster port")->check(is_endpoint())->capture_default_str();
-  app.add_option("--service", o->services,
-                 "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), or "
-                 "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply)")
+  app.add_option("--broker", o->broker, "the broker's cluster port")
+      ->check(is_endpoint())
+      ->capture_default_str();
+  app.add_option(
+         "--service", o->services,
+         "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), "
+         "or "
+         "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply)")
       ->required()
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");

@@ -16,7 +16,8 @@ namespace ropewalk {
 client::client(descriptor socket)
     : socket_(std::move(socket)), decoder_(limits::max_message.most, decoder::mode::binary) {}
 
-std::variant<client, socket_error> client::connect(const endpoint& broker, std::chrono::milliseconds patience) {
+std::variant<client, socket_error> client::connect(const endpoint& broker,
+                                                   std::chrono::milliseconds patience) {
   auto result = connect_tcp(broker, patience);
   if (auto* error = std::get_if<socket_error>(&result)) {
     error->what += "; is the broker running? (ropewalk broker --listen " + broker.text() + ")";
@@ -25,13 +26,16 @@ std::variant<client, socket_error> client::connect(const endpoint& broker, std::
   return client{std::get<descriptor>(std::move(result))};
 }
 
-std::uint64_t client::send(std::string_view service, const shared_bytes& payload, const request_options& options) {
+std::uint64_t client::send(std::string_view service, const shared_bytes& payload,
+                           const request_options& options) {
   field_writer fields;
   fields.text(field::service, service.substr(0, limits::max_service_bytes));
   if (options.timeout)
-    fields.u32(field::deadline_ms, static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
+    fields.u32(field::deadline_ms,
+               static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
   if (options.attempts) fields.u8(field::attempts, *options.attempts);
-  append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields.bytes(), payload.size());
+  append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields.bytes(),
+                payload.size());
   outbox_.append(payload);
   ++unanswered_;
   return last_id_;
@@ -55,10 +59,16 @@ void client::close(std::string why) {
 bool client::flush() {
   if (closed_) return false;
   switch (outbox_.send(socket_.get())) {
-  case outbox::state::empty: blocked_ = false; break;
-  case outbox::state::blocked: blocked_ = true; break;
+  case outbox::state::empty:
+    blocked_ = false;
+    break;
+  case outbox::state::blocked:
+    blocked_ = true;
+    break;
   // There may still be answers to read, and the reason among them.
-  case outbox::state::failed: blocked_ = false; break;
+  case outbox::state::failed:
+    blocked_ = false;
+    break;
   }
   return true;
 }
@@ -68,8 +78,9 @@ bool client::read_once() {
   if (!buffer_) buffer_ = std::make_shared_for_overwrite<char[]>(limits::read_bytes);
   const auto body = decoder_.body_space();
   const bool read_little = !body.empty() || decoder_.expects_large();
-  std::array<iovec, 2> to{iovec{body.data(), body.size()},
-                          iovec{buffer_.get(), read_little ? limits::read_ahead_bytes : limits::read_bytes}};
+  std::array<iovec, 2> to{
+      iovec{body.data(), body.size()},
+      iovec{buffer_.get(), read_little ? limits::read_ahead_bytes : limits::read_bytes}};
   msghdr message{};
   message.msg_iov = body.empty() ? &to[1] : &to[0];
   message.msg_iovlen = body.empty() ? 1 : 2;
@@ -102,11 +113,13 @@ std::optional<client_answer> client::next_answer() {
       close(std::string{name_of(frame->head.code)} + ": " + std::string{frame->payload.view()});
       return std::nullopt;
     }
-    if (kind != frame_kind::reply && kind != frame_kind::error && kind != frame_kind::status) continue;
+    if (kind != frame_kind::reply && kind != frame_kind::error && kind != frame_kind::status)
+      continue;
     frame_fields fields;
     if (!read_fields(frame->fields, fields)) continue;
     --unanswered_;
-    return client_answer{frame->head.id, frame->head.code, frame->payload, fields.retry_after_ms.value_or(0)};
+    return client_answer{frame->head.id, frame->head.code, frame->payload,
+                         fields.retry_after_ms.value_or(0)};
   }
   return std::nullopt;
 }
@@ -119,7 +132,8 @@ std::optional<client_answer> client::wait(std::chrono::milliseconds patience) {
       return answer;
     }
     if (!flush()) return std::nullopt;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() < 0) return std::nullopt;
     pollfd waiting{socket_.get(), static_cast<short>(blocked_ ? POLLIN | POLLOUT : POLLIN), 0};
     if (::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) continue;
@@ -127,7 +141,8 @@ std::optional<client_answer> client::wait(std::chrono::milliseconds patience) {
   }
 }
 
-client_answer client::call(std::string_view service, std::string_view payload, const request_options& options) {
+client_answer client::call(std::string_view service, std::string_view payload,
+                           const request_options& options) {
   const auto id = send(service, shared_bytes::borrow(payload), options);
   while (auto answer = wait(std::chrono::hours{24}))
     if (answer->id == id) return *answer;

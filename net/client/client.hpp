@@ -15,7 +15,8 @@
 
 namespace ropewalk {
 
-/// One answer. `payload` is the reply, or what the broker says about an error; borrowed where `receive` says so.
+/// One answer. `payload` is the reply, or what the broker says about an error; borrowed where
+/// `receive` says so.
 struct client_answer {
   std::uint64_t id = 0;
   error_code code = error_code::ok;
@@ -29,19 +30,21 @@ struct request_options {
   std::optional<std::uint8_t> attempts;             ///< none: the broker's standard
 };
 
-/// One connection to a broker. Requests are pipelined; answers come in any order and carry their request's id. Not for
-/// two threads at a time. Needs nothing but POSIX.
+/// One connection to a broker. Requests are pipelined; answers come in any order and carry their
+/// request's id. Not for two threads at a time. Needs nothing but POSIX.
 ///
-/// Blocking: `call`, or `send` and `wait`. In an event loop: watch `fd()` for reading, and for writing while
-/// `wants_write()`; then `receive` and `flush`.
+/// Blocking: `call`, or `send` and `wait`. In an event loop: watch `fd()` for reading, and for
+/// writing while `wants_write()`; then `receive` and `flush`.
 class client {
 public:
   /// Connects within `patience`; the error names the address and what to do.
-  static std::variant<client, socket_error> connect(const endpoint& broker, std::chrono::milliseconds patience);
+  static std::variant<client, socket_error> connect(const endpoint& broker,
+                                                    std::chrono::milliseconds patience);
 
-  /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if it is small or
-  /// borrowed. Returns its id, which is never 0.
-  std::uint64_t send(std::string_view service, const shared_bytes& payload, const request_options& options = {});
+  /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if
+  /// it is small or borrowed. Returns its id, which is never 0.
+  std::uint64_t send(std::string_view service, const shared_bytes& payload,
+                     const request_options& options = {});
 
   /// Asks the broker for its status, a JSON text; the answer has the id that is returned.
   std::uint64_t send_status();
@@ -52,16 +55,20 @@ public:
   /// Requests without an answer yet.
   [[nodiscard]] std::uint64_t unanswered() const { return unanswered_; }
 
-  // -- blocking ------------------------------------------------------------------------------------------------------------
+  // -- blocking
+  // ------------------------------------------------------------------------------------------------------------
 
-  /// The next answer, whichever it is; nothing when `patience` is over or the connection is (see `closed`).
+  /// The next answer, whichever it is; nothing when `patience` is over or the connection is (see
+  /// `closed`).
   std::optional<client_answer> wait(std::chrono::milliseconds patience);
 
-  /// One request and its answer. A broken connection is WORKER_LOST with a sentence about it; other requests' answers
-  /// are dropped.
-  client_answer call(std::string_view service, std::string_view payload, const request_options& options = {});
+  /// One request and its answer. A broken connection is WORKER_LOST with a sentence about it; other
+  /// requests' answers are dropped.
+  client_answer call(std::string_view service, std::string_view payload,
+                     const request_options& options = {});
 
-  // -- in an event loop ----------------------------------------------------------------------------------------------------
+  // -- in an event loop
+  // ----------------------------------------------------------------------------------------------------
 
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] bool wants_write() const { return blocked_; }
@@ -69,8 +76,9 @@ public:
   /// Sends what the kernel takes. False if the connection is over.
   bool flush();
 
-  /// Reads once and hands every answer that is complete to `on_answer(const client_answer&)`; the payloads are borrowed
-  /// until it returns. `on_answer` may call `send`. False if the connection is over.
+  /// Reads once and hands every answer that is complete to `on_answer(const client_answer&)`; the
+  /// payloads are borrowed until it returns. `on_answer` may call `send`. False if the connection
+  /// is over.
   template <class F>
   bool receive(F&& on_answer) {
     if (!read_once()) return false;

@@ -32,7 +32,8 @@ shared_bytes batch::flat() const {
 
 char* batch_builder::make_room(std::size_t count) {
   const auto at = run_.size();
-  if (run_.capacity() < at + count) run_.reserve(std::max({2 * run_.capacity(), last_run_bytes_, at + count}));
+  if (run_.capacity() < at + count)
+    run_.reserve(std::max({2 * run_.capacity(), last_run_bytes_, at + count}));
   run_.resize(at + count);
   bytes_ += count;
   return run_.data() + at;

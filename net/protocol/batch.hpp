@@ -9,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
-/// What travels between broker and node: batches of items, back to back, each a fixed header and a payload. One batch
-/// is one CAF message, whatever it holds.
+/// What travels between broker and node: batches of items, back to back, each a fixed header and a
+/// payload. One batch is one CAF message, whatever it holds.
 namespace ropewalk {
 
-/// Bytes in pieces: small payloads are copied into runs, large ones stand as pieces of their own, so that no large
-/// payload is copied into a batch. Whoever serialises it writes the pieces back to back; it arrives as one piece.
+/// Bytes in pieces: small payloads are copied into runs, large ones stand as pieces of their own,
+/// so that no large payload is copied into a batch. Whoever serialises it writes the pieces back to
+/// back; it arrives as one piece.
 struct batch {
   std::vector<shared_bytes> pieces;
 

@@ -6,8 +6,9 @@
 
 namespace ropewalk {
 
-/// A view of bytes and, unless they are borrowed, a share in the memory that holds them. Copying one costs a reference
-/// count. Shared bytes never change; borrowed ones are valid as long as their lender says.
+/// A view of bytes and, unless they are borrowed, a share in the memory that holds them. Copying
+/// one costs a reference count. Shared bytes never change; borrowed ones are valid as long as their
+/// lender says.
 class shared_bytes {
 public:
   shared_bytes() = default;

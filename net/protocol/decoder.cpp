@@ -8,7 +8,8 @@
 
 namespace ropewalk {
 
-decoder::decoder(std::size_t max_payload_bytes, mode known) : max_payload_(max_payload_bytes), mode_(known) {}
+decoder::decoder(std::size_t max_payload_bytes, mode known)
+    : max_payload_(max_payload_bytes), mode_(known) {}
 
 void decoder::feed(std::string_view bytes) {
   assert(in_.empty() || dead_);
@@ -79,7 +80,8 @@ std::optional<decoder_event> decoder::next_frame() {
     return malformed("a frame's length does not cover its header and fields");
   if (head.kind < frame_kind::hello || head.kind > frame_kind::pong)
     return malformed("a frame of a kind that this version does not know");
-  if (head.fields_bytes > limits::max_fields_bytes) return malformed("a frame's optional fields are over 4096 bytes");
+  if (head.fields_bytes > limits::max_fields_bytes)
+    return malformed("a frame's optional fields are over 4096 bytes");
 
   if (head.payload_bytes() > max_payload_) {
     discard_ = std::uint64_t{head.fields_bytes} + head.payload_bytes();
@@ -94,7 +96,9 @@ std::optional<decoder_event> decoder::next_frame() {
   const auto front_bytes = frame_header_bytes + head.fields_bytes;
   const auto whole_bytes = front_bytes + head.payload_bytes();
   if (!carrying && in_.size() >= whole_bytes) { // the common case: nothing is copied
-    incoming_frame result{head, in_.substr(frame_header_bytes, head.fields_bytes), {},
+    incoming_frame result{head,
+                          in_.substr(frame_header_bytes, head.fields_bytes),
+                          {},
                           shared_bytes::borrow(in_.substr(front_bytes, head.payload_bytes()))};
     in_.remove_prefix(whole_bytes);
     large_ = head.payload_bytes() >= limits::large_payload_bytes;
@@ -115,7 +119,9 @@ std::optional<decoder_event> decoder::next_frame() {
   carry_used_ = true;
   large_ = false;
   const std::string_view whole = carry_;
-  return incoming_frame{head, whole.substr(frame_header_bytes, head.fields_bytes), {},
+  return incoming_frame{head,
+                        whole.substr(frame_header_bytes, head.fields_bytes),
+                        {},
                         shared_bytes::borrow(whole.substr(front_bytes))};
 }
 

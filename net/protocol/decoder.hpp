@@ -18,10 +18,12 @@ struct incoming_frame {
   frame_header head;
   std::string_view fields;  ///< valid until the decoder is called again
   std::string_view service; ///< of a text line; empty for a binary frame, whose fields say it
-  shared_bytes payload;     ///< borrowed (valid until the decoder is called again) or, when large, shared
+  shared_bytes
+      payload; ///< borrowed (valid until the decoder is called again) or, when large, shared
 };
 
-/// A message over the cap: said once, when its header came; its bytes are discarded as they stream in.
+/// A message over the cap: said once, when its header came; its bytes are discarded as they stream
+/// in.
 struct oversized_frame {
   frame_header head;
 };
@@ -33,8 +35,9 @@ struct malformed_stream {
 
 using decoder_event = std::variant<incoming_frame, oversized_frame, malformed_stream>;
 
-/// Cuts a byte stream into frames or text lines; the first byte of a connection decides which (below 0x20: frames).
-/// Sans I/O: bytes come in by `feed`, or, in the middle of a large payload, go straight to where they belong
+/// Cuts a byte stream into frames or text lines; the first byte of a connection decides which
+/// (below 0x20: frames). Sans I/O: bytes come in by `feed`, or, in the middle of a large payload,
+/// go straight to where they belong
 /// (`body_space`, `body_filled`). Holds at most one message.
 ///
 ///     decoder.body_filled(part of the read that went to body_space());

@@ -5,7 +5,8 @@
 
 namespace ropewalk {
 
-/// Every way in which a request can end. The numbers are on the wire and never change; PROTOCOL.md lists them.
+/// Every way in which a request can end. The numbers are on the wire and never change; PROTOCOL.md
+/// lists them.
 enum class error_code : std::uint8_t {
   ok = 0,
   failed = 1,       ///< the handler ran and says that it failed
@@ -22,7 +23,8 @@ enum class error_code : std::uint8_t {
 
 inline constexpr int error_codes = 11;
 
-/// The name as PROTOCOL.md and the text protocol spell it: "OK", "FAILED", ...; "UNKNOWN" for a number not in the set.
+/// The name as PROTOCOL.md and the text protocol spell it: "OK", "FAILED", ...; "UNKNOWN" for a
+/// number not in the set.
 std::string_view name_of(error_code code);
 
 /// One sentence for people: what happened and what to do about it.

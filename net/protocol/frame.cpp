@@ -35,8 +35,12 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
       if (size != 1) return false;
       out.version = static_cast<std::uint8_t>(value[0]);
       break;
-    case field::service: out.service = value; break;
-    case field::token: out.token = value; break;
+    case field::service:
+      out.service = value;
+      break;
+    case field::token:
+      out.token = value;
+      break;
     case field::deadline_ms:
       if (!number(value, out.deadline_ms)) return false;
       break;
@@ -49,7 +53,8 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
     case field::max_message_bytes:
       if (!number(value, out.max_message_bytes)) return false;
       break;
-    default: break; // a later version's: skipped
+    default:
+      break; // a later version's: skipped
     }
   }
   return true;
@@ -74,8 +79,8 @@ field_writer& field_writer::u32(field type, std::uint32_t value) {
   return text(type, {bytes, 4});
 }
 
-void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id, std::string_view fields,
-                   std::size_t payload_bytes) {
+void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
+                   std::string_view fields, std::size_t payload_bytes) {
   char head[frame_header_bytes];
   store_be(head, static_cast<std::uint32_t>(frame_header_rest + fields.size() + payload_bytes));
   head[4] = static_cast<char>(kind);
@@ -86,8 +91,8 @@ void append_header(std::vector<char>& out, frame_kind kind, error_code code, std
   out.insert(out.end(), fields.begin(), fields.end());
 }
 
-void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id, std::string_view fields,
-                  std::string_view payload) {
+void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
+                  std::string_view fields, std::string_view payload) {
   append_header(out, kind, code, id, fields, payload.size());
   out.insert(out.end(), payload.begin(), payload.end());
 }

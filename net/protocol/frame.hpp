@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-/// The binary frame: PROTOCOL.md is the contract, this is its codec. Nothing here reads, writes or waits.
+/// The binary frame: PROTOCOL.md is the contract, this is its codec. Nothing here reads, writes or
+/// waits.
 namespace ropewalk {
 
 inline constexpr std::uint8_t protocol_version = 1;
@@ -23,28 +24,28 @@ inline constexpr std::uint32_t frame_header_rest = 12;
 inline constexpr std::uint32_t frame_length_end = 0x20000000;
 
 enum class frame_kind : std::uint8_t {
-  hello = 1,     ///< client: version, token, default service
-  hello_ok = 2,  ///< broker: version, limits in force
-  request = 3,   ///< client: a message for a service
-  reply = 4,     ///< broker: what the handler answered
-  error = 5,     ///< broker: why there is no reply
-  cancel = 6,    ///< client: takes the request with this id back
-  status = 7,    ///< client asks, broker answers with JSON in a frame of the same kind
-  ping = 8,      ///< either side
-  pong = 9,      ///< the answer to a ping, same id and payload
+  hello = 1,    ///< client: version, token, default service
+  hello_ok = 2, ///< broker: version, limits in force
+  request = 3,  ///< client: a message for a service
+  reply = 4,    ///< broker: what the handler answered
+  error = 5,    ///< broker: why there is no reply
+  cancel = 6,   ///< client: takes the request with this id back
+  status = 7,   ///< client asks, broker answers with JSON in a frame of the same kind
+  ping = 8,     ///< either side
+  pong = 9,     ///< the answer to a ping, same id and payload
 };
 
 /// Optional fields: type u8 | size u8 | value. A reader skips the types that it does not know.
 enum class field : std::uint8_t {
-  version = 1,           ///< u8
-  service = 2,           ///< text
-  token = 3,             ///< bytes
-  deadline_ms = 4,       ///< u32: how long the client will wait
-  attempts = 5,          ///< u8: how often the request may be started
-  key = 6,               ///< bytes: ordering key (kept for it; not acted on in version 1)
-  priority = 7,          ///< u8 (kept for it; not acted on in version 1)
-  trace = 8,             ///< bytes: trace context (kept for it; not acted on in version 1)
-  retry_after_ms = 9,    ///< u32
+  version = 1,            ///< u8
+  service = 2,            ///< text
+  token = 3,              ///< bytes
+  deadline_ms = 4,        ///< u32: how long the client will wait
+  attempts = 5,           ///< u8: how often the request may be started
+  key = 6,                ///< bytes: ordering key (kept for it; not acted on in version 1)
+  priority = 7,           ///< u8 (kept for it; not acted on in version 1)
+  trace = 8,              ///< bytes: trace context (kept for it; not acted on in version 1)
+  retry_after_ms = 9,     ///< u32
   max_message_bytes = 10, ///< u32
 };
 
@@ -55,7 +56,9 @@ struct frame_header {
   std::uint16_t fields_bytes = 0;
   std::uint64_t id = 0;
 
-  [[nodiscard]] std::uint32_t payload_bytes() const { return length - frame_header_rest - fields_bytes; }
+  [[nodiscard]] std::uint32_t payload_bytes() const {
+    return length - frame_header_rest - fields_bytes;
+  }
 };
 
 /// Reads the first 16 bytes of a frame. Nothing is checked: the decoder does that.
@@ -87,12 +90,13 @@ private:
   std::string bytes_;
 };
 
-/// Appends header and fields of a frame whose payload of `payload_bytes` the caller puts behind them.
-void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id, std::string_view fields,
-                   std::size_t payload_bytes);
+/// Appends header and fields of a frame whose payload of `payload_bytes` the caller puts behind
+/// them.
+void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
+                   std::string_view fields, std::size_t payload_bytes);
 
 /// Appends a whole frame.
-void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id, std::string_view fields,
-                  std::string_view payload);
+void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
+                  std::string_view fields, std::string_view payload);
 
 } // namespace ropewalk

@@ -6,9 +6,11 @@
 
 namespace ropewalk {
 
-/// One number that bounds something: its option on the command line and in the config file, its unit, what it is
-/// unless somebody says otherwise, what may be said, and why. The README's table is printed from here
-/// (`ropewalk limits --markdown`), and so are the options of `ropewalk broker` and `ropewalk worker`.
+/// One number that bounds something: its option on the command line and in the config file, its
+/// unit, what it is unless somebody says otherwise, what may be said, and why. The README's table
+/// is printed from here
+/// (`ropewalk limits --markdown`), and so are the options of `ropewalk broker` and `ropewalk
+/// worker`.
 struct limit {
   std::string_view option; ///< without the leading dashes
   std::string_view unit;
@@ -24,73 +26,136 @@ inline constexpr std::uint64_t kib = 1024;
 inline constexpr std::uint64_t mib = 1024 * kib;
 inline constexpr std::uint64_t gib = 1024 * mib;
 
-inline constexpr limit max_message{
-    "max-message-bytes", "bytes", 2 * mib, 1 * kib, 256 * mib,
-    "the largest payload of a request or a reply; the ceiling keeps a frame's first byte below 0x20, "
-    "by which binary frames are told from text lines"};
+inline constexpr limit max_message{"max-message-bytes",
+                                   "bytes",
+                                   2 * mib,
+                                   1 * kib,
+                                   256 * mib,
+                                   "the largest payload of a request or a reply; the ceiling keeps "
+                                   "a frame's first byte below 0x20, "
+                                   "by which binary frames are told from text lines"};
 
-inline constexpr limit held_memory{
-    "memory", "bytes", 512 * mib, 8 * mib, 1024 * gib,
-    "request bytes that the broker holds until they are answered; beyond it a request is answered BUSY"};
+inline constexpr limit held_memory{"memory",
+                                   "bytes",
+                                   512 * mib,
+                                   8 * mib,
+                                   1024 * gib,
+                                   "request bytes that the broker holds until they are answered; "
+                                   "beyond it a request is answered BUSY"};
 
-inline constexpr limit connection_memory{
-    "connection-memory", "bytes", 64 * mib, 1 * mib, 1024 * gib,
-    "one client's share: beyond it the broker stops reading from that client until half of it is answered"};
+inline constexpr limit connection_memory{"connection-memory",
+                                         "bytes",
+                                         64 * mib,
+                                         1 * mib,
+                                         1024 * gib,
+                                         "one client's share: beyond it the broker stops reading "
+                                         "from that client until half of it is answered"};
 
-inline constexpr limit connection_requests{
-    "connection-requests", "requests", 16384, 1, 1u << 20,
-    "requests of one client that wait for an answer; beyond it the broker stops reading from that client"};
+inline constexpr limit connection_requests{"connection-requests",
+                                           "requests",
+                                           16384,
+                                           1,
+                                           1u << 20,
+                                           "requests of one client that wait for an answer; beyond "
+                                           "it the broker stops reading from that client"};
 
-inline constexpr limit queued{"queue", "requests", 1'000'000, 1, 100'000'000,
-                              "requests that wait for a slot, per service; beyond it a request is answered BUSY"};
+inline constexpr limit queued{
+    "queue",
+    "requests",
+    1'000'000,
+    1,
+    100'000'000,
+    "requests that wait for a slot, per service; beyond it a request is answered BUSY"};
 
 inline constexpr limit unread_answers{
-    "unread-answers", "bytes", 16 * mib, 64 * kib, 1024 * gib,
+    "unread-answers",
+    "bytes",
+    16 * mib,
+    64 * kib,
+    1024 * gib,
     "answers that a client has not read yet; beyond it the broker stops reading its requests"};
 
-inline constexpr limit unread_answers_time{
-    "unread-answers-time", "milliseconds", 30'000, 100, 3'600'000,
-    "how long a client may leave its answers unread without taking a single byte before it is cut off"};
+inline constexpr limit unread_answers_time{"unread-answers-time",
+                                           "milliseconds",
+                                           30'000,
+                                           100,
+                                           3'600'000,
+                                           "how long a client may leave its answers unread without "
+                                           "taking a single byte before it is cut off"};
 
-inline constexpr limit default_timeout{"timeout", "milliseconds", 30'000, 1, 86'400'000,
-                                       "the deadline of a request that names none; after it the answer is TIMEOUT"};
+inline constexpr limit default_timeout{
+    "timeout",  "milliseconds",
+    30'000,     1,
+    86'400'000, "the deadline of a request that names none; after it the answer is TIMEOUT"};
 
-inline constexpr limit attempts{"attempts", "runs", 3, 1, 100,
-                                "how often a request is started before a lost worker makes its answer WORKER_LOST"};
+inline constexpr limit attempts{
+    "attempts", "runs",
+    3,          1,
+    100,        "how often a request is started before a lost worker makes its answer WORKER_LOST"};
 
-inline constexpr limit drain{"drain-time", "milliseconds", 30'000, 0, 3'600'000,
-                             "how long running work may go on after SIGTERM"};
+inline constexpr limit drain{"drain-time", "milliseconds",
+                             30'000,       0,
+                             3'600'000,    "how long running work may go on after SIGTERM"};
 
-inline constexpr limit node_bytes{
-    "node-bytes", "bytes", 16 * mib, 1 * mib, 1 * gib,
-    "request bytes handed to a node ahead of its free slots: enough to keep it busy, little enough to send elsewhere"};
+inline constexpr limit node_bytes{"node-bytes",
+                                  "bytes",
+                                  16 * mib,
+                                  1 * mib,
+                                  1 * gib,
+                                  "request bytes handed to a node ahead of its free slots: enough "
+                                  "to keep it busy, little enough to send elsewhere"};
 
-inline constexpr limit node_prefetch{
-    "node-prefetch", "requests", 4096, 0, 1u << 20,
-    "requests handed to a node ahead of its free slots, per slot; what is used adapts to the service's run time"};
+inline constexpr limit node_prefetch{"node-prefetch",
+                                     "requests",
+                                     4096,
+                                     0,
+                                     1u << 20,
+                                     "requests handed to a node ahead of its free slots, per slot; "
+                                     "what is used adapts to the service's run time"};
 
-inline constexpr limit node_prefetch_time{
-    "node-prefetch-time", "microseconds", 2000, 0, 1'000'000,
-    "work handed to a slot ahead of time: covers the way to the node and back, and is the longest a short message "
-    "can be stuck behind one like it"};
+inline constexpr limit node_prefetch_time{"node-prefetch-time",
+                                          "microseconds",
+                                          2000,
+                                          0,
+                                          1'000'000,
+                                          "work handed to a slot ahead of time: covers the way to "
+                                          "the node and back, and is the longest a short message "
+                                          "can be stuck behind one like it"};
 
-inline constexpr limit slots{"slots", "slots", 0, 0, 4096, "messages run at the same time, per service; 0: one a processor"};
+inline constexpr limit slots{
+    "slots", "slots", 0, 0, 4096, "messages run at the same time, per service; 0: one a processor"};
 
-inline constexpr limit restarts{"restarts", "restarts", 5, 1, 10'000,
-                                "restarts within the restart window before a supervisor gives up"};
+inline constexpr limit restarts{
+    "restarts", "restarts", 5,
+    1,          10'000,     "restarts within the restart window before a supervisor gives up"};
 
-inline constexpr limit restart_window{"restart-window", "milliseconds", 10'000, 1, 3'600'000,
-                                      "the window in which restarts are counted"};
+inline constexpr limit restart_window{"restart-window", "milliseconds",
+                                      10'000,           1,
+                                      3'600'000,        "the window in which restarts are counted"};
 
 /// Everything above, in the order in which the README shows it.
-inline constexpr std::array all{max_message,    held_memory,         connection_memory, connection_requests,
-                                queued,         unread_answers,      unread_answers_time, default_timeout,
-                                attempts,       drain,               node_bytes,        node_prefetch,
-                                node_prefetch_time, slots,           restarts,          restart_window};
+inline constexpr std::array all{max_message,
+                                held_memory,
+                                connection_memory,
+                                connection_requests,
+                                queued,
+                                unread_answers,
+                                unread_answers_time,
+                                default_timeout,
+                                attempts,
+                                drain,
+                                node_bytes,
+                                node_prefetch,
+                                node_prefetch_time,
+                                slots,
+                                restarts,
+                                restart_window};
 
-// -- numbers of the protocol itself: a client may rely on them, so no option changes them -----------------------------
+// -- numbers of the protocol itself: a client may rely on them, so no option changes them
+// -----------------------------
 
-/// Optional fields of one frame, in bytes: a service name, a key and a trace context with room to spare.
+/// Optional fields of one frame, in bytes: a service name, a key and a trace context with room to
+/// spare.
 inline constexpr std::size_t max_fields_bytes = 4096;
 
 /// A service's name, in bytes: long enough for a path-like name, short enough to log.
@@ -99,19 +164,23 @@ inline constexpr std::size_t max_service_bytes = 128;
 /// The end of a handler's stderr that is put into its FAILED answer, in bytes.
 inline constexpr std::size_t max_stderr_bytes = 4096;
 
-// -- numbers of the house: reasons beside them, no option because nobody has needed one -------------------------------
+// -- numbers of the house: reasons beside them, no option because nobody has needed one
+// -------------------------------
 
-/// A payload from this size on is read straight into memory of its own and passed on by reference; below it a copy is
-/// cheaper than a reference (measured: the copy of 16 KiB costs about what an extra system call does).
+/// A payload from this size on is read straight into memory of its own and passed on by reference;
+/// below it a copy is cheaper than a reference (measured: the copy of 16 KiB costs about what an
+/// extra system call does).
 inline constexpr std::size_t large_payload_bytes = 16 * kib;
 
-/// What one read of a client socket asks for at most, in bytes: one buffer an event loop, shared by its connections.
+/// What one read of a client socket asks for at most, in bytes: one buffer an event loop, shared by
+/// its connections.
 inline constexpr std::size_t read_bytes = 256 * kib;
 
 /// What is read ahead of the next header while a connection sends large payloads, in bytes.
 inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 
-/// Memory for answers that a connection keeps while it has none to send, in bytes: there may be 10,000 of them.
+/// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
+/// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;
 
 /// The same for the connection between broker and node: there are few, and batches are large.
@@ -120,7 +189,8 @@ inline constexpr std::size_t node_buffer_bytes = 4 * mib;
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;
 
-/// A BASP message, in bytes: a batch holds whole messages, so a little over node-bytes plus the largest message.
+/// A BASP message, in bytes: a batch holds whole messages, so a little over node-bytes plus the
+/// largest message.
 inline constexpr std::size_t max_basp_bytes = 1 * gib;
 
 } // namespace limits

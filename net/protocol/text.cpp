@@ -20,10 +20,17 @@ void append_text_answer(std::vector<char>& out, error_code code, std::string_vie
   if (!payload.empty()) out.push_back(' ');
   for (const char c : payload) {
     switch (c) {
-    case '\n': put("\\n"); break;
-    case '\r': put("\\r"); break;
-    case '\\': put("\\\\"); break;
-    default: out.push_back(c);
+    case '\n':
+      put("\\n");
+      break;
+    case '\r':
+      put("\\r");
+      break;
+    case '\\':
+      put("\\\\");
+      break;
+    default:
+      out.push_back(c);
     }
   }
   out.push_back('\n');

@@ -62,7 +62,8 @@ private:
 
 caf::actor spawn_basp_door(caf::actor_system& system) {
   auto basp = system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
-  return caf::actor_cast<caf::actor>(system.spawn<door, caf::detached + caf::hidden>(std::move(basp)));
+  return caf::actor_cast<caf::actor>(
+      system.spawn<door, caf::detached + caf::hidden>(std::move(basp)));
 }
 
 } // namespace ropewalk

@@ -19,7 +19,9 @@ void basp_scribe::configure_read(caf::io::receive_policy::config config) {
   if (!std::exchange(launched_, true)) add_to_loop();
 }
 
-std::vector<char>& basp_scribe::piece() { return wanted_ == caf::io::basp::header_size ? header_ : payload_; }
+std::vector<char>& basp_scribe::piece() {
+  return wanted_ == caf::io::basp::header_size ? header_ : payload_;
+}
 
 bool basp_scribe::read_some() {
   if (wanted_ > limits::max_basp_bytes) return false;
@@ -59,14 +61,16 @@ bool basp_scribe::take(const char* bytes, std::size_t count) {
   return true;
 }
 
-// The buffer grows with what has come: a header's word alone gets no more than a first read's worth.
+// The buffer grows with what has come: a header's word alone gets no more than a first read's
+// worth.
 void basp_scribe::make_room() {
   auto& buffer = piece();
   if (buffer.size() == wanted_ || (have_ < buffer.size() && buffer.size() < wanted_)) return;
   buffer.resize(std::min(wanted_, std::max({2 * have_, limits::read_bytes, buffer.capacity()})));
 }
 
-// False if the connection is over: BASP closed it, or the header announces more than anybody may send.
+// False if the connection is over: BASP closed it, or the header announces more than anybody may
+// send.
 bool basp_scribe::deliver() {
   auto& delivered = piece(); // BASP asks for the next size in the middle of this
   have_ = 0;

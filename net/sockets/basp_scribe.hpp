@@ -5,9 +5,9 @@
 
 namespace ropewalk {
 
-/// A connection between two nodes under BASP, CAF's protocol: hands BASP pieces of exactly the size that it asked for,
-/// header and payload in turn, many of them from one read. A payload over limits::max_basp_bytes closes the connection:
-/// BASP itself would believe any length.
+/// A connection between two nodes under BASP, CAF's protocol: hands BASP pieces of exactly the size
+/// that it asked for, header and payload in turn, many of them from one read. A payload over
+/// limits::max_basp_bytes closes the connection: BASP itself would believe any length.
 class basp_scribe final : public stream_scribe {
 public:
   basp_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd)

@@ -10,7 +10,8 @@ namespace ropewalk {
 bool client_doorman::new_connection() {
   if (detached()) return false;
   auto& loop = acceptor_.backend();
-  auto scribe = caf::make_counted<client_scribe>(loop, acceptor_.accepted_socket(), max_message_bytes_);
+  auto scribe =
+      caf::make_counted<client_scribe>(loop, acceptor_.accepted_socket(), max_message_bytes_);
   const auto hdl = scribe->hdl();
   parent()->add_scribe(std::move(scribe));
   return doorman::new_connection(&loop, hdl);

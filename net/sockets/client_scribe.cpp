@@ -15,8 +15,9 @@ bool client_scribe::read_some() {
   const auto body = decoder_.body_space();
   char* const buffer = shared_read_buffer();
   const bool read_little = !body.empty() || decoder_.expects_large();
-  std::array<iovec, 2> to{iovec{body.data(), body.size()},
-                          iovec{buffer, read_little ? limits::read_ahead_bytes : limits::read_bytes}};
+  std::array<iovec, 2> to{
+      iovec{body.data(), body.size()},
+      iovec{buffer, read_little ? limits::read_ahead_bytes : limits::read_bytes}};
   msghdr message{};
   message.msg_iov = body.empty() ? &to[1] : &to[0];
   message.msg_iovlen = body.empty() ? 1 : 2;

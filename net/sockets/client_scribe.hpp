@@ -6,8 +6,9 @@
 
 namespace ropewalk {
 
-/// A client's connection: reads into the loop's shared buffer, or straight into a large payload's own memory, and wakes
-/// its broker with a new_data_msg; the broker then takes the frames out of `input`. An idle connection holds no buffer.
+/// A client's connection: reads into the loop's shared buffer, or straight into a large payload's
+/// own memory, and wakes its broker with a new_data_msg; the broker then takes the frames out of
+/// `input`. An idle connection holds no buffer.
 class client_scribe final : public stream_scribe {
 public:
   client_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,

@@ -12,9 +12,10 @@ namespace ropewalk {
 
 using caf::io::network::operation;
 
-stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-                             std::size_t kept_write_bytes)
-    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this), outbox_(kept_write_bytes) {
+stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop,
+                             caf::io::network::native_socket fd, std::size_t kept_write_bytes)
+    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this),
+      outbox_(kept_write_bytes) {
   caf::io::network::keepalive(fd, true);
 }
 
@@ -30,9 +31,13 @@ std::uint16_t stream_scribe::port() const {
   return result ? *result : std::uint16_t{0};
 }
 
-void stream_scribe::add_to_loop() { events_.listen_for_reads(); }
+void stream_scribe::add_to_loop() {
+  events_.listen_for_reads();
+}
 
-void stream_scribe::remove_from_loop() { events_.passivate(); }
+void stream_scribe::remove_from_loop() {
+  events_.passivate();
+}
 
 void stream_scribe::flush() {
   if (!events_.writing && !failed_) send_some();
@@ -44,7 +49,9 @@ void stream_scribe::send_some() {
     events_.stop_writes();
     if (finishing_) ::shutdown(fd(), SHUT_WR);
     break;
-  case outbox::state::blocked: events_.listen_for_writes(); break;
+  case outbox::state::blocked:
+    events_.listen_for_writes();
+    break;
   case outbox::state::failed:
     events_.stop_writes();
     fail_later();
@@ -52,7 +59,8 @@ void stream_scribe::send_some() {
   }
 }
 
-// flush() is called from the broker's handlers, which must not be entered again by the news that the connection is gone.
+// flush() is called from the broker's handlers, which must not be entered again by the news that
+// the connection is gone.
 void stream_scribe::fail_later() {
   if (std::exchange(failed_, true)) return;
   loop().post([self = caf::intrusive_ptr<stream_scribe>{this}] {
@@ -74,7 +82,8 @@ void stream_scribe::cut_off() {
 void stream_scribe::graceful_shutdown() {
   finishing_ = true;
   flush();
-  const unsigned patience_ms = 30'000; // for a peer that never reads: nobody watches this connection any more
+  const unsigned patience_ms =
+      30'000; // for a peer that never reads: nobody watches this connection any more
   ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
   detach(&loop(), false);
 }
@@ -103,9 +112,12 @@ void stream_scribe::events::handle_event(operation op) {
   const caf::intrusive_ptr<stream_scribe> guard{&owner_};
   switch (op) {
   case operation::read:
-    if (!owner_.detached() && !owner_.read_some() && !owner_.detached()) owner_.io_failure(&backend(), op);
+    if (!owner_.detached() && !owner_.read_some() && !owner_.detached())
+      owner_.io_failure(&backend(), op);
     break;
-  case operation::write: owner_.send_some(); break;
+  case operation::write:
+    owner_.send_some();
+    break;
   case operation::propagate_error:
     if (!owner_.detached()) owner_.io_failure(&backend(), operation::read);
     break;

@@ -8,10 +8,11 @@
 
 namespace ropewalk {
 
-/// A TCP connection in CAF's event loop, owned by a CAF broker, in place of CAF's own scribe. That one pays two
-/// epoll_ctl and an extra turn of the loop for every flush and fills its read buffers with zeros first; this one writes
-/// at once and asks for write events only when the kernel's buffer is full. What reading means is up to the two
-/// derived classes: frames for clients, pieces of a wanted size for BASP.
+/// A TCP connection in CAF's event loop, owned by a CAF broker, in place of CAF's own scribe. That
+/// one pays two epoll_ctl and an extra turn of the loop for every flush and fills its read buffers
+/// with zeros first; this one writes at once and asks for write events only when the kernel's
+/// buffer is full. What reading means is up to the two derived classes: frames for clients, pieces
+/// of a wanted size for BASP.
 ///
 /// All members run on the event loop's thread.
 class stream_scribe : public caf::io::scribe {
@@ -20,7 +21,8 @@ public:
   stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
                 std::size_t kept_write_bytes);
 
-  // -- what a CAF broker asks of a scribe --------------------------------------------------------------------------------
+  // -- what a CAF broker asks of a scribe
+  // --------------------------------------------------------------------------------
 
   /// Nobody here asks for write receipts: neither BASP nor the front.
   void ack_writes(bool enable) override;
@@ -36,7 +38,8 @@ public:
   void add_to_loop() override;
   void remove_from_loop() override;
 
-  // -- what the front asks -----------------------------------------------------------------------------------------------
+  // -- what the front asks
+  // -----------------------------------------------------------------------------------------------
 
   [[nodiscard]] outbox& output() { return outbox_; }
 
@@ -59,7 +62,8 @@ protected:
 private:
   class events final : public caf::io::network::event_handler {
   public:
-    events(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd, stream_scribe& owner)
+    events(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+           stream_scribe& owner)
         : event_handler(loop, fd), owner_(owner) {}
     void handle_event(caf::io::network::operation op) override;
     void removed_from_loop(caf::io::network::operation op) override;

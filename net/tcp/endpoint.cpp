@@ -21,7 +21,8 @@ std::optional<endpoint> parse_endpoint(std::string_view text) {
     return std::nullopt;
   }
   endpoint result{std::string{host}, 0};
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), result.port);
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), result.port);
   if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
   return result;
 }

@@ -7,8 +7,8 @@
 
 namespace ropewalk {
 
-/// What is to be written to a socket: small things copied one behind the other, large ones by reference, all sent by
-/// one gathering system call where the kernel takes it.
+/// What is to be written to a socket: small things copied one behind the other, large ones by
+/// reference, all sent by one gathering system call where the kernel takes it.
 class outbox {
 public:
   /// `kept_bytes`: memory that an emptied buffer may keep for what comes next.
@@ -39,7 +39,8 @@ private:
     std::size_t offset = 0;
 
     [[nodiscard]] std::string_view rest() const {
-      const std::string_view all = shared.empty() ? std::string_view{own.data(), own.size()} : shared.view();
+      const std::string_view all =
+          shared.empty() ? std::string_view{own.data(), own.size()} : shared.view();
       return all.substr(offset);
     }
   };

@@ -32,7 +32,8 @@ addresses resolve(const endpoint& where, int flags, std::string& error) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags | AI_NUMERICSERV;
   addrinfo* list = nullptr;
-  const int result = ::getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &list);
+  const int result =
+      ::getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &list);
   if (result != 0) error = ::gai_strerror(result);
   return addresses{result == 0 ? list : nullptr};
 }
@@ -67,7 +68,8 @@ socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patie
       error = errno;
       continue;
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     error = connect_within(fd.get(), *address, std::max(left, std::chrono::milliseconds{1}));
     if (error != 0) continue;
     const int on = 1;
@@ -82,14 +84,18 @@ socket_result listen_tcp(const endpoint& where) {
   const auto list = resolve(where, AI_PASSIVE, unresolved);
   if (!list) return socket_error{"cannot listen on " + where.text() + ": " + unresolved};
   auto fd = make_socket(*list);
-  if (!fd.valid()) return socket_error{"cannot listen on " + where.text() + ": " + std::strerror(errno)};
+  if (!fd.valid())
+    return socket_error{"cannot listen on " + where.text() + ": " + std::strerror(errno)};
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (list->ai_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (::bind(fd.get(), list->ai_addr, list->ai_addrlen) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) {
+  if (list->ai_family == AF_INET6)
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (::bind(fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
+      ::listen(fd.get(), SOMAXCONN) != 0) {
     std::string why = std::strerror(errno);
-    if (errno == EADDRINUSE) why += " (another process listens there; choose another port, or stop it)";
+    if (errno == EADDRINUSE)
+      why += " (another process listens there; choose another port, or stop it)";
     return socket_error{"cannot listen on " + where.text() + ": " + why};
   }
   return fd;
@@ -101,8 +107,8 @@ endpoint local_endpoint(int fd) {
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
-  if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), port.data(), port.size(),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+  if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(),
+                    port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return {};
   return {host.data(), static_cast<std::uint16_t>(std::stoi(port.data()))};
 }

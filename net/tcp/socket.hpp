@@ -40,12 +40,12 @@ struct socket_error {
 
 using socket_result = std::variant<descriptor, socket_error>;
 
-/// A connected TCP socket: non-blocking, close-on-exec, without Nagle's delay. Tries every address that the name has,
-/// all within `patience`. Blocks.
+/// A connected TCP socket: non-blocking, close-on-exec, without Nagle's delay. Tries every address
+/// that the name has, all within `patience`. Blocks.
 socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
 
-/// A listening TCP socket on the first address that the name has; port 0 takes a free one. "0.0.0.0" is every IPv4
-/// address, "::" every address.
+/// A listening TCP socket on the first address that the name has; port 0 takes a free one.
+/// "0.0.0.0" is every IPv4 address, "::" every address.
 socket_result listen_tcp(const endpoint& where);
 
 /// The local address of a socket.

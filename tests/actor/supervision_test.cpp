@@ -17,8 +17,12 @@ struct slot_news {
 // A gateway that writes down which slots came and went.
 caf::behavior noting_gateway(caf::event_based_actor*, std::shared_ptr<slot_news> news) {
   return {
-      [news](slot_up_atom, std::uint16_t, std::uint32_t slot, const caf::actor&) { news->up.push_back(slot); },
-      [news](slot_down_atom, std::uint16_t, std::uint32_t slot, const std::string&) { news->down.push_back(slot); },
+      [news](slot_up_atom, std::uint16_t, std::uint32_t slot, const caf::actor&) {
+        news->up.push_back(slot);
+      },
+      [news](slot_down_atom, std::uint16_t, std::uint32_t slot, const std::string&) {
+        news->down.push_back(slot);
+      },
   };
 }
 
@@ -48,7 +52,8 @@ struct pool_bench {
 
 } // namespace
 
-TEST_CASE("a pool starts its slots, and a slot that falls is started again alone, after its pause") {
+TEST_CASE(
+    "a pool starts its slots, and a slot that falls is started again alone, after its pause") {
   pool_bench b{3};
   REQUIRE(b.news->up == std::vector<std::uint32_t>{0, 1, 2});
   end(b.living[1]);
@@ -106,9 +111,13 @@ struct node_bench {
   node_bench() {
     gateway = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
       return {
-          [this](attach_atom, const caf::actor&, std::uint32_t number) { log.push_back("attach " + std::to_string(number)); },
+          [this](attach_atom, const caf::actor&, std::uint32_t number) {
+            log.push_back("attach " + std::to_string(number));
+          },
           [this](detach_atom) { log.push_back("detach"); },
-          [this](failing_atom, std::uint16_t, bool failing) { log.push_back(failing ? "failing" : "works"); },
+          [this](failing_atom, std::uint16_t, bool failing) {
+            log.push_back(failing ? "failing" : "works");
+          },
           [this](drain_atom) { log.push_back("drain"); },
       };
     });
@@ -118,14 +127,15 @@ struct node_bench {
         ++connects;
         auto promise = self->make_response_promise();
         if (broker)
-          promise.deliver(self->node(), caf::actor_cast<caf::strong_actor_ptr>(broker), std::set<std::string>{});
+          promise.deliver(self->node(), caf::actor_cast<caf::strong_actor_ptr>(broker),
+                          std::set<std::string>{});
         else
           promise.deliver(caf::make_error(caf::sec::cannot_connect_to_node, "nobody there"));
       }};
     });
     parts.start_gateway = [this](caf::event_based_actor*, const run_queues&) { return gateway; };
-    parts.start_pool = [this](caf::event_based_actor* self, std::uint16_t, const std::shared_ptr<run_queue>&,
-                              const caf::actor&) {
+    parts.start_pool = [this](caf::event_based_actor* self, std::uint16_t,
+                              const std::shared_ptr<run_queue>&, const caf::actor&) {
       ++pools_started;
       pool = self->spawn(idle_actor);
       return pool;
@@ -166,7 +176,8 @@ struct node_bench {
 
 } // namespace
 
-TEST_CASE("a node without a broker tries again for ever, with growing pauses, and joins when there is one") {
+TEST_CASE("a node without a broker tries again for ever, with growing pauses, and joins when there "
+          "is one") {
   node_bench b;
   REQUIRE(b.connects == 1);
   b.time.pass(200ms);
@@ -183,7 +194,8 @@ TEST_CASE("a node without a broker tries again for ever, with growing pauses, an
   REQUIRE(b.joins == 1);
 }
 
-TEST_CASE("a node whose broker goes away detaches at once and joins the next one within two seconds") {
+TEST_CASE(
+    "a node whose broker goes away detaches at once and joins the next one within two seconds") {
   node_bench b;
   b.start_broker();
   b.time.pass(1300ms);
@@ -198,7 +210,8 @@ TEST_CASE("a node whose broker goes away detaches at once and joins the next one
   REQUIRE(b.joins == 6);
 }
 
-TEST_CASE("a pool that gives up is reported failing, started again once, and then the node gives up") {
+TEST_CASE(
+    "a pool that gives up is reported failing, started again once, and then the node gives up") {
   node_bench b;
   b.start_broker();
   b.time.pass(1300ms);
@@ -244,8 +257,8 @@ struct broker_bench {
   broker_bench() {
     broker_parts parts;
     parts.door = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
-      return {[this](caf::publish_atom, std::uint16_t port, const caf::strong_actor_ptr& who, const std::set<std::string>&,
-                     const std::string&, bool) {
+      return {[this](caf::publish_atom, std::uint16_t port, const caf::strong_actor_ptr& who,
+                     const std::set<std::string>&, const std::string&, bool) {
         cluster = caf::actor_cast<caf::actor>(who);
         return port;
       }};
@@ -253,8 +266,10 @@ struct broker_bench {
     parts.start_front = [this](caf::event_based_actor* self, const broker_settings& settings) {
       ++fronts;
       auto started = caf::actor{self->spawn(idle_actor)};
-      if (listens) caf::anon_send(caf::actor{self}, ready_atom_v, std::vector<std::string>{"127.0.0.1:4711"});
-      else end(started);
+      if (listens)
+        caf::anon_send(caf::actor{self}, ready_atom_v, std::vector<std::string>{"127.0.0.1:4711"});
+      else
+        end(started);
       listened = settings.listen;
       front = started;
       return started;

@@ -50,12 +50,15 @@ private:
 /// Why an actor ended, once it has.
 inline std::shared_ptr<caf::optional<caf::error>> watch(const caf::actor& who) {
   auto result = std::make_shared<caf::optional<caf::error>>();
-  caf::actor_cast<caf::abstract_actor*>(who)->attach_functor([result](const caf::error& reason) { *result = reason; });
+  caf::actor_cast<caf::abstract_actor*>(who)->attach_functor(
+      [result](const caf::error& reason) { *result = reason; });
   return result;
 }
 
 /// An actor that does nothing until it is told to end.
-inline caf::behavior idle_actor(caf::event_based_actor*) { return {[](run_atom) {}}; }
+inline caf::behavior idle_actor(caf::event_based_actor*) {
+  return {[](run_atom) {}};
+}
 
 inline void end(const caf::actor& who) {
   caf::anon_send_exit(who, caf::exit_reason::kill);

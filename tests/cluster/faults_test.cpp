@@ -10,7 +10,9 @@ using namespace ropewalk;
 
 namespace {
 
-std::string numbered(std::uint64_t id) { return "message " + std::to_string(id); }
+std::string numbered(std::uint64_t id) {
+  return "message " + std::to_string(id);
+}
 
 void none_lost_none_twice(const load& l, std::uint64_t count) {
   INFO(l.last_error);
@@ -35,7 +37,8 @@ pid_t running_pid(const cluster& c) {
 // Pids of the processes whose parent is `parent`; those that are zombies if `zombies`.
 std::vector<pid_t> children_of(pid_t parent, bool zombies = false) {
   std::vector<pid_t> result;
-  std::ifstream list{"/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children"};
+  std::ifstream list{"/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
+                     "/children"};
   for (pid_t pid = 0; list >> pid;) {
     std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
     std::string text{std::istreambuf_iterator<char>{stat}, {}};
@@ -51,7 +54,8 @@ TEST_CASE("kill -9 of nodes under load: every request is answered, none twice, n
   cluster c;
   std::vector<process*> nodes;
   auto start = [&] {
-    nodes.push_back(&c.start_node("n" + std::to_string(nodes.size()), {"--service", "echo=builtin:echo", "--slots", "2"}));
+    nodes.push_back(&c.start_node("n" + std::to_string(nodes.size()),
+                                  {"--service", "echo=builtin:echo", "--slots", "2"}));
   };
   for (int i = 0; i < 3; ++i) start();
   REQUIRE(c.has_nodes(3));
@@ -84,7 +88,8 @@ TEST_CASE("a request whose worker dies is run again on another node at once") {
 
 TEST_CASE("a slot that crashes harms only the message that crashed it, which is set apart") {
   cluster c;
-  c.start_node("a", {"--service", "crash=builtin:crash", "--service", "echo=builtin:echo", "--slots", "2"});
+  c.start_node(
+      "a", {"--service", "crash=builtin:crash", "--service", "echo=builtin:echo", "--slots", "2"});
   REQUIRE(c.has_nodes(1));
   auto poisoned = c.connect();
   poisoned.send("crash", shared_bytes::copy_of("now"));
@@ -106,15 +111,16 @@ TEST_CASE("a slot that crashes harms only the message that crashed it, which is 
 TEST_CASE("a message that kills whole nodes is set apart, and what waited beside it is answered") {
   cluster c;
   // The poison fells every process that runs it; a master brings them back.
-  c.start_node("m", {"--service", "crash=builtin:crash", "--service", "sleep=builtin:sleep", "--slots", "1", "--processes", "2"});
+  c.start_node("m", {"--service", "crash=builtin:crash", "--service", "sleep=builtin:sleep",
+                     "--slots", "1", "--processes", "2"});
   REQUIRE(c.has_nodes(2));
   auto poisoned = c.connect();
   poisoned.send("crash", shared_bytes::copy_of("process"));
   poisoned.flush();
   load l{c.connect(), "sleep", 100, 4, [](std::uint64_t) { return "20"; }};
   l.run(60s);
-  // What was running beside the poison when its process died is charged too, but cannot be charged three times: the
-  // poison dies first.
+  // What was running beside the poison when its process died is charged too, but cannot be charged
+  // three times: the poison dies first.
   none_lost_none_twice(l, 100);
   const auto answer = poisoned.wait(20s);
   REQUIRE(answer);
@@ -123,7 +129,8 @@ TEST_CASE("a message that kills whole nodes is set apart, and what waited beside
 
 TEST_CASE("a service whose slots crash again and again is answered clearly, and the others go on") {
   cluster c;
-  c.start_node("a", {"--service", "crash=builtin:crash", "--service", "echo=builtin:echo", "--slots", "1"});
+  c.start_node(
+      "a", {"--service", "crash=builtin:crash", "--service", "echo=builtin:echo", "--slots", "1"});
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();
   for (int i = 0; i < 4; ++i) connection.send("crash", shared_bytes::copy_of("x"));
@@ -137,7 +144,8 @@ TEST_CASE("a service whose slots crash again and again is answered clearly, and 
 
 TEST_CASE("a handler that fails is not run again") {
   cluster c;
-  c.start_node("a", {"--service", "fail=builtin:fail", "--service", "false=cmd:sh -c 'echo $ROPEWALK_ATTEMPT >&2; exit 1'"});
+  c.start_node("a", {"--service", "fail=builtin:fail", "--service",
+                     "false=cmd:sh -c 'echo $ROPEWALK_ATTEMPT >&2; exit 1'"});
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();
   REQUIRE(connection.call("fail", "no").payload.view() == "no");
@@ -167,7 +175,8 @@ TEST_CASE("a stopped node is noticed within five seconds, and its work runs else
   REQUIRE_FALSE(connection.wait(200ms));
 }
 
-TEST_CASE("SIGTERM of a node with work in flight: what runs finishes, what waits goes elsewhere, exit 0") {
+TEST_CASE("SIGTERM of a node with work in flight: what runs finishes, what waits goes elsewhere, "
+          "exit 0") {
   cluster c;
   auto& a = c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "2"});
   REQUIRE(c.has_nodes(1));
@@ -186,7 +195,9 @@ TEST_CASE("SIGTERM of a node with work in flight: what runs finishes, what waits
 TEST_CASE("SIGTERM of a node under full load loses nothing") {
   cluster c;
   std::vector<process*> nodes;
-  for (int i = 0; i < 6; ++i) nodes.push_back(&c.start_node("n" + std::to_string(i), {"--service", "echo=builtin:echo", "--slots", "1"}));
+  for (int i = 0; i < 6; ++i)
+    nodes.push_back(
+        &c.start_node("n" + std::to_string(i), {"--service", "echo=builtin:echo", "--slots", "1"}));
   REQUIRE(c.has_nodes(6));
   std::size_t next = 0;
   load l{c.connect(), "echo", 100'000, 400, numbered};
@@ -197,7 +208,8 @@ TEST_CASE("SIGTERM of a node under full load loses nothing") {
   for (std::size_t i = 0; i < next; ++i) REQUIRE(nodes[i]->wait(10s) == 0);
 }
 
-TEST_CASE("SIGTERM of the broker with work in flight: all is answered, new work is refused, exit 0") {
+TEST_CASE(
+    "SIGTERM of the broker with work in flight: all is answered, new work is refused, exit 0") {
   cluster c;
   c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "2"});
   REQUIRE(c.has_nodes(1));
@@ -245,7 +257,8 @@ TEST_CASE("a second SIGTERM ends a broker or a node at once") {
 
 TEST_CASE("the drain time bounds a drain") {
   cluster c;
-  auto& a = c.start_node("a", {"--service", running_service(c), "--slots", "1", "--drain-time", "300"});
+  auto& a =
+      c.start_node("a", {"--service", running_service(c), "--slots", "1", "--drain-time", "300"});
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();
   connection.send("run", {}, {60s, {}});
@@ -253,14 +266,18 @@ TEST_CASE("the drain time bounds a drain") {
   REQUIRE(eventually([&] { return running_pid(c) > 0; }));
   a.signal(SIGTERM);
   REQUIRE(a.wait(5s));
-  REQUIRE(eventually([&] { return c.status()["queued"] == 1; })); // and what ran there waits for another node
+  REQUIRE(eventually(
+      [&] { return c.status()["queued"] == 1; })); // and what ran there waits for another node
 }
 
-TEST_CASE("20000 messages through three processes replaced every 200: none lost, none failed, no zombie") {
+TEST_CASE("20000 messages through three processes replaced every 200: none lost, none failed, no "
+          "zombie") {
   cluster c;
-  auto& master = c.start_node("m", {"--service", "up=builtin:upper", "--slots", "2", "--processes", "3", "--recycle-after", "200"});
+  auto& master = c.start_node("m", {"--service", "up=builtin:upper", "--slots", "2", "--processes",
+                                    "3", "--recycle-after", "200"});
   REQUIRE(c.has_nodes(3));
-  load l{c.connect(), "up", 20'000, 100, [](std::uint64_t id) { return "MESSAGE " + std::to_string(id); }};
+  load l{c.connect(), "up", 20'000, 100,
+         [](std::uint64_t id) { return "MESSAGE " + std::to_string(id); }};
   std::set<pid_t> pids;
   l.run(120s, [&](std::uint64_t done) {
     if (done % 500 == 0)
@@ -296,9 +313,11 @@ TEST_CASE("a process under the master that is killed is back within a second") {
   CHECK(c.status()["restarts"] == 1);
 }
 
-TEST_CASE("a master whose processes fall at once gives up with a clear message and a non-zero exit") {
+TEST_CASE(
+    "a master whose processes fall at once gives up with a clear message and a non-zero exit") {
   cluster c;
-  auto& master = c.start_node("m", {"--service", "echo=builtin:echo", "--processes", "1", "--recycle-after", "1000000", "--restarts", "2"});
+  auto& master = c.start_node("m", {"--service", "echo=builtin:echo", "--processes", "1",
+                                    "--recycle-after", "1000000", "--restarts", "2"});
   REQUIRE(c.has_nodes(1));
   std::optional<int> status;
   const bool ended = eventually([&] {

@@ -36,7 +36,8 @@ public:
   }
 
   // What comes until `until` says that it is enough, or the connection closes.
-  std::string receive(const std::function<bool(const std::string&)>& until, std::chrono::milliseconds patience = 5s) {
+  std::string receive(const std::function<bool(const std::string&)>& until,
+                      std::chrono::milliseconds patience = 5s) {
     std::string result;
     const auto end = std::chrono::steady_clock::now() + patience;
     std::array<char, 65536> buffer;
@@ -70,7 +71,8 @@ private:
   descriptor fd_;
 };
 
-std::string frame(frame_kind kind, std::uint64_t id, std::string_view service, std::string_view payload) {
+std::string frame(frame_kind kind, std::uint64_t id, std::string_view service,
+                  std::string_view payload) {
   field_writer fields;
   if (!service.empty()) fields.text(field::service, service);
   std::vector<char> out;
@@ -125,12 +127,15 @@ TEST_CASE("messages far over the cap are discarded as they stream in") {
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
 }
 
-TEST_CASE("a frame that makes no sense is answered BAD_REQUEST and its connection closed, nobody else's") {
+TEST_CASE("a frame that makes no sense is answered BAD_REQUEST and its connection closed, nobody "
+          "else's") {
   cluster c;
   c.start_node("a", {"--service", "echo=builtin:echo"});
   REQUIRE(c.has_nodes(1));
-  for (const auto& bad : {std::string("\x00\x00\x00\x01zzzzzzzzzzzzzzzz", 20), std::string("\x00\x00\x00\x0c\x63zzzzzzzzzzz", 16),
-                          std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzzzz", 21)}) {
+  for (const auto& bad :
+       {std::string("\x00\x00\x00\x01zzzzzzzzzzzzzzzz", 20),
+        std::string("\x00\x00\x00\x0c\x63zzzzzzzzzzz", 16),
+        std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03zzzzzzzzzz", 21)}) {
     raw r{c.clients()};
     r.send(bad);
     const auto answer = r.receive([](const std::string&) { return false; });
@@ -155,18 +160,21 @@ TEST_CASE("requests that make no sense are answered and the connection works on"
   raw r{c.clients()};
   r.send(frame(frame_kind::hello, 1, "echo", "") + frame(frame_kind::request, 0, "echo", "id 0") +
          frame(frame_kind::request, 7, "", "default service"));
-  const auto answers = r.receive([](const std::string& s) { return s.find("default service") != std::string::npos; });
+  const auto answers = r.receive(
+      [](const std::string& s) { return s.find("default service") != std::string::npos; });
   REQUIRE(answers.find("must not be 0") != std::string::npos);
   REQUIRE(answers.find("default service") != std::string::npos);
 }
 
 TEST_CASE("text lines: one answer a line, in the order of the lines") {
   cluster c;
-  c.start_node("a", {"--service", "echo=builtin:echo", "--service", "sleep=builtin:sleep", "--slots", "4"});
+  c.start_node(
+      "a", {"--service", "echo=builtin:echo", "--service", "sleep=builtin:sleep", "--slots", "4"});
   REQUIRE(c.has_nodes(1));
   raw r{c.clients()};
   r.send("sleep 200\necho two\nnope three\r\n\necho four words here\n");
-  r.finish(); // as nc does at the end of its input: the answers still come, then the connection closes
+  r.finish(); // as nc does at the end of its input: the answers still come, then the connection
+              // closes
   const auto answers = r.receive([](const std::string&) { return false; });
   REQUIRE(r.closed);
   REQUIRE(answers.find("OK 200\nOK two\nERR NO_SERVICE ") == 0);
@@ -207,16 +215,20 @@ TEST_CASE("a client that goes away has its work dropped, and nobody waits for it
   REQUIRE(c.has_nodes(1));
   {
     raw r{c.clients()};
-    for (std::uint64_t id = 1; id <= 50; ++id) r.send(frame(frame_kind::request, id, "sleep", "5000"));
+    for (std::uint64_t id = 1; id <= 50; ++id)
+      r.send(frame(frame_kind::request, id, "sleep", "5000"));
     REQUIRE(eventually([&] { return c.status()["queued"] == 49; }));
     r.reset();
   }
   REQUIRE(eventually([&] { return c.status()["queued"] == 0; }));
-  REQUIRE(c.connect().call("sleep", "1").code == error_code::ok); // long before five seconds: what ran was stopped
+  REQUIRE(c.connect().call("sleep", "1").code ==
+          error_code::ok); // long before five seconds: what ran was stopped
 }
 
-TEST_CASE("a client that sends and never reads is paused, then cut off, and the broker's memory stays bounded") {
-  cluster c{{"--unread-answers", "1000000", "--unread-answers-time", "1500", "--connection-memory", "2000000"}};
+TEST_CASE("a client that sends and never reads is paused, then cut off, and the broker's memory "
+          "stays bounded") {
+  cluster c{{"--unread-answers", "1000000", "--unread-answers-time", "1500", "--connection-memory",
+             "2000000"}};
   c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
   REQUIRE(c.has_nodes(1));
   others_are_served(c);
@@ -242,7 +254,8 @@ TEST_CASE("a slow reader that reads after all gets every answer") {
   constexpr int count = 600; // 30 MB, far over what may be unread
   for (int i = 0; i < count; ++i) connection.send("echo", payload);
   connection.flush();
-  REQUIRE(eventually([&] { return c.status()["in_flight"] == 0 && c.status()["held_bytes"] == 0; }));
+  REQUIRE(
+      eventually([&] { return c.status()["in_flight"] == 0 && c.status()["held_bytes"] == 0; }));
   for (int i = 0; i < count; ++i) {
     const auto answer = connection.wait(10s);
     REQUIRE(answer);
@@ -260,7 +273,8 @@ TEST_CASE("half-open connections and slow bytes hold nobody else up, and cost li
   std::vector<std::unique_ptr<raw>> many;
   for (int i = 0; i < 300; ++i) {
     many.push_back(std::make_unique<raw>(c.clients()));
-    many.back()->send(std::string_view{request}.substr(0, static_cast<std::size_t>(i) % request.size()));
+    many.back()->send(
+        std::string_view{request}.substr(0, static_cast<std::size_t>(i) % request.size()));
   }
   // Each of these announces two megabytes and sends a few bytes of them.
   std::vector<char> head;
@@ -273,7 +287,8 @@ TEST_CASE("half-open connections and slow bytes hold nobody else up, and cost li
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
   auto& one = *many[5];
   one.send(std::string_view{request}.substr(5));
-  REQUIRE(one.receive([](const std::string& s) { return s.size() >= frame_header_bytes + 4; }).ends_with("slow"));
+  REQUIRE(one.receive([](const std::string& s) { return s.size() >= frame_header_bytes + 4; })
+              .ends_with("slow"));
 }
 
 TEST_CASE("overload is answered BUSY with a time to come back, and memory stays bounded") {
@@ -324,7 +339,8 @@ TEST_CASE("a header that announces gigabytes on the cluster port costs nothing")
   const auto before = resident_kib(c.broker().pid());
   std::vector<std::unique_ptr<raw>> many;
   for (int i = 0; i < 20; ++i) {
-    // CAF's BASP header: operation u8, 2 bytes padding, flags u8, payload length u32, then the rest of 72 bytes.
+    // CAF's BASP header: operation u8, 2 bytes padding, flags u8, payload length u32, then the rest
+    // of 72 bytes.
     std::string header(72, '\0');
     header[0] = 1;
     header[4] = '\xb0';

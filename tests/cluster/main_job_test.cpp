@@ -7,7 +7,9 @@ using namespace ropewalk;
 
 namespace {
 
-std::string numbered(std::uint64_t id) { return "message " + std::to_string(id); }
+std::string numbered(std::uint64_t id) {
+  return "message " + std::to_string(id);
+}
 
 } // namespace
 
@@ -106,31 +108,38 @@ TEST_CASE("a client whose broker dies is told at once") {
 
 TEST_CASE("ropewalk status says what the broker has") {
   cluster c;
-  c.start_node("left", {"--service", "echo=builtin:echo", "--service", "up=builtin:upper", "--slots", "3"});
+  c.start_node("left",
+               {"--service", "echo=builtin:echo", "--service", "up=builtin:upper", "--slots", "3"});
   REQUIRE(c.has_nodes(1));
   const auto table = c.run({"status", "--broker", c.clients().text()});
   REQUIRE(table.out.find("left") != std::string::npos);
-  const auto s = nlohmann::json::parse(c.run({"status", "--json", "--broker", c.clients().text()}).out);
-  for (const auto* key : {"nodes", "in_flight", "queued", "restarts", "redispatched"}) REQUIRE(s.contains(key));
+  const auto s =
+      nlohmann::json::parse(c.run({"status", "--json", "--broker", c.clients().text()}).out);
+  for (const auto* key : {"nodes", "in_flight", "queued", "restarts", "redispatched"})
+    REQUIRE(s.contains(key));
   const auto& node = s["nodes"][0];
-  for (const auto* key : {"name", "pid", "address", "services", "slots", "in_flight", "answered"}) REQUIRE(node.contains(key));
+  for (const auto* key : {"name", "pid", "address", "services", "slots", "in_flight", "answered"})
+    REQUIRE(node.contains(key));
   REQUIRE(node["services"] == nlohmann::json{"echo", "up"});
   REQUIRE(node["slots"] == 6);
 }
 
 TEST_CASE("ropewalk send repeats a message in a window, and says what went wrong") {
   cluster c;
-  c.start_node("a", {"--service", "up=builtin:upper", "--service", "fail=builtin:fail", "--service", "sleep=builtin:sleep"});
+  c.start_node("a", {"--service", "up=builtin:upper", "--service", "fail=builtin:fail", "--service",
+                     "sleep=builtin:sleep"});
   REQUIRE(c.has_nodes(1));
   const auto where = c.clients().text();
-  const auto many = c.run({"send", "up", "--broker", where, "--data", "x", "--count", "1000", "--window", "50"});
+  const auto many =
+      c.run({"send", "up", "--broker", where, "--data", "x", "--count", "1000", "--window", "50"});
   REQUIRE(many.status == 0);
   REQUIRE(many.out.size() == 2000);
   const auto failed = c.run({"send", "fail", "--broker", where, "--data", "the reason"});
   REQUIRE(failed.status == 1);
   REQUIRE(failed.err == "FAILED: the reason\n");
   REQUIRE(failed.out.empty());
-  const auto late = c.run({"send", "sleep", "--broker", where, "--data", "5000", "--timeout", "100ms"});
+  const auto late =
+      c.run({"send", "sleep", "--broker", where, "--data", "5000", "--timeout", "100ms"});
   REQUIRE(late.status == 1);
   REQUIRE(late.err.starts_with("TIMEOUT: "));
   const auto unknown = c.run({"send", "nope", "--broker", where, "--data", "x"});
@@ -147,8 +156,9 @@ TEST_CASE("ropewalk bench counts and verifies every message") {
   c.start_node("b", {"--service", "echo=builtin:echo"});
   REQUIRE(c.has_nodes(2));
   for (const auto* size : {"64", "70000"}) {
-    const auto result = c.run({"bench", "echo", "--broker", c.clients().text(), "--size", size, "--window", "16",
-                               "--connections", "4", "--seconds", "0.5", "--json"});
+    const auto result =
+        c.run({"bench", "echo", "--broker", c.clients().text(), "--size", size, "--window", "16",
+               "--connections", "4", "--seconds", "0.5", "--json"});
     INFO(result.out << result.err);
     REQUIRE(result.status == 0);
     const auto j = nlohmann::json::parse(result.out);
@@ -170,7 +180,8 @@ TEST_CASE("wrong command lines are refused with a sentence that helps") {
   const auto handler = c.run({"worker", "--service", "x=builtin:nope"});
   REQUIRE(handler.status == 2);
   REQUIRE(handler.err.find("echo, fail") != std::string::npos);
-  const auto twice = c.run({"worker", "--service", "x=builtin:echo", "--service", "x=builtin:upper"});
+  const auto twice =
+      c.run({"worker", "--service", "x=builtin:echo", "--service", "x=builtin:upper"});
   REQUIRE(twice.err.find("named twice") != std::string::npos);
   const auto open = c.run({"broker", "--listen", "127.0.0.1:0", "--cluster", "0.0.0.0:0"});
   REQUIRE(open.status == 2);

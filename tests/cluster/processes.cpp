@@ -51,7 +51,8 @@ std::optional<endpoint> find_endpoint(const std::string& log, const std::string&
 
 } // namespace
 
-process::process(std::vector<std::string> words, std::string log_path) : log_path_(std::move(log_path)) {
+process::process(std::vector<std::string> words, std::string log_path)
+    : log_path_(std::move(log_path)) {
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -91,9 +92,12 @@ std::optional<int> process::wait(std::chrono::milliseconds patience) {
   return status_;
 }
 
-std::string process::log() const { return read_file(log_path_); }
+std::string process::log() const {
+  return read_file(log_path_);
+}
 
-cluster::cluster(std::vector<std::string> broker_options) : broker_options_(std::move(broker_options)) {
+cluster::cluster(std::vector<std::string> broker_options)
+    : broker_options_(std::move(broker_options)) {
   std::string name = (fs::temp_directory_path() / "ropewalk-test-XXXXXX").string();
   folder_ = ::mkdtemp(name.data());
   failed_before_ = std::uncaught_exceptions();
@@ -106,7 +110,8 @@ cluster::~cluster() {
     for (const auto& entry : fs::directory_iterator(folder_))
       if (entry.path().extension() == ".log") logs.push_back(entry.path());
     std::sort(logs.begin(), logs.end());
-    for (const auto& log : logs) std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
+    for (const auto& log : logs)
+      std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
   }
   processes_.clear();
   broker_.reset();
@@ -115,12 +120,15 @@ cluster::~cluster() {
 }
 
 void cluster::start_broker() {
-  std::vector<std::string> words{ROPEWALK_PROGRAM, "broker", "--listen", clients_.text(), "--cluster", nodes_.text()};
+  std::vector<std::string> words{ROPEWALK_PROGRAM, "broker",    "--listen",
+                                 clients_.text(),  "--cluster", nodes_.text()};
   words.insert(words.end(), broker_options_.begin(), broker_options_.end());
   const auto log = folder_ + "/broker-" + std::to_string(started_++) + ".log";
   broker_ = std::make_unique<process>(words, log);
-  const bool ready = eventually([&] { return find_endpoint(broker_->log(), "nodes").has_value() || broker_->wait(0ms); });
-  if (!ready || !find_endpoint(broker_->log(), "nodes")) FAIL("the broker does not start:\n" << broker_->log());
+  const bool ready = eventually(
+      [&] { return find_endpoint(broker_->log(), "nodes").has_value() || broker_->wait(0ms); });
+  if (!ready || !find_endpoint(broker_->log(), "nodes"))
+    FAIL("the broker does not start:\n" << broker_->log());
   clients_ = *find_endpoint(broker_->log(), "clients");
   nodes_ = *find_endpoint(broker_->log(), "nodes");
 }
@@ -131,7 +139,8 @@ void cluster::restart_broker() {
 }
 
 process& cluster::start_node(const std::string& name, std::vector<std::string> options) {
-  std::vector<std::string> words{ROPEWALK_PROGRAM, "worker", "--broker", nodes_.text(), "--name", name};
+  std::vector<std::string> words{ROPEWALK_PROGRAM, "worker", "--broker",
+                                 nodes_.text(),    "--name", name};
   words.insert(words.end(), options.begin(), options.end());
   processes_.push_back(std::make_unique<process>(words, folder_ + "/" + name + ".log"));
   return *processes_.back();
@@ -172,25 +181,28 @@ cluster::output cluster::run(std::vector<std::string> words) const {
   }
   int status = 0;
   ::waitpid(pid, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out), read_file(err)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out),
+          read_file(err)};
 }
 
 load::load(client c, std::string service, std::uint64_t count, std::uint64_t window,
            std::function<std::string(std::uint64_t)> message, request_options options)
-    : client_(std::move(c)), service_(std::move(service)), count_(count), window_(window), message_(std::move(message)),
-      options_(options), seen_(count + 1, 0) {}
+    : client_(std::move(c)), service_(std::move(service)), count_(count), window_(window),
+      message_(std::move(message)), options_(options), seen_(count + 1, 0) {}
 
 std::uint64_t load::missing() const {
   return static_cast<std::uint64_t>(std::count(seen_.begin() + 1, seen_.end(), 0));
 }
 
-void load::run(std::chrono::milliseconds patience, const std::function<void(std::uint64_t)>& meanwhile) {
+void load::run(std::chrono::milliseconds patience,
+               const std::function<void(std::uint64_t)>& meanwhile) {
   const auto end = std::chrono::steady_clock::now() + patience;
   std::uint64_t done = 0;
   while (done < count_) {
     for (; sent_ < count_ && sent_ - done < window_; ++sent_)
       client_.send(service_, shared_bytes::copy_of(message_(sent_ + 1)), options_);
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return;
     const auto answer = client_.wait(left);
     if (!answer) return;

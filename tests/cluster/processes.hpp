@@ -12,8 +12,9 @@
 #include <sys/types.h>
 #include <vector>
 
-/// Real processes on loopback for the cluster tests. Ports are free ones, logs are files in a folder of the test's own;
-/// what a test started is ended with it, by pid. If a test fails, `cluster` prints every log.
+/// Real processes on loopback for the cluster tests. Ports are free ones, logs are files in a
+/// folder of the test's own; what a test started is ended with it, by pid. If a test fails,
+/// `cluster` prints every log.
 namespace ropewalk {
 
 using namespace std::chrono_literals;
@@ -31,7 +32,8 @@ public:
   void signal(int number) const;
   [[nodiscard]] pid_t pid() const { return pid_; }
 
-  /// The exit status, or 128 + the signal that killed it; nothing if it still runs after `patience`.
+  /// The exit status, or 128 + the signal that killed it; nothing if it still runs after
+  /// `patience`.
   std::optional<int> wait(std::chrono::milliseconds patience);
 
   [[nodiscard]] std::string log() const;
@@ -68,7 +70,8 @@ public:
   /// True when so many nodes have joined.
   [[nodiscard]] bool has_nodes(std::size_t count, std::chrono::milliseconds patience = 20s) const;
 
-  /// Runs `ropewalk` with these words to its end: exit status and what it printed on stdout and stderr.
+  /// Runs `ropewalk` with these words to its end: exit status and what it printed on stdout and
+  /// stderr.
   struct output {
     int status = -1;
     std::string out;
@@ -89,14 +92,17 @@ private:
   int started_ = 0;
 };
 
-/// Sends `count` requests, `window` at a time, and counts every answer by id: for "none lost, none twice".
+/// Sends `count` requests, `window` at a time, and counts every answer by id: for "none lost, none
+/// twice".
 class load {
 public:
   load(client c, std::string service, std::uint64_t count, std::uint64_t window,
        std::function<std::string(std::uint64_t id)> message, request_options options = {});
 
-  /// Works until all are answered, `patience` is over or the connection broke; calls `meanwhile` after every answer.
-  void run(std::chrono::milliseconds patience, const std::function<void(std::uint64_t answered)>& meanwhile = {});
+  /// Works until all are answered, `patience` is over or the connection broke; calls `meanwhile`
+  /// after every answer.
+  void run(std::chrono::milliseconds patience,
+           const std::function<void(std::uint64_t answered)>& meanwhile = {});
 
   std::uint64_t answered = 0; ///< with OK
   std::uint64_t twice = 0;    ///< answers to what was answered before, or was never asked

@@ -1,4 +1,5 @@
-// Batches between broker and node, both directions: whatever comes is taken apart within its bounds.
+// Batches between broker and node, both directions: whatever comes is taken apart within its
+// bounds.
 #include "net/protocol/batch.hpp"
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The client protocol, both modes: the same bytes must say the same however they are split, and never more than the cap
-// may be held. The first byte chooses how they are split.
+// The client protocol, both modes: the same bytes must say the same however they are split, and
+// never more than the cap may be held. The first byte chooses how they are split.
 #include "net/protocol/decoder.hpp"
 
 #include <algorithm>
@@ -24,10 +24,12 @@ std::string describe(const decoder_event& event) {
     must(f->payload.size() <= cap, "no payload is over the cap");
     frame_fields fields;
     const bool good = read_fields(f->fields, fields);
-    return "frame " + std::to_string(static_cast<int>(f->head.kind)) + " " + std::to_string(f->head.id) + " " +
-           (good ? std::string{fields.service} : "?") + std::string{f->service} + " " + std::string{f->payload.view()} + "\n";
+    return "frame " + std::to_string(static_cast<int>(f->head.kind)) + " " +
+           std::to_string(f->head.id) + " " + (good ? std::string{fields.service} : "?") +
+           std::string{f->service} + " " + std::string{f->payload.view()} + "\n";
   }
-  if (const auto* f = std::get_if<oversized_frame>(&event)) return "oversized " + std::to_string(f->head.id) + "\n";
+  if (const auto* f = std::get_if<oversized_frame>(&event))
+    return "oversized " + std::to_string(f->head.id) + "\n";
   return "malformed\n";
 }
 
@@ -55,6 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t piece = 1 + data[0] % 64;
   const auto mode = data[1] % 2 == 0 ? decoder::mode::undecided : decoder::mode::binary;
   const std::string_view bytes{reinterpret_cast<const char*>(data) + 2, size - 2};
-  must(decode(bytes, bytes.size() + 1, mode) == decode(bytes, piece, mode), "splitting changes nothing");
+  must(decode(bytes, bytes.size() + 1, mode) == decode(bytes, piece, mode),
+       "splitting changes nothing");
   return 0;
 }

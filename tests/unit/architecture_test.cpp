@@ -22,20 +22,23 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/supervise", {"net/protocol", "actors/dispatch"}},
     {"actors/handlers", {"net/protocol", "net/tcp"}},
     {"actors", {"net/protocol"}}, // messages
-    {"actors/broker", {"net/protocol", "net/tcp", "net/sockets", "actors", "actors/dispatch", "actors/supervise"}},
+    {"actors/broker",
+     {"net/protocol", "net/tcp", "net/sockets", "actors", "actors/dispatch", "actors/supervise"}},
     {"actors/node",
-     {"net/protocol", "net/tcp", "actors", "actors/dispatch", "actors/supervise", "actors/handlers"}},
+     {"net/protocol", "net/tcp", "actors", "actors/dispatch", "actors/supervise",
+      "actors/handlers"}},
     {"apps/ropewalk",
-     {"net/protocol", "net/tcp", "net/client", "net/sockets", "actors", "actors/broker", "actors/node",
-      "actors/dispatch", "actors/supervise", "actors/handlers"}},
+     {"net/protocol", "net/tcp", "net/client", "net/sockets", "actors", "actors/broker",
+      "actors/node", "actors/dispatch", "actors/supervise", "actors/handlers"}},
 };
 
-const std::set<std::string> pure{"net/protocol", "net/tcp", "net/client", "actors/dispatch", "actors/supervise",
-                                 "actors/handlers"};
+const std::set<std::string> pure{"net/protocol",    "net/tcp",          "net/client",
+                                 "actors/dispatch", "actors/supervise", "actors/handlers"};
 
 } // namespace
 
-TEST_CASE("includes follow the arrows between the folders, and what decides knows neither CAF nor the clock") {
+TEST_CASE("includes follow the arrows between the folders, and what decides knows neither CAF nor "
+          "the clock") {
   const fs::path root = ROPEWALK_SOURCE_DIR;
   const std::regex include{R"(^\s*#include\s+["<]([^">]+)[">])"};
   std::size_t files = 0;
@@ -51,13 +54,15 @@ TEST_CASE("includes follow the arrows between the folders, and what decides know
       ++files;
       std::ifstream in{entry.path()};
       for (std::string line; std::getline(in, line);) {
-        if (folder == "actors/dispatch" || folder == "actors/supervise") REQUIRE(line.find("::now()") == std::string::npos);
+        if (folder == "actors/dispatch" || folder == "actors/supervise")
+          REQUIRE(line.find("::now()") == std::string::npos);
         std::smatch match;
         if (!std::regex_search(line, match, include)) continue;
         const auto what = match[1].str();
         INFO(what);
         if (pure.contains(folder)) REQUIRE_FALSE(what.starts_with("caf/"));
-        if (!what.starts_with("net/") && !what.starts_with("actors/") && !what.starts_with("apps/")) continue;
+        if (!what.starts_with("net/") && !what.starts_with("actors/") && !what.starts_with("apps/"))
+          continue;
         const auto from = fs::path{what}.parent_path().generic_string();
         const bool goes_the_right_way = from == folder || allowed->second.contains(from);
         REQUIRE(goes_the_right_way);

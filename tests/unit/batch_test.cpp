@@ -9,8 +9,9 @@ using namespace ropewalk;
 TEST_CASE("work items come out of a batch as they went in, small and large") {
   batch_builder builder;
   std::vector<std::string> payloads;
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{100}, limits::large_payload_bytes - 1,
-                                 limits::large_payload_bytes, std::size_t{200'000}, std::size_t{5}})
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{100}, limits::large_payload_bytes - 1,
+        limits::large_payload_bytes, std::size_t{200'000}, std::size_t{5}})
     payloads.emplace_back(size, static_cast<char>('a' + payloads.size()));
   for (std::size_t i = 0; i < payloads.size(); ++i) {
     work_item item;
@@ -62,7 +63,8 @@ TEST_CASE("answers come out of batches that were put together from batches") {
 
 TEST_CASE("a batch cut short or with numbers that nobody writes is malformed") {
   batch_builder builder;
-  builder.add(answer_item{1, 2, 3, item_end::answered, error_code::ok, shared_bytes::copy_of("payload")});
+  builder.add(
+      answer_item{1, 2, 3, item_end::answered, error_code::ok, shared_bytes::copy_of("payload")});
   const auto whole = builder.take().flat();
   for (std::size_t size = 1; size < whole.size(); ++size) {
     batch_reader reader{whole.part(0, size)};

@@ -4,7 +4,9 @@
 using ropewalk::credit;
 using std::chrono::microseconds;
 
-TEST_CASE("nothing is handed out ahead while nothing is known") { REQUIRE(credit(4, 1000, microseconds{2000}).allowed() == 4); }
+TEST_CASE("nothing is handed out ahead while nothing is known") {
+  REQUIRE(credit(4, 1000, microseconds{2000}).allowed() == 4);
+}
 
 TEST_CASE("microseconds are handed out deep, seconds not at all") {
   credit fast{2, 1000, microseconds{2000}};

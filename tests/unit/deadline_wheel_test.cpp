@@ -7,7 +7,8 @@
 using namespace ropewalk;
 
 TEST_CASE("deadlines are reported once, never early, at most a tick late") {
-  // Against a map that is plainly right, over spans that use every level of the wheel and the jump beyond it.
+  // Against a map that is plainly right, over spans that use every level of the wheel and the jump
+  // beyond it.
   for (const std::int64_t span_ms : {50LL, 3'000LL, 200'000LL, 20'000'000LL}) {
     const instant start{};
     deadline_wheel wheel{start};
@@ -37,7 +38,8 @@ TEST_CASE("deadlines are reported once, never early, at most a tick late") {
         REQUIRE(found->second <= now);
         pending.erase(found);
       }
-      for (const auto& [entry, deadline] : pending) REQUIRE(deadline > now - 2 * deadline_wheel::tick);
+      for (const auto& [entry, deadline] : pending)
+        REQUIRE(deadline > now - 2 * deadline_wheel::tick);
       REQUIRE(wheel.size() == pending.size());
     }
   }

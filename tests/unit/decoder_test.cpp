@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::size_t cap = 100'000;
 
-std::string frame(frame_kind kind, std::uint64_t id, std::string_view service, std::string_view payload,
-                  error_code code = error_code::ok) {
+std::string frame(frame_kind kind, std::uint64_t id, std::string_view service,
+                  std::string_view payload, error_code code = error_code::ok) {
   field_writer fields;
   if (!service.empty()) fields.text(field::service, service);
   std::vector<char> out;
@@ -25,10 +25,13 @@ std::string describe(const decoder_event& event) {
   if (const auto* f = std::get_if<incoming_frame>(&event)) {
     frame_fields fields;
     if (!read_fields(f->fields, fields)) return "bad fields;";
-    return "frame " + std::to_string(static_cast<int>(f->head.kind)) + " " + std::to_string(f->head.id) + " " +
-           std::string{f->service.empty() ? fields.service : f->service} + " " + std::string{f->payload.view()} + ";";
+    return "frame " + std::to_string(static_cast<int>(f->head.kind)) + " " +
+           std::to_string(f->head.id) + " " +
+           std::string{f->service.empty() ? fields.service : f->service} + " " +
+           std::string{f->payload.view()} + ";";
   }
-  if (const auto* f = std::get_if<oversized_frame>(&event)) return "oversized " + std::to_string(f->head.id) + ";";
+  if (const auto* f = std::get_if<oversized_frame>(&event))
+    return "oversized " + std::to_string(f->head.id) + ";";
   return "malformed " + std::string{std::get<malformed_stream>(event).reason} + ";";
 }
 
@@ -48,7 +51,8 @@ std::string decode(std::string_view bytes, std::size_t piece) {
   decoder d{cap};
   std::string said;
   for (std::size_t at = 0; at < bytes.size(); at += piece) {
-    // In memory of its own and of its exact size, so that the address sanitizer sees a read beyond it.
+    // In memory of its own and of its exact size, so that the address sanitizer sees a read beyond
+    // it.
     const std::string part{bytes.substr(at, piece)};
     said += feed(d, part);
   }
@@ -62,29 +66,35 @@ TEST_CASE("a frame of every kind says the same wherever the stream is split") {
   std::string expected;
   for (int kind = 1; kind <= 9; ++kind) {
     const std::string payload(static_cast<std::size_t>(kind) * 7, static_cast<char>('a' + kind));
-    stream += frame(static_cast<frame_kind>(kind), static_cast<std::uint64_t>(kind) << 40, "svc", payload);
-    expected += "frame " + std::to_string(kind) + " " + std::to_string(static_cast<std::uint64_t>(kind) << 40) +
-                " svc " + payload + ";";
+    stream += frame(static_cast<frame_kind>(kind), static_cast<std::uint64_t>(kind) << 40, "svc",
+                    payload);
+    expected += "frame " + std::to_string(kind) + " " +
+                std::to_string(static_cast<std::uint64_t>(kind) << 40) + " svc " + payload + ";";
   }
-  for (std::size_t piece = 1; piece <= stream.size(); ++piece) REQUIRE(decode(stream, piece) == expected);
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece)
+    REQUIRE(decode(stream, piece) == expected);
 }
 
 TEST_CASE("large payloads arrive whole wherever the stream is split") {
   std::mt19937 random{7};
   std::string stream;
   std::string expected;
-  for (const std::size_t size : {limits::large_payload_bytes - 1, limits::large_payload_bytes, std::size_t{50'000}, cap}) {
+  for (const std::size_t size :
+       {limits::large_payload_bytes - 1, limits::large_payload_bytes, std::size_t{50'000}, cap}) {
     std::string payload(size, ' ');
     for (auto& c : payload) c = static_cast<char>('!' + random() % 90);
-    stream += frame(frame_kind::request, size, "big", payload) + frame(frame_kind::ping, 1, "", "x");
+    stream +=
+        frame(frame_kind::request, size, "big", payload) + frame(frame_kind::ping, 1, "", "x");
     expected += "frame 3 " + std::to_string(size) + " big " + payload + ";frame 8 1  x;";
   }
-  for (const std::size_t piece : {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{4096}, std::size_t{65'536}, stream.size()})
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17},
+                                  std::size_t{4096}, std::size_t{65'536}, stream.size()})
     REQUIRE(decode(stream, piece) == expected);
 }
 
 TEST_CASE("a message over the cap is said once, skipped, and the next is read") {
-  const auto stream = frame(frame_kind::request, 5, "svc", std::string(cap + 1, 'x')) + frame(frame_kind::ping, 6, "", "");
+  const auto stream = frame(frame_kind::request, 5, "svc", std::string(cap + 1, 'x')) +
+                      frame(frame_kind::ping, 6, "", "");
   for (const std::size_t piece : {std::size_t{1}, std::size_t{1000}, stream.size()})
     REQUIRE(decode(stream, piece) == "oversized 5;frame 8 6  ;");
 }
@@ -100,9 +110,15 @@ TEST_CASE("a message over the cap is never held") {
 
 TEST_CASE("what is no frame is malformed, and nothing is read behind it") {
   auto bytes = frame(frame_kind::request, 1, "svc", "x");
-  SECTION("a length too short for its fields") { bytes[3] = 12, bytes[2] = 0; }
-  SECTION("an unknown kind") { bytes[4] = 77; }
-  SECTION("kind 0") { bytes[4] = 0; }
+  SECTION("a length too short for its fields") {
+    bytes[3] = 12, bytes[2] = 0;
+  }
+  SECTION("an unknown kind") {
+    bytes[4] = 77;
+  }
+  SECTION("kind 0") {
+    bytes[4] = 0;
+  }
   SECTION("fields over their limit") {
     bytes[0] = 0, bytes[1] = 1, bytes[6] = '\xff', bytes[7] = '\xff';
   }
@@ -121,14 +137,17 @@ TEST_CASE("what is no frame is malformed, and nothing is read behind it") {
 }
 
 TEST_CASE("a TLS hello on a plain port is malformed, not a crash") {
-  const std::string hello{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00\x00\x00\x00\x00\x00", 18};
+  const std::string hello{
+      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\x00\x00\x00\x00\x00\x00", 18};
   REQUIRE(decode(hello, hello.size()).find("malformed") == 0);
 }
 
 TEST_CASE("text lines are requests with ids 1, 2, 3 wherever the stream is split") {
   const std::string stream = "echo hello world\r\n\nupper\nsum  two blanks\n";
-  const std::string expected = "frame 3 1 echo hello world;frame 3 2 upper ;frame 3 3 sum  two blanks;";
-  for (std::size_t piece = 1; piece <= stream.size(); ++piece) REQUIRE(decode(stream, piece) == expected);
+  const std::string expected =
+      "frame 3 1 echo hello world;frame 3 2 upper ;frame 3 3 sum  two blanks;";
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece)
+    REQUIRE(decode(stream, piece) == expected);
 }
 
 TEST_CASE("a text line over the cap is skipped up to its newline") {
@@ -150,7 +169,9 @@ TEST_CASE("random bytes never make the decoder hold more than a message") {
 
 TEST_CASE("optional fields that a version does not know are skipped") {
   field_writer fields;
-  fields.text(static_cast<field>(200), "whatever").u32(field::deadline_ms, 1500).text(static_cast<field>(201), "");
+  fields.text(static_cast<field>(200), "whatever")
+      .u32(field::deadline_ms, 1500)
+      .text(static_cast<field>(201), "");
   frame_fields read;
   REQUIRE(read_fields(fields.bytes(), read));
   REQUIRE(read.deadline_ms == 1500u);
@@ -162,7 +183,8 @@ TEST_CASE("optional fields cut short or of a wrong size are refused") {
   const auto whole = fields.bytes();
   frame_fields read;
   for (std::size_t size = 1; size < whole.size(); ++size)
-    if (size != 6) REQUIRE_FALSE(read_fields(whole.substr(0, size), read)); // six bytes are the first field
+    if (size != 6)
+      REQUIRE_FALSE(read_fields(whole.substr(0, size), read)); // six bytes are the first field
   field_writer wrong;
   wrong.text(field::deadline_ms, "abc");
   REQUIRE_FALSE(read_fields(wrong.bytes(), read));
@@ -173,5 +195,6 @@ TEST_CASE("a text answer is one line, whatever the reply holds") {
   append_text_answer(out, error_code::ok, "two\nlines\r and a \\");
   append_text_answer(out, error_code::busy, "later");
   append_text_answer(out, error_code::ok, "");
-  REQUIRE(std::string{out.begin(), out.end()} == "OK two\\nlines\\r and a \\\\\nERR BUSY later\nOK\n");
+  REQUIRE(std::string{out.begin(), out.end()} ==
+          "OK two\\nlines\\r and a \\\\\nERR BUSY later\nOK\n");
 }

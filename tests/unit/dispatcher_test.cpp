@@ -9,7 +9,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A dispatcher with a client, and a shorthand for what a test says of it. Checks the invariants after every event.
+// A dispatcher with a client, and a shorthand for what a test says of it. Checks the invariants
+// after every event.
 struct bench {
   explicit bench(dispatch_limits with = {}) : d(with, instant{}) { client = d.connect(); }
 
@@ -19,8 +20,9 @@ struct bench {
     return node;
   }
 
-  void submit(std::uint64_t id, std::optional<std::uint8_t> attempts = {}, std::optional<milliseconds> timeout = {},
-              std::size_t bytes = 8, const std::string& service = "svc") {
+  void submit(std::uint64_t id, std::optional<std::uint8_t> attempts = {},
+              std::optional<milliseconds> timeout = {}, std::size_t bytes = 8,
+              const std::string& service = "svc") {
     submission what;
     what.connection = client;
     what.request_id = id;
@@ -125,7 +127,8 @@ TEST_CASE("a short message never waits behind a long one while a slot elsewhere 
   bench b;
   const auto a = b.join(1);
   const auto c = b.join(1);
-  for (std::uint64_t id = 1; id <= 200; ++id) { // both nodes known to be fast: they have deep credit
+  for (std::uint64_t id = 1; id <= 200;
+       ++id) { // both nodes known to be fast: they have deep credit
     b.submit(id);
     b.placed();
     b.complete(id, 2us);
@@ -135,7 +138,8 @@ TEST_CASE("a short message never waits behind a long one while a slot elsewhere 
   const auto where = b.placed();
   REQUIRE(where.size() == 2);
   REQUIRE(where[0].first != where[1].first);
-  REQUIRE(((where[0].first == a && where[1].first == c) || (where[0].first == c && where[1].first == a)));
+  REQUIRE(((where[0].first == a && where[1].first == c) ||
+           (where[0].first == c && where[1].first == a)));
 }
 
 TEST_CASE("what is handed out ahead adapts to how long messages take") {
@@ -306,7 +310,8 @@ TEST_CASE("a request that waits is answered TIMEOUT at its deadline and never st
   REQUIRE(b.placed().empty());
 }
 
-TEST_CASE("a request that runs beyond its deadline is answered TIMEOUT, its node told, its slot free when that says so") {
+TEST_CASE("a request that runs beyond its deadline is answered TIMEOUT, its node told, its slot "
+          "free when that says so") {
   bench b;
   const auto a = b.join(1);
   b.submit(1, {}, 100ms);
@@ -317,7 +322,7 @@ TEST_CASE("a request that runs beyond its deadline is answered TIMEOUT, its node
   REQUIRE(b.d.pending().withdraw.size() == 1);
   REQUIRE(b.d.pending().withdraw[0].node == a);
   b.submit(2);
-  REQUIRE(b.placed().empty()); // the slot is not free yet
+  REQUIRE(b.placed().empty());  // the slot is not free yet
   REQUIRE_FALSE(b.complete(1)); // an answer for nobody
   REQUIRE(b.placed() == placements{{a, 2}});
 }
@@ -449,7 +454,8 @@ TEST_CASE("a node that drains gets no new work and keeps what it has") {
   REQUIRE(b.placed() == placements{{c, 2}});
 }
 
-TEST_CASE("a service that fails everywhere is answered at once, and runs again when it works again") {
+TEST_CASE(
+    "a service that fails everywhere is answered at once, and runs again when it works again") {
   bench b;
   const auto a = b.join(1);
   b.submit(1);
@@ -526,9 +532,11 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
       } else if (dice < 85 && !work.empty()) {
         const auto i = random() % work.size();
         const auto w = work[i];
-        if (random() % 5 > 0) work.erase(work.begin() + static_cast<std::ptrdiff_t>(i)); // else: it will answer again
+        if (random() % 5 > 0)
+          work.erase(work.begin() + static_cast<std::ptrdiff_t>(i)); // else: it will answer again
         if (dice < 75) {
-          if (const auto whom = d.complete(w.node, w.request, w.attempt, microseconds{random() % 5000}, now);
+          if (const auto whom =
+                  d.complete(w.node, w.request, w.attempt, microseconds{random() % 5000}, now);
               whom && whom->connection != no_index)
             ++answers.at({whom->connection, whom->request_id});
         } else if (dice < 80) {
@@ -537,7 +545,8 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
           d.give_back(w.node, w.request, w.attempt, now);
         }
       } else if (dice < 88) {
-        nodes.push_back(d.join({{"a", 1 + static_cast<std::uint32_t>(random() % 3)}, {"b", 1}}, now));
+        nodes.push_back(
+            d.join({{"a", 1 + static_cast<std::uint32_t>(random() % 3)}, {"b", 1}}, now));
       } else if (dice < 91 && nodes.size() > 1) {
         const auto i = random() % nodes.size();
         d.lose(nodes[i], "lost", now);
@@ -549,7 +558,8 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
         carry_out();
         clients[i] = d.connect();
       } else if (dice < 95) {
-        d.set_failing(nodes[random() % nodes.size()], static_cast<std::uint32_t>(random() % 2), random() % 3 == 0, now);
+        d.set_failing(nodes[random() % nodes.size()], static_cast<std::uint32_t>(random() % 2),
+                      random() % 3 == 0, now);
       } else {
         d.advance(now);
       }

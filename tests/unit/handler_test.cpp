@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::size_t reply_cap = 1 << 20;
 
-outcome run(const std::string& spec, std::string_view message, std::chrono::milliseconds patience = 10s,
-            const std::atomic<bool>* stop = nullptr) {
+outcome run(const std::string& spec, std::string_view message,
+            std::chrono::milliseconds patience = 10s, const std::atomic<bool>* stop = nullptr) {
   call what;
   what.service = "svc";
   what.payload = shared_bytes::copy_of(message);
@@ -26,7 +26,8 @@ TEST_CASE("builtin handlers do what they say") {
   REQUIRE(run("builtin:echo", "Abc").payload.view() == "Abc");
   REQUIRE(run("builtin:upper", "abc-z\xc3\xa4").payload.view() == "ABC-Z\xc3\xa4");
   REQUIRE(run("builtin:sha256", "abc").payload.view() ==
-          "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); // FIPS 180-2, appendix B.1
+          "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); // FIPS 180-2,
+                                                                               // appendix B.1
   REQUIRE(run("builtin:fail", "why").code == error_code::failed);
   REQUIRE(run("builtin:sleep", "soon").code == error_code::failed);
   REQUIRE_THROWS(run("builtin:crash", "x"));
@@ -50,7 +51,8 @@ TEST_CASE("a command that fails says so with its exit status and the end of its 
   const auto result = run("cmd:sh -c 'echo first >&2; echo the reason >&2; exit 3'", "");
   REQUIRE(result.code == error_code::failed);
   REQUIRE(result.payload.view() == "exit status 3: first\nthe reason\n");
-  const auto noisy = run("cmd:sh -c 'yes noise | head -c 100000 >&2; echo the end >&2; exit 1'", "");
+  const auto noisy =
+      run("cmd:sh -c 'yes noise | head -c 100000 >&2; echo the end >&2; exit 1'", "");
   REQUIRE(noisy.payload.size() < 5000);
   REQUIRE(noisy.payload.view().ends_with("the end\n"));
 }
@@ -85,7 +87,9 @@ TEST_CASE("a command's endless output ends at the cap") {
 }
 
 TEST_CASE("a command finds service, attempt and time left in its environment") {
-  const auto result = run("cmd:sh -c 'echo $ROPEWALK_SERVICE $ROPEWALK_ATTEMPT; test $ROPEWALK_TIMEOUT_MS -gt 5000'", "");
+  const auto result = run(
+      "cmd:sh -c 'echo $ROPEWALK_SERVICE $ROPEWALK_ATTEMPT; test $ROPEWALK_TIMEOUT_MS -gt 5000'",
+      "");
   REQUIRE(result.code == error_code::ok);
   REQUIRE(result.payload.view() == "svc 1\n");
 }
@@ -101,7 +105,8 @@ TEST_CASE("a handler that cannot be is refused with a sentence that helps") {
   };
   REQUIRE(complaint("builtin:ecko").find("echo") != std::string::npos);
   REQUIRE(complaint("echo").find("builtin:NAME") != std::string::npos);
-  REQUIRE(complaint("cmd:no-such-program-here x").find("cannot find the program 'no-such-program-here'") != std::string::npos);
+  REQUIRE(complaint("cmd:no-such-program-here x")
+              .find("cannot find the program 'no-such-program-here'") != std::string::npos);
   REQUIRE(complaint("cmd:").find("wants a program") != std::string::npos);
   REQUIRE(complaint("cmd:a 'b").find("single quote") != std::string::npos);
 }

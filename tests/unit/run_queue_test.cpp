@@ -135,7 +135,8 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
           std::this_thread::yield();
           continue;
         }
-        while (auto job = queue.next(slot)) queue.finish(slot, answer_to(*job), std::chrono::steady_clock::now());
+        while (auto job = queue.next(slot))
+          queue.finish(slot, answer_to(*job), std::chrono::steady_clock::now());
       }
     });
   std::set<std::uint64_t> answered;

@@ -18,7 +18,8 @@ TEST_CASE("falls that lie far enough apart are restarted for ever") {
   for (int i = 0; i < 1000; ++i) REQUIRE(policy.fell(now += milliseconds{2001}));
 }
 
-TEST_CASE("the pause doubles with every fall in the window, with a fifth of jitter, up to the longest") {
+TEST_CASE(
+    "the pause doubles with every fall in the window, with a fifth of jitter, up to the longest") {
   restart_policy::settings with;
   with.restarts = 12;
   restart_policy policy{with, 42};

@@ -16,7 +16,8 @@ TEST_CASE("HOST:PORT is read, and what is not is refused") {
   REQUIRE(parse_endpoint("[::1]:80") == endpoint{"::1", 80});
   REQUIRE(parse_endpoint("broker:0") == endpoint{"broker", 0});
   REQUIRE(endpoint{"::1", 80}.text() == "[::1]:80");
-  for (const auto* bad : {"", ":", "host", "host:", "host:x", "host:65536", "host:-1", ":80", "::1:80", "[]:80", "h:80 "})
+  for (const auto* bad : {"", ":", "host", "host:", "host:x", "host:65536", "host:-1", ":80",
+                          "::1:80", "[]:80", "h:80 "})
     REQUIRE_FALSE(parse_endpoint(bad));
 }
 
@@ -25,7 +26,8 @@ TEST_CASE("an address that cannot be had is an error that names it") {
   REQUIRE(std::get<socket_error>(refused).what.find("127.0.0.1:1") != std::string::npos);
   const auto first = listen_tcp({"127.0.0.1", 0});
   const auto taken = listen_tcp(local_endpoint(std::get<descriptor>(first).get()));
-  REQUIRE(std::get<socket_error>(taken).what.find("another process listens there") != std::string::npos);
+  REQUIRE(std::get<socket_error>(taken).what.find("another process listens there") !=
+          std::string::npos);
 }
 
 TEST_CASE("an outbox sends small and large pieces in order, however little the socket takes") {

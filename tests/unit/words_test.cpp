@@ -5,7 +5,8 @@ using ropewalk::split_words;
 using words = std::vector<std::string>;
 
 TEST_CASE("a command line is split as a POSIX shell splits it") {
-  REQUIRE(split_words("convert - -resize 128x128  png:-") == words{"convert", "-", "-resize", "128x128", "png:-"});
+  REQUIRE(split_words("convert - -resize 128x128  png:-") ==
+          words{"convert", "-", "-resize", "128x128", "png:-"});
   REQUIRE(split_words("a 'b c' \"d e\" f\\ g") == words{"a", "b c", "d e", "f g"});
   REQUIRE(split_words("x'y'\"z\"") == words{"xyz"});
   REQUIRE(split_words("'' \"\"") == words{"", ""});
