@@ -119,6 +119,7 @@ class command final : public handler {
 public:
   command(const std::string& line, std::size_t max_reply_bytes)
       : max_reply_bytes_(max_reply_bytes) {
+    ::signal(SIGPIPE, SIG_IGN);
     try {
       words_ = split_words(line);
     } catch (const std::invalid_argument& error) {

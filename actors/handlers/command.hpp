@@ -10,6 +10,8 @@ namespace ropewalk {
 /// node dies. It finds ROPEWALK_SERVICE, ROPEWALK_ATTEMPT and ROPEWALK_TIMEOUT_MS in its
 /// environment. A reply over the cap on messages is TOO_LARGE. Throws bad_handler for a line that
 /// cannot be split, or a program that cannot be found.
+/// From the first one on this process ignores SIGPIPE (its programs do not): a program may close
+/// its stdin early.
 std::unique_ptr<handler> make_command(const std::string& line, std::size_t max_reply_bytes);
 
 } // namespace ropewalk

@@ -288,8 +288,9 @@ TEST_CASE("20000 messages through three processes replaced every 200: none lost,
   CHECK(pids.size() > 6);
   REQUIRE(c.has_nodes(3, 10s));
   REQUIRE(eventually([&] { return children_of(master.pid()).size() == 3; }));
-  CHECK(children_of(master.pid(), true).empty());
-  CHECK(c.status()["restarts"] == 0); // a replacement is no restart
+  CHECK(eventually(
+      [&] { return children_of(master.pid(), true).empty(); })); // one may just be ending
+  CHECK(c.status()["restarts"] == 0);                            // a replacement is no restart
   master.signal(SIGTERM);
   REQUIRE(master.wait(10s) == 0);
 }

@@ -105,18 +105,27 @@ cluster::cluster(std::vector<std::string> broker_options)
 }
 
 cluster::~cluster() {
-  if (std::uncaught_exceptions() > failed_before_) {
-    std::vector<fs::path> logs;
-    for (const auto& entry : fs::directory_iterator(folder_))
-      if (entry.path().extension() == ".log") logs.push_back(entry.path());
-    std::sort(logs.begin(), logs.end());
-    for (const auto& log : logs)
-      std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
-  }
   processes_.clear();
   broker_.reset();
+  std::vector<fs::path> logs;
+  for (const auto& entry : fs::directory_iterator(folder_))
+    if (entry.path().extension() == ".log") logs.push_back(entry.path());
+  std::sort(logs.begin(), logs.end());
+  // What a sanitizer or CAF found in a process must not pass because another process took over.
+  bool found = false;
+  for (const auto& log : logs)
+    for (const auto* sign :
+         {"AddressSanitizer", "runtime error:", "*** unhandled", "*** unexpected"})
+      found = found || read_file(log.string()).find(sign) != std::string::npos;
+  if (found || std::uncaught_exceptions() > failed_before_)
+    for (const auto& log : logs)
+      std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
+  if (found) {
+    std::cerr << "a process complained: see the logs above\n";
+    std::abort();
+  }
 }
 
 void cluster::start_broker() {
