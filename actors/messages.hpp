@@ -25,12 +25,6 @@ struct node_description {
   std::vector<offered_service> services;
 };
 
-/// One attempt at one request.
-struct attempt_ref {
-  std::uint64_t token = 0;
-  std::uint8_t attempt = 0;
-};
-
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, offered_service& x) {
   return f(caf::meta::type_name("offered_service"), x.name, x.slots);

@@ -1,5 +1,8 @@
 #include "actors/broker/cluster.hpp"
 
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -9,6 +12,17 @@ namespace {
 std::string why_gone(const caf::error& reason) {
   if (reason == caf::exit_reason::remote_link_unreachable) return "connection lost";
   return caf::to_string(reason);
+}
+
+// Most services that a node may offer; their indices travel in 16 bits.
+constexpr std::size_t most_services = 1000;
+
+bool makes_sense(const node_description& d) {
+  return !d.services.empty() && d.services.size() <= most_services &&
+         std::all_of(d.services.begin(), d.services.end(), [](const offered_service& s) {
+           return !s.name.empty() && s.name.size() <= limits::max_service_bytes && s.slots > 0 &&
+                  s.slots <= limits::slots.most;
+         });
 }
 
 } // namespace
@@ -24,9 +38,10 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
   return {
       [self](join_atom, node_description& description, const caf::actor& gateway) {
         auto promise = self->make_response_promise();
-        if (description.services.empty() || !gateway) {
+        if (!makes_sense(description) || !gateway) {
           promise.deliver(
-              caf::make_error(caf::sec::invalid_argument, "a node must offer a service"));
+              caf::make_error(caf::sec::invalid_argument,
+                              "a node must offer services with names and slots within limits"));
           return;
         }
         const auto front = self->state.front;

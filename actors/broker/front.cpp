@@ -547,7 +547,8 @@ std::string front::status() const {
   result["draining"] = draining_;
   result["pid"] = ::getpid();
   result["uptime_seconds"] = std::chrono::duration<double>(clock_now() - started_).count();
-  return result.dump();
+  // Names come from nodes: what is not UTF-8 in them must not stop the status.
+  return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 } // namespace ropewalk

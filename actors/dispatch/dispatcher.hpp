@@ -1,9 +1,9 @@
 #pragma once
 
+#include "actors/dispatch/actions.hpp"
 #include "actors/dispatch/credit.hpp"
 #include "actors/dispatch/deadline_wheel.hpp"
-#include "actors/dispatch/instant.hpp"
-#include "net/protocol/bytes.hpp"
+#include "actors/dispatch/request.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -31,13 +31,6 @@
 /// offer's counts are those of their lists; nothing waits while an offer of its service has room.
 namespace ropewalk {
 
-using token = std::uint64_t; ///< names a request; never used twice
-using connection_index = std::uint32_t;
-using service_index = std::uint32_t;
-using node_index = std::uint32_t;
-
-inline constexpr std::uint32_t no_index = 0xffffffff;
-
 struct dispatch_limits {
   std::uint64_t held_bytes = limits::held_memory.standard;
   std::uint64_t connection_bytes = limits::connection_memory.standard;
@@ -51,78 +44,10 @@ struct dispatch_limits {
   std::uint8_t attempts = static_cast<std::uint8_t>(limits::attempts.standard);
 };
 
-/// What a client asks for.
-struct submission {
-  connection_index connection = no_index;
-  std::uint64_t request_id = 0;
-  service_index service = no_index;
-  shared_bytes payload;                 ///< shared, not borrowed
-  std::optional<milliseconds> timeout;  ///< none: the standard one
-  std::optional<std::uint8_t> attempts; ///< none: the standard number
-};
-
 /// What a node brings when it joins: a service and how many messages of it run there at a time.
 struct service_offer {
   std::string name;
   std::uint32_t slots = 0;
-};
-
-// -- what is to be done
-// -----------------------------------------------------------------------------------------------
-
-/// Send this request to this node. Look it up by `find` when doing so: it may be gone by then.
-struct placement {
-  node_index node;
-  token request;
-};
-
-/// Tell the client that there will be no reply.
-struct refusal {
-  connection_index connection;
-  std::uint64_t request_id;
-  error_code code;
-  std::string detail;               ///< a sentence; empty: the code's own
-  std::uint32_t retry_after_ms = 0; ///< with BUSY
-};
-
-/// Tell the node that nobody wants this attempt's answer: it need not start, or may stop.
-struct withdrawal {
-  node_index node;
-  token request;
-  std::uint8_t attempt;
-};
-
-struct actions {
-  std::vector<placement> place;
-  std::vector<refusal> refuse;
-  std::vector<withdrawal> withdraw;
-  std::vector<connection_index> reading; ///< look at `paused`: read on from it, or no more
-
-  [[nodiscard]] bool empty() const {
-    return place.empty() && refuse.empty() && withdraw.empty() && reading.empty();
-  }
-};
-
-// -- what there is
-// ----------------------------------------------------------------------------------------------------
-
-/// One request, as much of it as the front needs to send it.
-struct request {
-  shared_bytes payload;
-  std::uint64_t client_id = 0;
-  instant deadline;
-  instant placed_at;
-  connection_index connection = no_index; ///< no_index: nobody waits for the answer any more
-  service_index service = no_index;
-  std::uint32_t offer = no_index; ///< with whom it is placed; no_index while it waits
-  std::uint32_t generation = 0;
-  std::uint32_t next = no_index, previous = no_index; ///< in its queue or offer
-  std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
-  std::uint8_t attempt = 0;  ///< starts so far; the one that counts is the last
-  std::uint8_t charged = 0;  ///< starts that ended with a lost worker
-  std::uint8_t attempts = 0; ///< how many of those are allowed
-  std::uint32_t cost = 0;    ///< bytes it is counted with
-  bool in_use = false;
 };
 
 /// Whom an accepted answer goes to; `connection` is no_index if nobody waits for it any more.

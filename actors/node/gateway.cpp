@@ -27,13 +27,8 @@ caf::behavior gateway::make_behavior() {
         send_answers();
       },
       [this](withdraw_atom, const std::vector<attempt_ref>& attempts) {
-        for (const auto& a : attempts)
-          for (std::uint16_t i = 0; i < services_.size(); ++i) {
-            work_item item;
-            item.token = a.token;
-            item.attempt = a.attempt;
-            if (services_[i]->withdraw(a.token, a.attempt)) give_back(i, item);
-          }
+        for (std::uint16_t i = 0; i < services_.size(); ++i)
+          for (const auto& a : services_[i]->withdraw(attempts)) give_back(i, a);
         send_answers();
       },
       [this](slot_up_atom, std::uint16_t service, std::uint32_t slot, caf::actor& who) {
@@ -44,7 +39,8 @@ caf::behavior gateway::make_behavior() {
       },
       [this](failing_atom, std::uint16_t service, bool failing) {
         if (failing)
-          for (const auto& item : services_[service]->take_waiting()) give_back(service, item);
+          for (const auto& item : services_[service]->take_waiting())
+            give_back(service, {item.token, item.attempt});
         if (front_) send(front_, failing_atom_v, number_, service, failing);
         send_answers();
       },
@@ -72,9 +68,9 @@ void gateway::take_work(const batch& work) {
     if (item->service >= services_.size()) {
       spdlog::error(
           "the broker sent work for a service that this node does not have; it goes back");
-      give_back(0, *item);
+      give_back(0, {item->token, item->attempt});
     } else if (draining_) {
-      give_back(item->service, *item);
+      give_back(item->service, {item->token, item->attempt});
     } else {
       by_service[item->service].push_back(std::move(*item));
       if (++taken_ == recycle_after_) send(node_, recycle_atom_v);
@@ -118,10 +114,10 @@ void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::st
   send_answers();
 }
 
-void gateway::give_back(std::uint16_t service, const work_item& item) {
+void gateway::give_back(std::uint16_t service, const attempt_ref& which) {
   answer_item back;
-  back.token = item.token;
-  back.attempt = item.attempt;
+  back.token = which.token;
+  back.attempt = which.attempt;
   back.end = item_end::returned;
   services_[service]->add_answer(back);
 }
@@ -158,7 +154,7 @@ void gateway::drain() {
     return;
   }
   for (std::uint16_t i = 0; i < services_.size(); ++i)
-    for (const auto& item : services_[i]->take_waiting()) give_back(i, item);
+    for (const auto& item : services_[i]->take_waiting()) give_back(i, {item.token, item.attempt});
   send(front_, retire_atom_v, number_);
   send_answers();
 }

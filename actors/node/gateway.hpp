@@ -33,7 +33,7 @@ private:
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void send_answers();
-  void give_back(std::uint16_t service, const work_item& item);
+  void give_back(std::uint16_t service, const attempt_ref& which);
   void detach();
   void drain();
   void drain_further();

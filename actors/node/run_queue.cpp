@@ -1,6 +1,7 @@
 #include "actors/node/run_queue.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 namespace ropewalk {
@@ -83,17 +84,23 @@ batch run_queue::take_answers() {
   return answers_.take();
 }
 
-bool run_queue::withdraw(std::uint64_t token, std::uint8_t attempt) {
+std::vector<attempt_ref> run_queue::withdraw(const std::vector<attempt_ref>& attempts) {
+  std::unordered_map<std::uint64_t, std::uint8_t> unwanted;
+  for (const auto& a : attempts) unwanted.emplace(a.token, a.attempt);
+  auto is_unwanted = [&unwanted](const work_item& item) {
+    const auto found = unwanted.find(item.token);
+    return found != unwanted.end() && found->second == item.attempt;
+  };
   const std::lock_guard lock{mutex_};
   for (auto& lane : lanes_)
-    if (lane->running && lane->item.token == token && lane->item.attempt == attempt)
-      lane->stop.store(true);
-  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [=](const waiting_item& w) {
-    return w.item.token == token && w.item.attempt == attempt;
+    if (lane->running && is_unwanted(lane->item)) lane->stop.store(true);
+  std::vector<attempt_ref> taken;
+  std::erase_if(waiting_, [&](const waiting_item& w) {
+    if (!is_unwanted(w.item)) return false;
+    taken.push_back({w.item.token, w.item.attempt});
+    return true;
   });
-  if (found == waiting_.end()) return false;
-  waiting_.erase(found);
-  return true;
+  return taken;
 }
 
 std::vector<work_item> run_queue::take_waiting() {

@@ -31,9 +31,9 @@ public:
   /// All answers since the last call.
   batch take_answers();
 
-  /// Nobody wants this attempt's answer: true if it had not started (it is gone now), false if it
-  /// runs (then it is told to stop) or is unknown.
-  bool withdraw(std::uint64_t token, std::uint8_t attempt);
+  /// Nobody wants these attempts' answers: those that have not started are taken out and returned,
+  /// those that run are told to stop.
+  std::vector<attempt_ref> withdraw(const std::vector<attempt_ref>& attempts);
 
   /// Takes out everything that has not started.
   std::vector<work_item> take_waiting();

@@ -129,7 +129,12 @@ command_action add_send(CLI::App& app) {
       "The reply goes to stdout. Exit status: 0 for a reply, 1 for an error (its code and a "
       "sentence are on "
       "stderr), 2 for a wrong command line, 3 if the broker cannot be reached or goes away.");
-  app.add_option("service", o->service, "the service's name")->required();
+  app.add_option("service", o->service, "the service's name")
+      ->required()
+      ->check([](const std::string& name) {
+        return name.size() <= limits::max_service_bytes ? std::string{}
+                                                        : "a service's name has at most 128 bytes";
+      });
   app.add_option("--broker", o->broker, "the broker's client port")
       ->check(is_endpoint())
       ->capture_default_str();

@@ -2,14 +2,12 @@
 
 #include "net/protocol/frame.hpp"
 #include "net/protocol/limits.hpp"
+#include "net/tcp/receive.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 namespace ropewalk {
 
@@ -76,29 +74,18 @@ bool client::flush() {
 bool client::read_once() {
   if (closed_) return false;
   if (!buffer_) buffer_ = std::make_shared_for_overwrite<char[]>(limits::read_bytes);
-  const auto body = decoder_.body_space();
-  const bool read_little = !body.empty() || decoder_.expects_large();
-  std::array<iovec, 2> to{
-      iovec{body.data(), body.size()},
-      iovec{buffer_.get(), read_little ? limits::read_ahead_bytes : limits::read_bytes}};
-  msghdr message{};
-  message.msg_iov = body.empty() ? &to[1] : &to[0];
-  message.msg_iovlen = body.empty() ? 1 : 2;
-  const auto result = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
-  if (result == 0) {
+  switch (receive_into(decoder_, socket_.get(), buffer_.get())) {
+  case received::bytes:
+  case received::nothing:
+    return true;
+  case received::end:
     close("the broker closed the connection");
     return false;
-  }
-  if (result < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return true;
+  case received::failure:
     close(std::string{"the connection to the broker broke: "} + std::strerror(errno));
     return false;
   }
-  const auto count = static_cast<std::size_t>(result);
-  const auto in_body = std::min(count, body.size());
-  decoder_.body_filled(in_body);
-  decoder_.feed({buffer_.get(), count - in_body});
-  return true;
+  return false;
 }
 
 std::optional<client_answer> client::next_answer() {

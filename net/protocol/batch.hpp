@@ -52,6 +52,14 @@ struct answer_item {
   shared_bytes payload;
 };
 
+/// Names one attempt at one request.
+struct attempt_ref {
+  std::uint64_t token = 0;
+  std::uint8_t attempt = 0;
+
+  friend bool operator==(const attempt_ref&, const attempt_ref&) = default;
+};
+
 inline constexpr std::size_t item_header_bytes = 24;
 
 /// Collects items into a batch. Payloads must be shared, or are copied.

@@ -3,6 +3,7 @@
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/sockets/stream_scribe.hpp"
+#include "net/tcp/receive.hpp"
 
 namespace ropewalk {
 
@@ -36,6 +37,8 @@ protected:
   bool read_some() override;
 
 private:
+  received discard();
+
   decoder decoder_;
   bool discarding_ = false;
   bool input_ended_ = false;

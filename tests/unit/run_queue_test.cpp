@@ -89,10 +89,10 @@ TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
   queue.push(items(1, 2), now, wake);
   const auto job = queue.next(0);
   REQUIRE_FALSE(job->stop->load());
-  REQUIRE_FALSE(queue.withdraw(1, 1));
+  REQUIRE(queue.withdraw({{1, 1}}).empty());
   REQUIRE(job->stop->load());
-  REQUIRE_FALSE(queue.withdraw(2, 7)); // another attempt's
-  REQUIRE(queue.withdraw(2, 1));
+  REQUIRE(queue.withdraw({{2, 7}}).empty()); // another attempt's
+  REQUIRE(queue.withdraw({{2, 1}, {99, 1}}) == std::vector<attempt_ref>{{2, 1}});
   REQUIRE_FALSE(queue.next(0));
 }
 
