@@ -11,7 +11,7 @@ using namespace ropewalk;
 
 namespace {
 
-constexpr std::size_t cap = 40'000;
+constexpr std::size_t cap = 20'000;
 
 void must(bool holds, const char* what) {
   if (holds) return;
