@@ -14,11 +14,8 @@ std::string why_gone(const caf::error& reason) {
   return caf::to_string(reason);
 }
 
-// Most services that a node may offer; their indices travel in 16 bits.
-constexpr std::size_t most_services = 1000;
-
 bool makes_sense(const node_description& d) {
-  return !d.services.empty() && d.services.size() <= most_services &&
+  return !d.services.empty() && d.services.size() <= limits::max_services &&
          std::all_of(d.services.begin(), d.services.end(), [](const offered_service& s) {
            return !s.name.empty() && s.name.size() <= limits::max_service_bytes && s.slots > 0 &&
                   s.slots <= limits::slots.most;

@@ -6,6 +6,26 @@
 
 namespace ropewalk {
 
+namespace {
+
+std::uint32_t narrow(std::uint64_t slot) {
+  return static_cast<std::uint32_t>(slot);
+}
+
+} // namespace
+
+std::uint32_t deadline_wheel::near_slot(std::uint64_t due) {
+  return narrow(due % near_slots);
+}
+
+std::uint32_t deadline_wheel::far_slot(std::uint64_t due) {
+  return narrow(near_slots + due / near_slots % far_slots);
+}
+
+std::uint32_t deadline_wheel::farthest_slot(std::uint64_t due) {
+  return narrow(near_slots + far_slots + due / (near_slots * far_slots) % far_slots);
+}
+
 void deadline_wheel::insert(std::uint32_t entry, instant deadline) {
   if (entry >= links_.size()) links_.resize(std::max<std::size_t>(entry + 1, links_.size() * 2));
   assert(links_[entry].slot == none);
@@ -19,16 +39,13 @@ void deadline_wheel::insert(std::uint32_t entry, instant deadline) {
 
 void deadline_wheel::place(std::uint32_t entry) {
   auto& me = links_[entry];
-  const auto ahead = me.due - now_;
-  if (ahead < near_slots)
-    me.slot = static_cast<std::uint32_t>(me.due % near_slots);
-  else if (me.due / near_slots - now_ / near_slots < far_slots)
-    me.slot = near_slots + static_cast<std::uint32_t>(me.due / near_slots % far_slots);
-  else {
-    constexpr std::uint64_t horizon = std::uint64_t{near_slots} * far_slots * (far_slots - 1);
-    const auto seen = now_ + std::min(ahead, horizon - 1);
-    me.slot = near_slots + far_slots +
-              static_cast<std::uint32_t>(seen / (near_slots * far_slots) % far_slots);
+  if (me.due - now_ < near_slots) {
+    me.slot = near_slot(me.due);
+  } else if (me.due / near_slots - now_ / near_slots < far_slots) {
+    me.slot = far_slot(me.due);
+  } else {
+    constexpr auto horizon = near_slots * far_slots * (far_slots - 1);
+    me.slot = farthest_slot(now_ + std::min(me.due - now_, horizon - 1));
   }
   me.previous = none;
   me.next = heads_[me.slot];
@@ -70,12 +87,10 @@ void deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired) {
   }
   for (; now_ <= last; ++now_) {
     if (now_ % near_slots == 0) {
-      if (now_ / near_slots % far_slots == 0)
-        cascade(near_slots + far_slots +
-                static_cast<std::uint32_t>(now_ / (near_slots * far_slots) % far_slots));
-      cascade(near_slots + static_cast<std::uint32_t>(now_ / near_slots % far_slots));
+      if (now_ / near_slots % far_slots == 0) cascade(farthest_slot(now_));
+      cascade(far_slot(now_));
     }
-    for (auto entry = take_slot(static_cast<std::uint32_t>(now_ % near_slots)); entry != none;) {
+    for (auto entry = take_slot(near_slot(now_)); entry != none;) {
       auto& me = links_[entry];
       assert(me.due <= now_);
       const auto next = me.next;

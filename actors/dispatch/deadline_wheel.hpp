@@ -33,9 +33,9 @@ public:
 
 private:
   static constexpr std::uint32_t none = 0xffffffff;
-  static constexpr std::uint32_t near_slots = 256;
-  static constexpr std::uint32_t far_slots = 64;
-  static constexpr std::uint32_t all_slots = near_slots + 2 * far_slots;
+  static constexpr std::uint64_t near_slots = 256;
+  static constexpr std::uint64_t far_slots = 64;
+  static constexpr std::uint64_t all_slots = near_slots + 2 * far_slots;
 
   struct link {
     std::uint64_t due = 0; // tick
@@ -44,6 +44,9 @@ private:
     std::uint32_t slot = none; // none: not in the wheel
   };
 
+  static std::uint32_t near_slot(std::uint64_t due);
+  static std::uint32_t far_slot(std::uint64_t due);
+  static std::uint32_t farthest_slot(std::uint64_t due);
   void place(std::uint32_t entry);
   std::uint32_t take_slot(std::uint32_t slot);
   void cascade(std::uint32_t slot);

@@ -246,14 +246,14 @@ std::uint32_t dispatcher::choose(const service& s) {
 
 void dispatcher::reconsider(std::uint32_t index) {
   const auto& o = offers_[index];
-  if (!o.in_use || o.failing || nodes_[o.node].retired)
-    set_room(index, room::none);
-  else if (o.placed.size < o.slots)
-    set_room(index, room::idle);
-  else if (o.placed.size < o.credit.allowed() && o.bytes < limits_.node_bytes)
-    set_room(index, room::spare);
-  else
-    set_room(index, room::none);
+  const bool takes_work = o.in_use && !o.failing && !nodes_[o.node].retired;
+  const bool has_credit = o.placed.size < o.credit.allowed() && o.bytes < limits_.node_bytes;
+  auto to = room::none;
+  if (takes_work && o.placed.size < o.slots)
+    to = room::idle;
+  else if (takes_work && has_credit)
+    to = room::spare;
+  set_room(index, to);
 }
 
 void dispatcher::set_room(std::uint32_t index, room to) {
@@ -474,7 +474,7 @@ void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, 
 std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   // A tenth of what waits is to be worked off first: then there is room for whoever comes back.
   const auto rate = std::max(1.0, s.answers_per_second);
-  return static_cast<std::uint32_t>(std::clamp(s.queue.size / 10 / rate * 1000, 20.0, 10'000.0));
+  return static_cast<std::uint32_t>(std::clamp(s.queue.size / 10.0 / rate * 1000, 20.0, 10'000.0));
 }
 
 void dispatcher::refuse(const submission& what, error_code code, std::string detail,

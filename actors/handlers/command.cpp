@@ -49,7 +49,7 @@ std::string find_program(const std::string& name) {
   std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
   while (true) {
     const auto colon = rest.find(':');
-    const std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
+    std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;
     if (colon == std::string_view::npos) return {};
     rest.remove_prefix(colon + 1);
@@ -144,7 +144,7 @@ private:
 error_code converse(child& with, const call& what, std::size_t max_reply_bytes, std::string& reply,
                     std::string& complaint) {
   auto input = what.payload.view();
-  std::array<char, 64 * 1024> buffer;
+  std::array<char, 65536> buffer;
   if (input.empty()) with.in_.close();
   while (with.out_.valid() || with.error_.valid()) {
     const auto now = std::chrono::steady_clock::now();

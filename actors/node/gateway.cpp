@@ -27,7 +27,7 @@ caf::behavior gateway::make_behavior() {
         send_answers();
       },
       [this](withdraw_atom, const std::vector<attempt_ref>& attempts) {
-        for (std::uint16_t i = 0; i < services_.size(); ++i)
+        for (std::uint16_t i = 0; i < service_count(); ++i)
           for (const auto& a : services_[i]->withdraw(attempts)) give_back(i, a);
         send_answers();
       },
@@ -50,7 +50,7 @@ caf::behavior gateway::make_behavior() {
         send_answers();
         if (draining_) drain();
       },
-      [this](detach_atom) { detach(); },
+      [this](detach_atom) { lose_broker(); },
       [this](drain_atom) { drain(); },
       [this](retired_atom) {
         retired_ = true;
@@ -77,7 +77,7 @@ void gateway::take_work(const batch& work) {
     }
   }
   if (reader.malformed()) spdlog::error("the broker sent a batch that makes no sense");
-  for (std::uint16_t i = 0; i < services_.size(); ++i) {
+  for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (by_service[i].empty()) continue;
     std::vector<std::uint32_t> idle;
     services_[i]->push(std::move(by_service[i]), now, idle);
@@ -141,7 +141,7 @@ void gateway::expect_tick() {
 }
 
 // The broker is gone, or has given this node up: whoever asked will be answered by somebody else.
-void gateway::detach() {
+void gateway::lose_broker() {
   front_ = nullptr;
   for (const auto& service : services_) service->forget_all();
   if (draining_) send(node_, drained_atom_v);
@@ -153,7 +153,7 @@ void gateway::drain() {
     send(node_, drained_atom_v);
     return;
   }
-  for (std::uint16_t i = 0; i < services_.size(); ++i)
+  for (std::uint16_t i = 0; i < service_count(); ++i)
     for (const auto& item : services_[i]->take_waiting()) give_back(i, {item.token, item.attempt});
   send(front_, retire_atom_v, number_);
   send_answers();

@@ -34,10 +34,13 @@ private:
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void send_answers();
   void give_back(std::uint16_t service, const attempt_ref& which);
-  void detach();
+  void lose_broker();
   void drain();
   void drain_further();
   void expect_tick();
+  [[nodiscard]] std::uint16_t service_count() const {
+    return static_cast<std::uint16_t>(services_.size());
+  }
 
   std::vector<std::shared_ptr<run_queue>> services_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen

@@ -177,7 +177,8 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
   state.pools.resize(state.settings.services.size());
-  for (std::uint16_t i = 0; i < state.settings.services.size(); ++i) start_pool(self, i);
+  const auto services = static_cast<std::uint16_t>(state.settings.services.size());
+  for (std::uint16_t i = 0; i < services; ++i) start_pool(self, i);
   join(self);
   return {
       [self](join_atom) { join(self); },

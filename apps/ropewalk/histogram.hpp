@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace ropewalk {
@@ -26,7 +27,7 @@ public:
 
   /// The value in ns that the part `q` (0 to 1) of all is no larger than; 0 if there are none.
   [[nodiscard]] std::uint64_t quantile(double q) const {
-    const auto wanted = static_cast<std::uint64_t>(q * static_cast<double>(count_) + 0.5);
+    const auto wanted = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(count_)));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       seen += buckets_[i];

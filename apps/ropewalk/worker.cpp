@@ -122,6 +122,9 @@ int run_worker(worker_options& o) {
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
   try {
+    if (o.services.size() > limits::max_services)
+      throw bad_handler{"a worker may offer " + std::to_string(limits::max_services) +
+                        " services; start another for the rest"};
     std::set<std::string> names;
     for (const auto& text : o.services) {
       s.services.push_back(parse_service(text, s.max_message_bytes));

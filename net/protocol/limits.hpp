@@ -161,6 +161,9 @@ inline constexpr std::size_t max_fields_bytes = 4096;
 /// A service's name, in bytes: long enough for a path-like name, short enough to log.
 inline constexpr std::size_t max_service_bytes = 128;
 
+/// Services that one node may offer: their indices travel in 16 bits, and nobody has needed more.
+inline constexpr std::size_t max_services = 1000;
+
 /// The end of a handler's stderr that is put into its FAILED answer, in bytes.
 inline constexpr std::size_t max_stderr_bytes = 4096;
 

@@ -12,7 +12,7 @@ namespace ropewalk {
 class outbox {
 public:
   /// `kept_bytes`: memory that an emptied buffer may keep for what comes next.
-  explicit outbox(std::size_t kept_bytes = 16 * 1024) : kept_bytes_(kept_bytes) {}
+  explicit outbox(std::size_t kept_bytes = 16'384) : kept_bytes_(kept_bytes) {}
 
   enum class state : std::uint8_t { empty, blocked, failed };
 
