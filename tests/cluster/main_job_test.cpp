@@ -86,7 +86,7 @@ TEST_CASE("nodes outlive their broker and join the next one within two seconds")
     c.broker().signal(SIGKILL);
     REQUIRE(c.broker().wait(5s));
     c.restart_broker();
-    REQUIRE(c.has_nodes(2, 2s));
+    REQUIRE(c.has_nodes(2, 2s * time_factor));
     load l{c.connect(), "echo", 100, 10, numbered};
     l.run(10s);
     REQUIRE(l.answered == 100);

@@ -98,7 +98,7 @@ std::string process::log() const {
 
 cluster::cluster(std::vector<std::string> broker_options)
     : broker_options_(std::move(broker_options)) {
-  std::string name = (fs::temp_directory_path() / "ropewalk-test-XXXXXX").string();
+  std::string name = (fs::temp_directory_path() / "ropewalk-test-").string() + std::string(6, 'X');
   folder_ = ::mkdtemp(name.data());
   failed_before_ = std::uncaught_exceptions();
   start_broker();

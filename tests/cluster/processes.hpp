@@ -19,6 +19,14 @@ namespace ropewalk {
 
 using namespace std::chrono_literals;
 
+/// What is promised in time is promised of the product: a build with the address sanitizer is given
+/// more.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int time_factor = 4;
+#else
+constexpr int time_factor = 1;
+#endif
+
 /// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 
