@@ -6,6 +6,7 @@
 #include "net/tcp/socket.hpp"
 
 #include <caf/io/network/default_multiplexer.hpp>
+#include <caf/io/network/native_socket.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -19,6 +20,10 @@ constexpr milliseconds tick_interval{20};
 
 // How long a client may take to notice that its connection is being closed.
 constexpr milliseconds closing_time{2000};
+
+// How long accepting pauses when there is no descriptor left, and how often the log says so.
+constexpr milliseconds starving_pause{100};
+constexpr std::chrono::seconds starving_news{10};
 
 instant clock_now() {
   return std::chrono::steady_clock::now();
@@ -85,11 +90,25 @@ bool front::listen() {
     }
     auto fd = std::get<descriptor>(std::move(result));
     where.push_back(local_endpoint(fd.get()).text());
+    const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
     add_doorman(caf::make_counted<client_doorman>(loop_of(*this), fd.release(),
-                                                  settings_.max_message_bytes));
+                                                  settings_.max_message_bytes,
+                                                  [this, door] { starved(door); }));
   }
   send(supervisor_, ready_atom_v, std::move(where));
   return true;
+}
+
+// No descriptor for another client: those that are there go on, the others wait in the backlog.
+void front::starved(caf::io::accept_handle door) {
+  now_ = clock_now();
+  if (starving_doors_.empty() && now_ - last_starved_ > starving_news)
+    spdlog::error("out of file descriptors at {} clients: new ones wait until some leave; raise "
+                  "`ulimit -n`",
+                  by_handle_.size());
+  last_starved_ = now_;
+  starving_doors_.push_back(door);
+  expect_tick();
 }
 
 void front::connected(caf::io::connection_handle hdl) {
@@ -463,7 +482,9 @@ void front::tick() {
       quit(caf::exit_reason::user_shutdown);
     }
   }
-  if (!watched_.empty() || draining_) expect_tick();
+  if (now_ - last_starved_ >= starving_pause)
+    for (const auto& door : std::exchange(starving_doors_, {})) trigger(door);
+  if (!watched_.empty() || !starving_doors_.empty() || draining_) expect_tick();
 }
 
 void front::watch_slow_readers(instant now) {

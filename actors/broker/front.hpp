@@ -43,6 +43,7 @@ private:
 
   // -- clients
   bool listen();
+  void starved(caf::io::accept_handle door);
   void connected(caf::io::connection_handle hdl);
   void disconnected(caf::io::connection_handle hdl);
   void readable(caf::io::connection_handle hdl);
@@ -82,6 +83,8 @@ private:
   std::vector<connection_index> dirty_sessions_;
   std::vector<node_index> dirty_members_;
   std::vector<connection_index> watched_; // slow readers, and connections that are being closed
+  std::vector<caf::io::accept_handle> starving_doors_; // do not accept for want of descriptors
+  instant last_starved_;
   std::uint64_t restarts_ = 0;
   std::uint64_t connections_ = 0;
   instant started_;

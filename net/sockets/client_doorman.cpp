@@ -4,17 +4,78 @@
 
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/make_counted.hpp>
+#include <cerrno>
+#include <sys/socket.h>
 
 namespace ropewalk {
 
+using caf::io::network::operation;
+
+namespace {
+
+// Connections accepted in one go, before those that are there get their turn.
+constexpr int most_at_once = 64;
+
+bool is_starvation(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+} // namespace
+
+client_doorman::client_doorman(caf::io::network::default_multiplexer& loop,
+                               caf::io::network::native_socket fd, std::size_t max_message_bytes,
+                               std::function<void()> when_starved)
+    : doorman(caf::io::network::accept_hdl_from_socket(fd)), events_(loop, fd, *this),
+      max_message_bytes_(max_message_bytes), when_starved_(std::move(when_starved)) {}
+
 bool client_doorman::new_connection() {
-  if (detached()) return false;
-  auto& loop = acceptor_.backend();
-  auto scribe =
-      caf::make_counted<client_scribe>(loop, acceptor_.accepted_socket(), max_message_bytes_);
-  const auto hdl = scribe->hdl();
-  parent()->add_scribe(std::move(scribe));
-  return doorman::new_connection(&loop, hdl);
+  auto& loop = events_.backend();
+  for (int i = 0; i < most_at_once && !detached(); ++i) {
+    const int fd = ::accept4(events_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (!is_starvation(errno)) return true; // nothing waits, or what waited has gone away again
+      remove_from_loop();
+      when_starved_();
+      return true;
+    }
+    auto scribe = caf::make_counted<client_scribe>(loop, fd, max_message_bytes_);
+    const auto hdl = scribe->hdl();
+    parent()->add_scribe(std::move(scribe));
+    doorman::new_connection(&loop, hdl);
+  }
+  return true;
+}
+
+void client_doorman::graceful_shutdown() {
+  detach(&events_.backend(), false);
+}
+
+std::string client_doorman::addr() const {
+  const auto result = caf::io::network::local_addr_of_fd(events_.fd());
+  return result ? *result : std::string{};
+}
+
+std::uint16_t client_doorman::port() const {
+  const auto result = caf::io::network::local_port_of_fd(events_.fd());
+  return result ? *result : std::uint16_t{0};
+}
+
+void client_doorman::events::start() {
+  alive_.reset(&owner_);
+  activate();
+}
+
+void client_doorman::events::handle_event(operation op) {
+  const caf::intrusive_ptr<client_doorman> guard{&owner_};
+  if (owner_.detached()) return;
+  if (op == operation::read)
+    owner_.new_connection();
+  else
+    owner_.io_failure(&backend(), op);
+}
+
+void client_doorman::events::removed_from_loop(operation op) {
+  if (op == operation::read) alive_.reset(); // may be the end of the doorman, and of this
 }
 
 } // namespace ropewalk

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <poll.h>
 #include <random>
+#include <sstream>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,6 +87,19 @@ std::uint64_t resident_kib(pid_t pid) {
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("VmRSS:")) return std::stoull(line.substr(6));
   return 0;
+}
+
+// User and system time of a process, in hundredths of a second.
+std::uint64_t cpu_ticks(pid_t pid) {
+  std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
+  const std::string text{std::istreambuf_iterator<char>{stat}, {}};
+  std::istringstream rest{text.substr(text.rfind(')') + 2)};
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) rest >> skipped;
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  rest >> user >> system;
+  return user + system;
 }
 
 void others_are_served(const cluster& c) {
@@ -312,6 +327,32 @@ TEST_CASE("overload is answered BUSY with a time to come back, and memory stays 
   }
   CHECK(ok == 101);
   CHECK(busy == 99);
+}
+
+TEST_CASE(
+    "out of descriptors the broker serves whom it has, idles, and accepts again when it can") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto pid = c.broker().pid();
+  auto first = c.connect();
+  REQUIRE(first.call("echo", "1").code == error_code::ok);
+  const rlimit few{40, 4096};
+  REQUIRE(::prlimit(pid, RLIMIT_NOFILE, &few, nullptr) == 0);
+  std::vector<std::unique_ptr<raw>> many;
+  for (int i = 0; i < 60; ++i) many.push_back(std::make_unique<raw>(c.clients()));
+  REQUIRE(eventually(
+      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  REQUIRE(first.call("echo", "2").code == error_code::ok);
+  const auto before = cpu_ticks(pid);
+  REQUIRE(first.call("echo", std::string(100, 'x'), {2s, {}}).code == error_code::ok);
+  const auto answer = many.back()->receive([](const std::string&) { return false; }, 1s);
+  CHECK(cpu_ticks(pid) - before < 20); // hundredths of a second, in more than one
+  many.erase(many.begin(), many.begin() + 40);
+  auto& last = *many.back();
+  last.send("echo again\n");
+  REQUIRE(last.receive_line() == "OK again\n");
+  others_are_served(c);
 }
 
 TEST_CASE("random bytes on either port end no process") {
