@@ -27,6 +27,10 @@ public:
     allowed_ = slots_ + slots_ * static_cast<std::uint32_t>(ahead);
   }
 
+  /// The node gave something back because its slots are held up: nothing ahead until one comes to
+  /// an end.
+  void stalled() { allowed_ = slots_; }
+
   /// Messages that the node may hold now.
   [[nodiscard]] std::uint32_t allowed() const { return allowed_; }
 

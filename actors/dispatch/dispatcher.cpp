@@ -436,6 +436,7 @@ void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, i
   const auto index = placed_with(from, which, attempt);
   if (index == no_index) return;
   const auto service = requests_[index].service;
+  offers_[requests_[index].offer].credit.stalled();
   retry(index, false, {}, now);
   pump(service, now);
 }

@@ -115,7 +115,8 @@ public:
   std::optional<completion> complete(node_index node, token request, std::uint8_t attempt,
                                      microseconds run_time, instant now);
 
-  /// The node had not started it.
+  /// The node had not started it: its slots are held up, or it drains. It gets nothing ahead until
+  /// one of its messages comes to an end.
   void give_back(node_index node, token request, std::uint8_t attempt, instant now);
 
   /// Its slot died while running it.

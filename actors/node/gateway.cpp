@@ -9,7 +9,12 @@ namespace {
 
 // While slots hold back the news of their answers (run_queue::fast), the gateway looks by itself so
 // often.
+// So it does while messages wait: those that a long one holds up go back.
 constexpr milliseconds look_interval{2};
+
+// Without an end for so long, what waits here goes back to the broker: more than the prefetch time,
+// in which the slots should have worked off all of it.
+constexpr milliseconds stall_patience{5};
 
 } // namespace
 
@@ -24,6 +29,7 @@ caf::behavior gateway::make_behavior() {
       [this](answered_atom) { send_answers(); },
       [this](again_atom) {
         tick_expected_ = false;
+        return_stalled();
         send_answers();
       },
       [this](withdraw_atom, const std::vector<attempt_ref>& attempts) {
@@ -82,7 +88,7 @@ void gateway::take_work(const batch& work) {
     std::vector<std::uint32_t> idle;
     services_[i]->push(std::move(by_service[i]), now, idle);
     wake(i, idle);
-    if (services_[i]->fast()) expect_tick();
+    if (services_[i]->count().waiting > 0) expect_tick();
   }
   if (draining_) send_answers();
 }
@@ -128,11 +134,18 @@ void gateway::send_answers() {
   bool more = false;
   for (const auto& service : services_) {
     all.add(service->take_answers());
-    more = more || (service->fast() && service->count().waiting > 0);
+    more = more || service->count().waiting > 0;
   }
   if (!all.empty()) send(front_, answers_atom_v, number_, all.take());
   if (more) expect_tick();
   if (draining_) drain_further();
+}
+
+void gateway::return_stalled() {
+  const auto now = std::chrono::steady_clock::now();
+  for (std::uint16_t i = 0; i < service_count(); ++i)
+    for (const auto& item : services_[i]->take_stalled(now, stall_patience))
+      give_back(i, {item.token, item.attempt});
 }
 
 void gateway::expect_tick() {

@@ -37,6 +37,7 @@ private:
   void lose_broker();
   void drain();
   void drain_further();
+  void return_stalled();
   void expect_tick();
   [[nodiscard]] std::uint16_t service_count() const {
     return static_cast<std::uint16_t>(services_.size());

@@ -27,7 +27,9 @@ void run_queue::push(std::vector<work_item> items, instant now, std::vector<std:
     const auto deadline = now + milliseconds{item.remaining_ms};
     waiting_.push_back({std::move(item), deadline});
   }
+  const auto woken = wake.size();
   wake_idle(waiting_.size(), wake);
+  if (wake.size() > woken) last_progress_ = now;
 }
 
 void run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake) {
@@ -63,6 +65,7 @@ bool run_queue::finish(std::uint32_t slot, const answer_item& answer, instant no
   const std::lock_guard lock{mutex_};
   auto& me = *lanes_[slot];
   me.running = false;
+  last_progress_ = now;
   const double us = answer.run_us;
   mean_us_ += (us - mean_us_) * (us > mean_us_ ? 1.0 / 4 : 1.0 / 32);
   fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
@@ -109,6 +112,16 @@ std::vector<work_item> run_queue::take_waiting() {
   for (auto& w : waiting_) result.push_back(std::move(w.item));
   waiting_.clear();
   return result;
+}
+
+std::vector<work_item> run_queue::take_stalled(instant now, microseconds patience) {
+  {
+    const std::lock_guard lock{mutex_};
+    const bool all_busy =
+        std::all_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return !l->idle; });
+    if (waiting_.empty() || !all_busy || now - last_progress_ < patience) return {};
+  }
+  return take_waiting();
 }
 
 void run_queue::forget_all() {

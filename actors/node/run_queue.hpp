@@ -38,6 +38,10 @@ public:
   /// Takes out everything that has not started.
   std::vector<work_item> take_waiting();
 
+  /// Takes out everything that has not started if every slot is busy and none has come to an end
+  /// for `patience`: what was handed out ahead must not wait behind a long message.
+  std::vector<work_item> take_stalled(instant now, microseconds patience);
+
   /// Nobody wants what is running, nor the answers: the broker that asked is gone.
   void forget_all();
 
@@ -100,7 +104,8 @@ private:
   batch_builder answers_;
   std::uint32_t untold_ = 0; // answers of which the gateway has not been told
   instant first_untold_{};
-  bool told_ = false; // and has not fetched them yet
+  instant last_progress_{}; // when a slot last came to an end, or was woken
+  bool told_ = false;       // and has not fetched them yet
   double mean_us_ = 0;
   std::atomic<bool> fast_{false};
 };

@@ -66,6 +66,28 @@ TEST_CASE("answers come back as they are ready, not in the order of the requests
   REQUIRE(connection.wait(10s)->id == slow);
 }
 
+TEST_CASE("short messages do not wait behind a long one while a slot elsewhere is free") {
+  cluster c;
+  for (const auto* name : {"a", "b"})
+    c.start_node(name, {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  REQUIRE(c.has_nodes(2));
+  load warm{c.connect(), "sleep", 5000, 100,
+            [](std::uint64_t) { return "0"; }}; // now both are known to be fast
+  warm.run(10s);
+  REQUIRE(warm.answered == 5000);
+  auto connection = c.connect();
+  const auto start = std::chrono::steady_clock::now();
+  const auto slow = connection.send("sleep", shared_bytes::copy_of("3000"));
+  for (int i = 0; i < 500; ++i) connection.send("sleep", shared_bytes::copy_of("0"));
+  for (int i = 0; i < 500; ++i) {
+    const auto answer = connection.wait(10s);
+    REQUIRE(answer);
+    REQUIRE(answer->id != slow);
+  }
+  CHECK(std::chrono::steady_clock::now() - start < 500ms * time_factor);
+  REQUIRE(connection.wait(10s)->id == slow);
+}
+
 TEST_CASE("a node that starts before its broker joins when there is one") {
   cluster c;
   const auto port = c.nodes();

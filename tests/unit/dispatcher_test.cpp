@@ -151,6 +151,33 @@ TEST_CASE("what is handed out ahead adapts to how long messages take") {
   REQUIRE(b.placed().size() > 50); // microseconds: deep
 }
 
+TEST_CASE(
+    "a node that gives messages back is handed nothing ahead until one of its messages ends") {
+  bench b;
+  const auto a = b.join(1);
+  for (std::uint64_t id = 1; id <= 50; ++id) {
+    b.submit(id);
+    b.placed();
+    b.complete(id, 2us);
+  }
+  for (std::uint64_t id = 101; id <= 110; ++id) b.submit(id); // 101 will take long
+  REQUIRE(b.placed().size() == 10);
+  for (std::uint64_t id = 102; id <= 110; ++id) {
+    const auto l = b.last.at(id);
+    b.d.give_back(l.node, l.request, l.attempt, b.now);
+    b.d.check();
+  }
+  REQUIRE(b.placed().empty()); // not to the same node again
+  const auto other = b.join(9);
+  const auto moved = b.placed();
+  REQUIRE(moved.size() == 9);
+  for (const auto& [node, id] : moved) REQUIRE(node == other);
+  b.submit(111);
+  REQUIRE(b.placed().empty());
+  REQUIRE(b.complete(101, 3us));
+  REQUIRE(b.placed() == placements{{a, 111}});
+}
+
 TEST_CASE("the bytes handed out ahead are bounded however fast the service is") {
   dispatch_limits with;
   with.node_bytes = 1 << 20;

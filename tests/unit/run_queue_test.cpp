@@ -96,6 +96,21 @@ TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
   REQUIRE_FALSE(queue.next(0));
 }
 
+TEST_CASE("what waits behind slots that do not come to an end can be taken back") {
+  run_queue queue{2};
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 5), now, wake);
+  const auto first = queue.next(0);
+  const auto second = queue.next(1);
+  REQUIRE(queue.take_stalled(now + milliseconds{4}, milliseconds{5}).empty()); // not yet
+  queue.finish(0, answer_to(*first), now + milliseconds{4});
+  queue.next(0);
+  REQUIRE(
+      queue.take_stalled(now + milliseconds{8}, milliseconds{5}).empty()); // one has ended since
+  REQUIRE(queue.take_stalled(now + milliseconds{9}, milliseconds{5}).size() == 2);
+  REQUIRE(queue.take_stalled(now + milliseconds{99}, milliseconds{5}).empty());
+}
+
 TEST_CASE("a slot that died gives up what it was running, and only that") {
   run_queue queue{2};
   std::vector<std::uint32_t> wake;
