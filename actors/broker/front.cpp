@@ -122,7 +122,6 @@ void front::connected(caf::io::connection_handle hdl) {
   s.scribe->index = index;
   s.index = index;
   by_handle_.emplace(hdl, index);
-  ++connections_;
   configure_read(hdl, caf::io::receive_policy::at_most(1));
 }
 
@@ -147,8 +146,8 @@ void front::readable(caf::io::connection_handle hdl) {
   now_ = clock_now();
   if (guard->input_ended()) {
     sessions_[index].half_closed = true;
-    touch(sessions_[index]); // closed at the end of this turn, or of the one that brings its last
-                             // answer
+    // Closed at the end of this turn, or of the one that brings its last answer.
+    touch(sessions_[index]);
     return carry_out();
   }
   while (auto event = guard->input().next()) {

@@ -86,7 +86,6 @@ private:
   std::vector<caf::io::accept_handle> starving_doors_; // do not accept for want of descriptors
   instant last_starved_;
   std::uint64_t restarts_ = 0;
-  std::uint64_t connections_ = 0;
   instant started_;
   instant now_; // of this turn
   bool turn_open_ = false;
