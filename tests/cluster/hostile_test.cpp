@@ -90,7 +90,7 @@ std::uint64_t resident_kib(pid_t pid) {
 }
 
 // User and system time of a process, in hundredths of a second.
-std::uint64_t cpu_ticks(pid_t pid) {
+[[maybe_unused]] std::uint64_t cpu_ticks(pid_t pid) {
   std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
   const std::string text{std::istreambuf_iterator<char>{stat}, {}};
   std::istringstream rest{text.substr(text.rfind(')') + 2)};
@@ -329,6 +329,9 @@ TEST_CASE("overload is answered BUSY with a time to come back, and memory stays 
   CHECK(busy == 99);
 }
 
+// Not under the sanitizers: UBSan opens a pipe to see whether an object's memory can be read, and
+// calls the object invalid when it cannot have one.
+#if !defined(__SANITIZE_ADDRESS__)
 TEST_CASE(
     "out of descriptors the broker serves whom it has, idles, and accepts again when it can") {
   cluster c;
@@ -354,6 +357,7 @@ TEST_CASE(
   REQUIRE(last.receive_line() == "OK again\n");
   others_are_served(c);
 }
+#endif
 
 TEST_CASE("random bytes on either port end no process") {
   cluster c;
