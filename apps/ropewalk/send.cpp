@@ -16,6 +16,7 @@ namespace {
 constexpr int answered_with_error = 1;
 constexpr int cannot_start = 2;
 constexpr int no_broker = 3;
+constexpr int cannot_write = 4;
 
 // How much longer than the request's own deadline the client waits for the answer that the broker
 // then gives.
@@ -100,6 +101,8 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
     shown.at(done, errors);
   }
   std::cout.flush();
+  if (!std::cout)
+    return complain("cannot write the replies to stdout; is the disk full?", cannot_write);
   return errors == 0 ? 0 : answered_with_error;
 }
 
@@ -125,10 +128,10 @@ int run_send(const send_options& o) {
 
 command_action add_send(CLI::App& app) {
   auto o = std::make_shared<send_options>();
-  app.footer(
-      "The reply goes to stdout. Exit status: 0 for a reply, 1 for an error (its code and a "
-      "sentence are on "
-      "stderr), 2 for a wrong command line, 3 if the broker cannot be reached or goes away.");
+  app.footer("The reply goes to stdout. Exit status: 0 for a reply, 1 for an error (its code and a "
+             "sentence are on "
+             "stderr), 2 for a wrong command line, 3 if the broker cannot be reached or goes away, "
+             "4 if stdout cannot be written.");
   app.add_option("service", o->service, "the service's name")
       ->required()
       ->check([](const std::string& name) {

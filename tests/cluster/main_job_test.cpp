@@ -172,6 +172,18 @@ TEST_CASE("ropewalk send repeats a message in a window, and says what went wrong
   REQUIRE(nobody.err.find("is the broker running?") != std::string::npos);
 }
 
+TEST_CASE("a reply that cannot be written, as on a full disk, is no success") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  process shell{{"/bin/sh", "-c",
+                 std::string{ROPEWALK_PROGRAM} + " send echo --data x --broker " +
+                     c.clients().text() + " >/dev/full"},
+                c.folder() + "/full.log"};
+  REQUIRE(shell.wait(10s) == 4);
+  REQUIRE(shell.log().find("is the disk full?") != std::string::npos);
+}
+
 TEST_CASE("ropewalk bench counts and verifies every message") {
   cluster c;
   c.start_node("a", {"--service", "echo=builtin:echo"});
