@@ -128,13 +128,14 @@ void front::connected(caf::io::connection_handle hdl) {
 void front::disconnected(caf::io::connection_handle hdl) {
   const auto found = by_handle_.find(hdl);
   if (found == by_handle_.end()) return;
+  now_ = clock_now();
   forget(sessions_[found->second]);
   carry_out();
 }
 
 void front::forget(session& which) {
   by_handle_.erase(which.scribe->hdl());
-  dispatcher_.disconnect(which.index);
+  dispatcher_.disconnect(which.index, now_);
   which = session{};
 }
 
@@ -243,7 +244,14 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
   what.payload = frame.payload.own();
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
-  dispatcher_.submit(std::move(what), now_);
+  what.key = fields.key;
+  if (fields.priority) {
+    if (*fields.priority >= priorities)
+      return refuse(from, id, error_code::bad_request,
+                    "there is no such priority: 0 is low, 1 normal, 2 high");
+    what.priority = static_cast<priority>(*fields.priority);
+  }
+  dispatcher_.submit(what, now_);
 }
 
 void front::answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
@@ -405,7 +413,7 @@ void front::carry_out() {
   if (!todo.empty()) {
     for (const auto& p : todo.place) {
       const auto* r = dispatcher_.find(p.request);
-      if (!r || r->offer == no_index) continue;
+      if (!r || r->stage != stage::placed) continue;
       auto& m = members_[p.node];
       const auto left = std::chrono::ceil<milliseconds>(r->deadline - now_).count();
       m.work.add(work_item{p.request, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
 namespace ropewalk {
 
 namespace {
 
-// What a request costs the broker besides its payload, about: its record, its place in the wheel,
-// the allocator's share.
+// What a request costs the broker besides its payload, about: its record, its place in the wheel
+// and in the table of ids, the allocator's share.
 constexpr std::uint32_t overhead_bytes = 256;
 
 // Answers are counted in windows of this length to know how fast a service works its queue off.
@@ -20,10 +18,10 @@ constexpr milliseconds rate_window{100};
 } // namespace
 
 dispatcher::dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed)
-    : limits_(limits), random_state_(seed * 0x9e3779b97f4a7c15 | 1), deadlines_(start) {}
+    : limits_(limits), deadlines_(start), offers_(limits.node_bytes, seed) {}
 
-// -- names, lists and memory
-// ----------------------------------------------------------------------------------------------
+// -- names and memory
+// -----------------------------------------------------------------------------------------------------
 
 token dispatcher::token_of(std::uint32_t index) const {
   return token{requests_[index].generation} << 32 | index;
@@ -31,7 +29,7 @@ token dispatcher::token_of(std::uint32_t index) const {
 
 std::uint32_t dispatcher::index_of(token request) const {
   const auto index = static_cast<std::uint32_t>(request);
-  if (index >= requests_.size() || !requests_[index].in_use) return no_index;
+  if (index >= requests_.size() || requests_[index].stage == stage::free) return no_index;
   return requests_[index].generation == static_cast<std::uint32_t>(request >> 32) ? index
                                                                                   : no_index;
 }
@@ -45,7 +43,8 @@ std::uint32_t dispatcher::placed_with(node_index node, token request, std::uint8
   const auto index = index_of(request);
   if (index == no_index) return no_index;
   const auto& r = requests_[index];
-  if (r.offer == no_index || offers_[r.offer].node != node || r.attempt != attempt) return no_index;
+  if (r.stage != stage::placed || offers_[r.offer].node != node || r.attempt != attempt)
+    return no_index;
   return index;
 }
 
@@ -60,42 +59,20 @@ std::uint32_t dispatcher::allocate() {
   const auto generation = r.generation + 1;
   r = request{};
   r.generation = generation;
-  r.in_use = true;
   return index;
 }
 
+// The request is in no list any more; whoever waits behind its key may go.
 void dispatcher::release(std::uint32_t index) {
   leave_connection(index);
   deadlines_.erase(index);
   auto& r = requests_[index];
-  r.in_use = false;
   r.payload = {};
+  r.stage = stage::free;
   free_requests_.push_back(index);
-}
-
-void dispatcher::push_back(list& to, std::uint32_t index) {
-  auto& r = requests_[index];
-  r.next = no_index;
-  r.previous = to.tail;
-  (to.tail == no_index ? to.head : requests_[to.tail].next) = index;
-  to.tail = index;
-  ++to.size;
-}
-
-void dispatcher::push_front(list& to, std::uint32_t index) {
-  auto& r = requests_[index];
-  r.previous = no_index;
-  r.next = to.head;
-  (to.head == no_index ? to.tail : requests_[to.head].previous) = index;
-  to.head = index;
-  ++to.size;
-}
-
-void dispatcher::unlink(list& from, std::uint32_t index) {
-  const auto& r = requests_[index];
-  (r.previous == no_index ? from.head : requests_[r.previous].next) = r.next;
-  (r.next == no_index ? from.tail : requests_[r.next].previous) = r.previous;
-  --from.size;
+  if (r.lane == no_index) return;
+  const auto next = services_[r.service].keys.leave(requests_, index);
+  if (next != no_index) wait(next);
 }
 
 // -- clients
@@ -113,26 +90,48 @@ connection_index dispatcher::connect() {
   return result;
 }
 
-void dispatcher::disconnect(connection_index who) {
-  assert(connections_[who].in_use);
-  while (connections_[who].first != no_index) {
-    const auto index = connections_[who].first;
-    if (requests_[index].offer == no_index) {
-      unlink(services_[requests_[index].service].queue, index);
-      --totals_.waiting;
-      release(index);
-    } else {
+void dispatcher::disconnect(connection_index who, instant now) {
+  auto& c = connections_[who];
+  assert(c.in_use);
+  while (c.first != no_index) {
+    const auto index = c.first;
+    if (requests_[index].stage == stage::placed) {
       abandon(index);
+    } else {
+      stop_waiting(index);
+      release(index);
     }
   }
-  connections_[who].in_use = false;
+  for (const auto& t : c.turns) services_[t.service].queue.close_flow(t.flow);
+  c = connection{};
   free_connections_.push_back(who);
+  settle(now);
+}
+
+void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
+  auto& r = requests_[index];
+  auto& c = connections_[who];
+  r.connection = who;
+  r.next_of_connection = c.first;
+  if (c.first != no_index) requests_[c.first].previous_of_connection = index;
+  c.first = index;
+  c.bytes += r.cost;
+  ++c.requests;
+  services_[r.service].bytes += r.cost;
+  totals_.held_bytes += r.cost;
+  ids_.insert(requests_, index);
+  if (!c.paused &&
+      (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
+    c.paused = true;
+    actions_.reading.push_back(who);
+  }
 }
 
 // Takes the request out of its connection's list and of what is counted as held.
 void dispatcher::leave_connection(std::uint32_t index) {
   auto& r = requests_[index];
   if (r.connection == no_index) return;
+  ids_.erase(requests_, index);
   auto& c = connections_[r.connection];
   (r.previous_of_connection == no_index ? c.first
                                         : requests_[r.previous_of_connection].next_of_connection) =
@@ -141,6 +140,7 @@ void dispatcher::leave_connection(std::uint32_t index) {
     requests_[r.next_of_connection].previous_of_connection = r.previous_of_connection;
   c.bytes -= r.cost;
   --c.requests;
+  services_[r.service].bytes -= r.cost;
   totals_.held_bytes -= r.cost;
   if (c.paused && c.bytes <= limits_.connection_bytes / 2 &&
       c.requests <= limits_.connection_requests / 2) {
@@ -156,17 +156,34 @@ std::optional<service_index> dispatcher::find_service(std::string_view name) con
   return found->second;
 }
 
-void dispatcher::submit(submission what, instant now) {
+// True if it was refused: a limit is reached.
+bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
+  const auto& s = services_[what.service];
+  std::string_view which;
+  if (s.waiting() >= limits_.queued)
+    which = "this service's queue is full";
+  else if (s.bytes + cost > limits_.service_bytes)
+    which = "this service's share of the broker's memory is used up";
+  else if (totals_.held_bytes + cost > limits_.held_bytes)
+    which = "the broker's memory for requests is used up";
+  else
+    return false;
+  refuse(what, error_code::busy, std::string{which}, retry_after_ms(s));
+  return true;
+}
+
+void dispatcher::submit(const submission& what, instant now) {
   assert(!what.payload.borrowed());
   ++totals_.submitted;
+  if (ids_.find(requests_, what.connection, what.request_id) != no_index)
+    return refuse(what, error_code::bad_request,
+                  "a request with this id still waits for its answer on this connection; this is "
+                  "the answer to the second one");
   auto& s = services_[what.service];
-  const auto cost = static_cast<std::uint32_t>(what.payload.size()) + overhead_bytes;
-  if (s.queue.size >= limits_.queued)
-    return refuse(what, error_code::busy, "this service's queue is full", retry_after_ms(s));
-  if (totals_.held_bytes + cost > limits_.held_bytes)
-    return refuse(what, error_code::busy, "the broker's memory for requests is used up",
-                  retry_after_ms(s));
-  if (all_failing(s))
+  const auto cost =
+      static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
+  if (over_a_limit(what, cost)) return;
+  if (offers_.all_failing(what.service))
     return refuse(what, error_code::worker_lost,
                   "service " + s.name + " is failing: its workers keep crashing");
   const auto timeout = what.timeout.value_or(limits_.timeout);
@@ -174,115 +191,77 @@ void dispatcher::submit(submission what, instant now) {
 
   const auto index = allocate();
   auto& r = requests_[index];
-  r.payload = std::move(what.payload);
+  r.payload = what.payload;
   r.client_id = what.request_id;
   r.service = what.service;
-  r.connection = what.connection;
+  r.priority = what.priority;
   r.attempts = std::max<std::uint8_t>(1, what.attempts.value_or(limits_.attempts));
   r.cost = cost;
   r.deadline = now + timeout;
   deadlines_.insert(index, r.deadline);
+  enter_connection(index, what.connection);
 
-  auto& c = connections_[what.connection];
-  r.next_of_connection = c.first;
-  if (c.first != no_index) requests_[c.first].previous_of_connection = index;
-  c.first = index;
-  c.bytes += cost;
-  ++c.requests;
-  totals_.held_bytes += cost;
-  if (!c.paused &&
-      (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
-    c.paused = true;
-    actions_.reading.push_back(what.connection);
+  if (!what.key.empty() && !s.keys.enter(requests_, index, what.key)) {
+    ++totals_.waiting;
+    return;
   }
-
-  push_back(s.queue, index);
+  const auto to = s.queue.empty() ? offers_.choose(what.service) : no_index;
+  if (to != no_index) return place(index, to, now); // most of the time, and nothing waits
+  wait(index);
   ++totals_.waiting;
-  pump(what.service, now);
+  settle(now);
 }
 
 void dispatcher::cancel(connection_index who, std::uint64_t request_id, instant now) {
-  for (auto index = connections_[who].first; index != no_index;
-       index = requests_[index].next_of_connection) {
-    if (requests_[index].client_id != request_id) continue;
-    const auto service = requests_[index].service;
-    refuse(index, error_code::cancelled);
-    pump(service, now);
-    return;
+  const auto index = ids_.find(requests_, who, request_id);
+  if (index == no_index) return;
+  refuse(index, error_code::cancelled);
+  settle(now);
+}
+
+// -- waiting and being placed
+// -----------------------------------------------------------------------------------------------
+
+// Puts a fresh request where it waits for a slot.
+void dispatcher::wait(std::uint32_t index) {
+  const auto& r = requests_[index];
+  services_[r.service].queue.add(requests_, index, flow_of(r));
+  stir(r.service);
+}
+
+std::uint32_t dispatcher::flow_of(const request& r) {
+  auto& turns = connections_[r.connection].turns;
+  for (const auto& t : turns)
+    if (t.service == r.service && t.at == r.priority) return t.flow;
+  const auto fresh = services_[r.service].queue.open_flow(r.priority);
+  turns.push_back({r.service, r.priority, fresh});
+  return fresh;
+}
+
+void dispatcher::stir(service_index which) {
+  if (std::exchange(services_[which].stirred, true)) return;
+  stirred_.push_back(which);
+}
+
+// The end of every event: what may go, goes.
+void dispatcher::settle(instant now) {
+  while (!stirred_.empty()) {
+    const auto which = stirred_.back();
+    stirred_.pop_back();
+    services_[which].stirred = false;
+    pump(services_[which], which, now);
   }
 }
 
-// -- which node
-// ----------------------------------------------------------------------------------------------------------
-
-std::uint32_t dispatcher::random() { // xorshift64*: two choices need no more
-  random_state_ ^= random_state_ >> 12;
-  random_state_ ^= random_state_ << 25;
-  random_state_ ^= random_state_ >> 27;
-  return static_cast<std::uint32_t>(random_state_ * 0x2545f4914f6cdd1d >> 32);
-}
-
-// Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
-// their number.
-std::uint32_t dispatcher::better_of_two(const std::vector<std::uint32_t>& candidates) {
-  auto spare = [this](std::uint32_t index) {
-    const auto& o = offers_[index];
-    return static_cast<std::int64_t>(o.in == room::idle ? o.slots : o.credit.allowed()) -
-           o.placed.size;
-  };
-  const auto count = static_cast<std::uint32_t>(candidates.size());
-  if (count == 1) return candidates[0];
-  const auto i = random() % count;
-  auto j = random() % (count - 1);
-  if (j >= i) ++j;
-  return spare(candidates[i]) >= spare(candidates[j]) ? candidates[i] : candidates[j];
-}
-
-std::uint32_t dispatcher::choose(const service& s) {
-  if (!s.idle.empty()) return better_of_two(s.idle);
-  if (!s.spare.empty()) return better_of_two(s.spare);
-  return no_index;
-}
-
-void dispatcher::reconsider(std::uint32_t index) {
-  const auto& o = offers_[index];
-  const bool takes_work = o.in_use && !o.failing && !nodes_[o.node].retired;
-  const bool has_credit = o.placed.size < o.credit.allowed() && o.bytes < limits_.node_bytes;
-  auto to = room::none;
-  if (takes_work && o.placed.size < o.slots)
-    to = room::idle;
-  else if (takes_work && has_credit)
-    to = room::spare;
-  set_room(index, to);
-}
-
-void dispatcher::set_room(std::uint32_t index, room to) {
-  auto& o = offers_[index];
-  if (o.in == to) return;
-  auto& s = services_[o.service];
-  auto members = [&s](room r) -> std::vector<std::uint32_t>& {
-    return r == room::idle ? s.idle : s.spare;
-  };
-  if (o.in != room::none) {
-    auto& from = members(o.in);
-    from[o.position] = from.back();
-    offers_[from[o.position]].position = o.position;
-    from.pop_back();
-  }
-  o.in = to;
-  if (to != room::none) {
-    o.position = static_cast<std::uint32_t>(members(to).size());
-    members(to).push_back(index);
-  }
-}
-
-void dispatcher::pump(service_index which, instant now) {
-  auto& s = services_[which];
-  while (s.queue.size > 0) {
-    const auto to = choose(s);
+void dispatcher::pump(service& s, service_index which, instant now) {
+  while (!s.queue.empty()) {
+    const auto to = offers_.choose(which);
     if (to == no_index) return;
-    const auto index = s.queue.head;
-    unlink(s.queue, index);
+    const auto index = s.queue.take(requests_, now);
+    if (index == no_index) { // retries, and no budget for them now: `advance` looks again
+      if (!std::exchange(s.paced, true)) paced_.push_back(which);
+      return;
+    }
     --totals_.waiting;
     place(index, to, now);
   }
@@ -290,25 +269,15 @@ void dispatcher::pump(service_index which, instant now) {
 
 void dispatcher::place(std::uint32_t index, std::uint32_t to, instant now) {
   auto& r = requests_[index];
-  auto& o = offers_[to];
-  if (r.attempt > 0) ++totals_.redispatched;
+  if (r.attempt == 0)
+    services_[r.service].queue.budget().earn();
+  else
+    ++totals_.redispatched;
   r.attempt = r.attempt == 255 ? 1 : static_cast<std::uint8_t>(r.attempt + 1);
-  r.offer = to;
   r.placed_at = now;
-  push_back(o.placed, index);
-  o.bytes += r.cost;
+  offers_.place(requests_, index, to);
   ++totals_.placed;
-  reconsider(to);
-  actions_.place.push_back({o.node, token_of(index)});
-}
-
-void dispatcher::unplace(std::uint32_t index) {
-  auto& r = requests_[index];
-  auto& o = offers_[r.offer];
-  unlink(o.placed, index);
-  o.bytes -= r.cost;
-  --totals_.placed;
-  reconsider(std::exchange(r.offer, no_index));
+  actions_.place.push_back({offers_[to].node, token_of(index)});
 }
 
 // -- nodes
@@ -317,90 +286,69 @@ void dispatcher::unplace(std::uint32_t index) {
 service_index dispatcher::service_named(const std::string& name) {
   const auto [at, fresh] =
       service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
-  if (fresh) services_.emplace_back().name = name;
+  if (fresh) services_.emplace_back(name, limits_.retry_percent);
   return at->second;
 }
 
 node_index dispatcher::join(const std::vector<service_offer>& what, instant now) {
-  const auto joined = static_cast<node_index>(nodes_.size());
+  const auto joined = offers_.add_node();
   nodes_.emplace_back().in_use = true;
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
-    if (free_offers_.empty()) {
-      free_offers_.push_back(static_cast<std::uint32_t>(offers_.size()));
-      offers_.emplace_back();
-    }
-    const auto index = free_offers_.back();
-    free_offers_.pop_back();
-    auto& o = offers_[index];
-    o = offer{};
-    o.node = joined;
-    o.service = which;
-    o.index = static_cast<std::uint16_t>(nodes_[joined].offers.size());
-    o.slots = brought.slots;
-    o.credit = ropewalk::credit{brought.slots, limits_.node_prefetch, limits_.node_prefetch_time};
-    o.in_use = true;
-    nodes_[joined].offers.push_back(index);
-    services_[which].offers.push_back(index);
-    reconsider(index);
+    offers_.add(joined, which, brought.slots,
+                credit{brought.slots, limits_.node_prefetch, limits_.node_prefetch_time});
+    services_[which].queue.budget().slots(offers_.slots_of(which));
+    stir(which);
   }
-  for (const auto index : nodes_[joined].offers) pump(offers_[index].service, now);
+  settle(now);
   return joined;
 }
 
 void dispatcher::lose(node_index lost, std::string_view what, instant now) {
-  auto& n = nodes_[lost];
-  if (!n.in_use) return;
-  n.in_use = false;
-  n.retired = true;
-  for (const auto index : n.offers) set_room(index, room::none); // nothing goes back there
-  for (const auto index : n.offers) {
-    auto& o = offers_[index];
+  if (!std::exchange(nodes_[lost].in_use, false)) return;
+  offers_.close(lost); // nothing goes back there
+  for (const auto which : offers_.of_node(lost)) {
     // A gateway starts a service's messages in the order in which they came: the first `slots` were
-    // running.
-    std::vector<std::uint32_t> had;
-    for (auto i = o.placed.head; i != no_index; i = requests_[i].next) had.push_back(i);
-    for (auto i = had.size(); i-- > 0;) { // backwards, as each goes to the front of the queue
-      const bool may_have_run = i < o.slots || requests_[had[i]].attempts == 1;
-      retry(had[i], may_have_run, what, now);
-    }
-    assert(o.placed.size == 0);
-    o.in_use = false;
-    std::erase(services_[o.service].offers, index);
-    free_offers_.push_back(index);
+    // running, the others waited. What may be started only once is not risked.
+    const auto& o = offers_[which];
+    std::vector<std::uint32_t> running;
+    std::vector<std::uint32_t> waiting;
+    for (auto i = o.placed.head(); i != no_index; i = requests_[i].next)
+      (running.size() < o.slots || requests_[i].attempts == 1 ? running : waiting).push_back(i);
+    for (const auto i : running) charge(i, what);
+    for (auto i = waiting.rbegin(); i != waiting.rend(); ++i) return_unstarted(*i);
   }
-  const auto offers = std::exchange(n.offers, {});
-  for (const auto index : offers) {
-    check_all_failing(offers_[index].service, now);
-    pump(offers_[index].service, now);
+  std::vector<service_index> services;
+  for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
+  offers_.remove_all(lost);
+  for (const auto which : services) {
+    services_[which].queue.budget().slots(offers_.slots_of(which));
+    refuse_if_all_failing(which);
+    stir(which);
   }
+  settle(now);
 }
 
 void dispatcher::retire(node_index which) {
-  nodes_[which].retired = true;
-  for (const auto index : nodes_[which].offers) reconsider(index);
-}
-
-bool dispatcher::all_failing(const service& s) const {
-  return !s.offers.empty() && std::all_of(s.offers.begin(), s.offers.end(),
-                                          [this](auto index) { return offers_[index].failing; });
-}
-
-void dispatcher::check_all_failing(service_index which, instant) {
-  if (!all_failing(services_[which])) return;
-  while (services_[which].queue.size > 0)
-    refuse(services_[which].queue.head, error_code::worker_lost,
-           "service " + services_[which].name + " is failing: its workers keep crashing");
+  offers_.close(which);
 }
 
 void dispatcher::set_failing(node_index which, std::uint32_t offer, bool failing, instant now) {
-  auto& n = nodes_[which];
-  if (!n.in_use || offer >= n.offers.size()) return;
-  const auto index = n.offers[offer];
+  if (!nodes_[which].in_use || offer >= offers_.of_node(which).size()) return;
+  const auto index = offers_.of_node(which)[offer];
   offers_[index].failing = failing;
-  reconsider(index);
-  check_all_failing(offers_[index].service, now);
-  pump(offers_[index].service, now);
+  offers_.reconsider(index);
+  refuse_if_all_failing(offers_[index].service);
+  stir(offers_[index].service);
+  settle(now);
+}
+
+void dispatcher::refuse_if_all_failing(service_index which) {
+  if (!offers_.all_failing(which)) return;
+  auto& s = services_[which];
+  for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
+    refuse(index, error_code::worker_lost,
+           "service " + s.name + " is failing: its workers keep crashing");
 }
 
 void dispatcher::count_answer(service& s, instant now) {
@@ -428,17 +376,20 @@ std::optional<completion> dispatcher::complete(node_index from, token which, std
   count_answer(services_[service], now);
   unplace(index);
   release(index);
-  pump(service, now);
+  stir(service);
+  settle(now);
   return result;
 }
 
 void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, instant now) {
   const auto index = placed_with(from, which, attempt);
   if (index == no_index) return;
-  const auto service = requests_[index].service;
-  offers_[requests_[index].offer].credit.stalled();
-  retry(index, false, {}, now);
-  pump(service, now);
+  const auto offer = requests_[index].offer;
+  offers_[offer].credit.stalled();
+  return_unstarted(index);
+  refuse_if_all_failing(offers_[offer].service);
+  stir(offers_[offer].service);
+  settle(now);
 }
 
 void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::string_view what,
@@ -446,27 +397,41 @@ void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::
   const auto index = placed_with(from, which, attempt);
   if (index == no_index) return;
   const auto service = requests_[index].service;
-  retry(index, true, what, now);
-  pump(service, now);
+  charge(index, what);
+  refuse_if_all_failing(service);
+  stir(service);
+  settle(now);
 }
 
-// A placed request comes back without an answer: to the front of the queue it goes, unless its last
-// attempt is spent.
-void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, instant now) {
+void dispatcher::unplace(std::uint32_t index) {
+  offers_.unplace(requests_, index);
+  --totals_.placed;
+}
+
+// It had not been started: it goes first when there is room, and is not charged.
+void dispatcher::return_unstarted(std::uint32_t index) {
+  unplace(index);
+  const auto& r = requests_[index];
+  if (r.connection == no_index) return release(index);
+  services_[r.service].queue.add_returned(requests_, index);
+  ++totals_.waiting;
+}
+
+// Its worker was lost while running it.
+void dispatcher::charge(std::uint32_t index, std::string_view what) {
   unplace(index);
   auto& r = requests_[index];
   if (r.connection == no_index) return release(index);
-  if (charge && ++r.charged >= r.attempts) {
-    push_front(services_[r.service].queue, index); // refuse() takes it from there
+  if (++r.charged < r.attempts) {
+    services_[r.service].queue.add_retry(requests_, index);
     ++totals_.waiting;
-    return refuse(index, error_code::worker_lost,
-                  "its worker was lost " + std::to_string(r.charged) +
-                      (r.charged == 1 ? " time" : " times") +
-                      " while running it; the last time: " + std::string{what});
+    return;
   }
-  push_front(services_[r.service].queue, index);
-  ++totals_.waiting;
-  if (all_failing(services_[r.service])) check_all_failing(r.service, now);
+  announce(r, error_code::worker_lost,
+           "its worker was lost " + std::to_string(r.charged) +
+               (r.charged == 1 ? " time" : " times") +
+               " while running it; the last time: " + std::string{what});
+  release(index);
 }
 
 // -- answers that are not replies
@@ -475,7 +440,7 @@ void dispatcher::retry(std::uint32_t index, bool charge, std::string_view what, 
 std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   // A tenth of what waits is to be worked off first: then there is room for whoever comes back.
   const auto rate = std::max(1.0, s.answers_per_second);
-  return static_cast<std::uint32_t>(std::clamp(s.queue.size / 10.0 / rate * 1000, 20.0, 10'000.0));
+  return static_cast<std::uint32_t>(std::clamp(s.waiting() / 10.0 / rate * 1000, 20.0, 10'000.0));
 }
 
 void dispatcher::refuse(const submission& what, error_code code, std::string detail,
@@ -485,20 +450,31 @@ void dispatcher::refuse(const submission& what, error_code code, std::string det
       {what.connection, what.request_id, code, std::move(detail), retry_after});
 }
 
+// Tells the client, if there is one, that there will be no reply.
+void dispatcher::announce(const request& r, error_code code, std::string detail) {
+  if (r.connection == no_index) return;
+  ++totals_.refused[static_cast<int>(code)];
+  actions_.refuse.push_back({r.connection, r.client_id, code, std::move(detail), 0});
+}
+
 void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail) {
-  auto& r = requests_[index];
-  if (r.connection != no_index) {
-    ++totals_.refused[static_cast<int>(code)];
-    actions_.refuse.push_back({r.connection, r.client_id, code, std::move(detail), 0});
-  }
-  if (r.offer != no_index) return abandon(index);
-  unlink(services_[r.service].queue, index);
-  --totals_.waiting;
+  announce(requests_[index], code, std::move(detail));
+  if (requests_[index].stage == stage::placed) return abandon(index);
+  stop_waiting(index);
   release(index);
 }
 
-// Nobody waits for it any more, but a node has it: its place there is free again only when the node
-// says so.
+void dispatcher::stop_waiting(std::uint32_t index) {
+  auto& s = services_[requests_[index].service];
+  if (requests_[index].stage == stage::behind_key)
+    s.keys.remove(requests_, index);
+  else
+    s.queue.remove(requests_, index);
+  --totals_.waiting;
+}
+
+// Nobody waits for it any more, but a node has it: its place there, and its key's turn, are free
+// again only when the node says so.
 void dispatcher::abandon(std::uint32_t index) {
   auto& r = requests_[index];
   leave_connection(index);
@@ -511,81 +487,18 @@ void dispatcher::advance(instant now) {
   expired_.clear();
   deadlines_.advance(now, expired_);
   for (const auto index : expired_) refuse(index, error_code::timeout);
+  for (const auto which : std::exchange(paced_, {})) {
+    services_[which].paced = false;
+    stir(which);
+  }
+  settle(now);
 }
 
 node_view dispatcher::view(node_index which) const {
   node_view result;
   result.answered = nodes_[which].answered;
-  for (const auto index : nodes_[which].offers) result.in_flight += offers_[index].placed.size;
+  for (const auto index : offers_.of_node(which)) result.in_flight += offers_[index].placed.size();
   return result;
-}
-
-// -- what must hold
-// --------------------------------------------------------------------------------------------------------
-
-namespace {
-
-void must(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "dispatcher: does not hold: %s\n", what);
-  std::abort();
-}
-
-} // namespace
-
-void dispatcher::check() const {
-  std::size_t listed = 0;
-  std::uint64_t held = 0;
-  std::uint32_t waiting = 0;
-  std::uint32_t placed = 0;
-  auto walk = [&](const list& l, auto&& each) {
-    std::uint32_t count = 0;
-    auto before = no_index;
-    for (auto i = l.head; i != no_index; before = i, i = requests_[i].next, ++count) {
-      must(requests_[i].in_use, "a listed request is in use");
-      must(requests_[i].previous == before, "links go both ways");
-      each(requests_[i]);
-    }
-    must(count == l.size && before == l.tail, "a list's count is its length");
-    listed += count;
-  };
-  for (const auto& s : services_) {
-    walk(s.queue, [&](const request& r) {
-      must(r.offer == no_index, "a waiting request is with no node");
-      must(r.connection != no_index, "somebody waits for a waiting request");
-    });
-    waiting += s.queue.size;
-    must(s.queue.size == 0 || (s.idle.empty() && s.spare.empty()),
-         "nothing waits while an offer has room");
-  }
-  for (std::uint32_t i = 0; i < offers_.size(); ++i) {
-    const auto& o = offers_[i];
-    if (!o.in_use) continue;
-    std::uint64_t bytes = 0;
-    walk(o.placed, [&](const request& r) {
-      must(r.offer == i, "a placed request knows its offer");
-      bytes += r.cost;
-    });
-    placed += o.placed.size;
-    must(bytes == o.bytes, "an offer's bytes are those of its requests");
-    const auto most = std::max(o.slots, o.slots * (1 + limits_.node_prefetch));
-    must(o.placed.size <= most, "no node has more than the most credit");
-  }
-  for (std::uint32_t i = 0; i < connections_.size(); ++i) {
-    std::uint32_t requests = 0;
-    std::uint64_t bytes = 0;
-    for (auto r = connections_[i].first; r != no_index;
-         r = requests_[r].next_of_connection, ++requests) {
-      must(requests_[r].connection == i, "a connection's request knows it");
-      bytes += requests_[r].cost;
-    }
-    must(requests == connections_[i].requests && bytes == connections_[i].bytes,
-         "a connection's counts are those of its requests");
-    held += bytes;
-  }
-  must(held == totals_.held_bytes, "held bytes are those of the connections");
-  must(waiting == totals_.waiting && placed == totals_.placed, "the totals are those of the lists");
-  must(listed + free_requests_.size() == requests_.size(), "every request is in one list or free");
 }
 
 } // namespace ropewalk

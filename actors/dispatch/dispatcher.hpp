@@ -1,9 +1,12 @@
 #pragma once
 
 #include "actors/dispatch/actions.hpp"
-#include "actors/dispatch/credit.hpp"
 #include "actors/dispatch/deadline_wheel.hpp"
+#include "actors/dispatch/id_table.hpp"
+#include "actors/dispatch/key_lanes.hpp"
+#include "actors/dispatch/offer_book.hpp"
 #include "actors/dispatch/request.hpp"
+#include "actors/dispatch/service_queue.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -19,20 +22,19 @@
 /// the time; what is to be done collects in `actions`, for the front to carry out (and for the
 /// simulator, in virtual time).
 ///
-/// A request is in one of three states:
+///     submit -> [behind its key (key_lanes)] -> waiting (service_queue) -> placed (offer) -> gone
+///                                                  ^                         |
+///                                                  '-- the node gave it back, '
+///                                                      died, or its slot crashed
 ///
-///     submit -> waiting (in its service's queue) -> placed (with a node, in the order of placing)
-///     -> gone
-///                  ^                                   |
-///                  '----- the node gave it back, ------'
-///                         died, or its slot crashed
-///
-/// What must hold (`check` asserts it): a request is in exactly one of the lists; a node's and an
-/// offer's counts are those of their lists; nothing waits while an offer of its service has room.
+/// What must hold (`check` asserts it): a request is in the list of its stage and in no other;
+/// every count is that of its list; nothing that may go waits while an offer of its service has
+/// room.
 namespace ropewalk {
 
 struct dispatch_limits {
   std::uint64_t held_bytes = limits::held_memory.standard;
+  std::uint64_t service_bytes = limits::service_memory.standard;
   std::uint64_t connection_bytes = limits::connection_memory.standard;
   std::uint32_t connection_requests =
       static_cast<std::uint32_t>(limits::connection_requests.standard);
@@ -42,6 +44,7 @@ struct dispatch_limits {
   microseconds node_prefetch_time{limits::node_prefetch_time.standard};
   milliseconds timeout{limits::default_timeout.standard};
   std::uint8_t attempts = static_cast<std::uint8_t>(limits::attempts.standard);
+  std::uint32_t retry_percent = static_cast<std::uint32_t>(limits::retry_share.standard);
 };
 
 /// What a node brings when it joins: a service and how many messages of it run there at a time.
@@ -83,13 +86,15 @@ public:
 
   /// Its waiting requests are dropped, those with a node withdrawn. The index may be given to
   /// another connection.
-  void disconnect(connection_index connection);
+  void disconnect(connection_index connection, instant now);
 
   /// The service of that name, if a node ever offered it. Services never go away, so the index can
   /// be kept.
   [[nodiscard]] std::optional<service_index> find_service(std::string_view name) const;
 
-  void submit(submission what, instant now);
+  /// A request comes in. Its id must not be that of another of this connection that waits for its
+  /// answer: then it is refused (BAD_REQUEST), and the other goes on.
+  void submit(const submission& what, instant now);
 
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
   void cancel(connection_index connection, std::uint64_t request_id, instant now);
@@ -129,7 +134,7 @@ public:
   /// Deadlines up to now.
   void advance(instant now);
 
-  /// False if no deadline is pending: then time need not be told.
+  /// False if nothing waits for time: then it need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
   // -- what came of it
@@ -160,45 +165,37 @@ public:
   void check() const;
 
 private:
-  struct list {
-    std::uint32_t head = no_index, tail = no_index, size = 0;
-  };
-
   struct service {
+    explicit service(std::string its_name, std::uint32_t retry_percent)
+        : name(std::move(its_name)), queue(retry_percent) {}
+
     std::string name;
-    list queue;
-    std::vector<std::uint32_t> offers; // all
-    std::vector<std::uint32_t> idle;   // offers with a free slot
-    std::vector<std::uint32_t> spare;  // offers without, but with credit
-    std::uint32_t answers = 0;         // since `window` began
+    service_queue queue;
+    key_lanes keys;
+    std::uint64_t bytes = 0;   // of its requests that wait for an answer
+    std::uint32_t answers = 0; // since `window` began
     instant window{};
     double answers_per_second = 0; // in the window before
-  };
+    bool stirred = false;          // to be looked at before the event is over
+    bool paced = false;            // has retries that wait for the budget
 
-  enum class room : std::uint8_t { none, spare, idle };
-
-  struct offer {
-    node_index node = no_index;
-    service_index service = no_index;
-    std::uint16_t index = 0; // in the node's own list
-    std::uint32_t slots = 0;
-    ropewalk::credit credit{0, 0, microseconds{0}};
-    list placed;
-    std::uint64_t bytes = 0;
-    room in = room::none;
-    std::uint32_t position = 0; // in the service's list of that room
-    bool failing = false;
-    bool in_use = false;
+    [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };
 
   struct node {
-    std::vector<std::uint32_t> offers;
     std::uint64_t answered = 0;
-    bool retired = false;
     bool in_use = false;
   };
 
+  // Where a connection's requests for a service wait.
+  struct turn {
+    service_index service;
+    ropewalk::priority at;
+    std::uint32_t flow;
+  };
+
   struct connection {
+    std::vector<turn> turns;
     std::uint32_t first = no_index; // its requests
     std::uint32_t requests = 0;
     std::uint64_t bytes = 0;
@@ -218,43 +215,45 @@ private:
 
   std::uint32_t allocate();
   void release(std::uint32_t index);
+  void enter_connection(std::uint32_t index, connection_index connection);
   void leave_connection(std::uint32_t index);
-  void push_back(list& to, std::uint32_t index);
-  void push_front(list& to, std::uint32_t index);
-  void unlink(list& from, std::uint32_t index);
-
+  [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost);
   service_index service_named(const std::string& name);
-  void reconsider(std::uint32_t offer);
-  void set_room(std::uint32_t offer, room to);
-  [[nodiscard]] std::uint32_t choose(const service& s);
-  [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);
+
+  void wait(std::uint32_t index);
+  [[nodiscard]] std::uint32_t flow_of(const request& r);
   void place(std::uint32_t index, std::uint32_t offer, instant now);
+  void stir(service_index service);
+  void settle(instant now);
+  void pump(service& s, service_index index, instant now);
+
   void unplace(std::uint32_t index);
-  void pump(service_index service, instant now);
-  void retry(std::uint32_t index, bool charge, std::string_view what, instant now);
+  void return_unstarted(std::uint32_t index);
+  void charge(std::uint32_t index, std::string_view what);
+  void announce(const request& r, error_code code, std::string detail);
+  void stop_waiting(std::uint32_t index);
   void refuse(std::uint32_t index, error_code code, std::string detail = {});
   void refuse(const submission& what, error_code code, std::string detail,
               std::uint32_t retry_after_ms = 0);
+  void refuse_if_all_failing(service_index service);
   void count_answer(service& s, instant now);
   void abandon(std::uint32_t index);
-  void check_all_failing(service_index service, instant now);
-  [[nodiscard]] bool all_failing(const service& s) const;
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
-  std::uint32_t random();
 
   dispatch_limits limits_;
-  std::uint64_t random_state_;
   actions actions_;
   dispatch_totals totals_;
   deadline_wheel deadlines_;
-  std::vector<request> requests_;
+  request_table requests_;
   std::vector<std::uint32_t> free_requests_;
+  id_table ids_;
   std::vector<connection> connections_;
   std::vector<connection_index> free_connections_;
   std::vector<service> services_;
   std::unordered_map<std::string, service_index, name_hash, std::equal_to<>> service_by_name_;
-  std::vector<offer> offers_;
-  std::vector<std::uint32_t> free_offers_;
+  std::vector<service_index> stirred_;
+  std::vector<service_index> paced_;
+  offer_book offers_;
   std::vector<node> nodes_;
   std::vector<std::uint32_t> expired_; // scratch of advance()
 };

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
+#include <vector>
 
 /// What the dispatcher is asked, and what it keeps of it.
 namespace ropewalk {
@@ -16,14 +18,30 @@ using node_index = std::uint32_t;
 
 inline constexpr std::uint32_t no_index = 0xffffffff;
 
+/// Which request goes first when several wait for the same service.
+enum class priority : std::uint8_t { low = 0, normal = 1, high = 2 };
+inline constexpr std::size_t priorities = 3;
+
 /// What a client asks for.
 struct submission {
   connection_index connection = no_index;
   std::uint64_t request_id = 0;
   service_index service = no_index;
   shared_bytes payload;                 ///< shared, not borrowed
+  std::string_view key;                 ///< ordering key; empty: none. Borrowed for the call
   std::optional<milliseconds> timeout;  ///< none: the standard one
   std::optional<std::uint8_t> attempts; ///< none: the standard number
+  ropewalk::priority priority = ropewalk::priority::normal;
+};
+
+/// Where a request is; it is in the list of that name and in no other.
+enum class stage : std::uint8_t {
+  free,       ///< no request: the record waits for one
+  behind_key, ///< an earlier one with the same ordering key is not done (key_lanes)
+  fresh,      ///< waits for its first slot (service_queue)
+  returned,   ///< came back without having been started: goes first
+  retry,      ///< its worker was lost while running it: goes as the retry budget allows
+  placed,     ///< a node has it (offer)
 };
 
 /// One request, as much of it as the front needs to send it.
@@ -34,15 +52,58 @@ struct request {
   instant placed_at;
   connection_index connection = no_index; ///< no_index: nobody waits for the answer any more
   service_index service = no_index;
-  std::uint32_t offer = no_index; ///< with whom it is placed; no_index while it waits
+  std::uint32_t offer = no_index; ///< with whom it is placed
+  std::uint32_t flow = no_index;  ///< where it waits while it is fresh
+  std::uint32_t lane = no_index;  ///< of its ordering key
   std::uint32_t generation = 0;
-  std::uint32_t next = no_index, previous = no_index; ///< in its queue or offer
+  std::uint32_t next = no_index, previous = no_index; ///< in the list of its stage
   std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
+  std::uint32_t cost = 0;    ///< bytes it is counted with
   std::uint8_t attempt = 0;  ///< starts so far; the one that counts is the last
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
-  std::uint32_t cost = 0;    ///< bytes it is counted with
-  bool in_use = false;
+  ropewalk::priority priority = ropewalk::priority::normal;
+  ropewalk::stage stage = ropewalk::stage::free;
+};
+
+/// All requests by index; the lists below are threaded through it.
+using request_table = std::vector<request>;
+
+/// A list of requests, linked through `next` and `previous`: a request is in one at a time.
+class request_list {
+public:
+  void push_back(request_table& all, std::uint32_t index) {
+    auto& r = all[index];
+    r.next = no_index;
+    r.previous = tail_;
+    (tail_ == no_index ? head_ : all[tail_].next) = index;
+    tail_ = index;
+    ++size_;
+  }
+
+  void push_front(request_table& all, std::uint32_t index) {
+    auto& r = all[index];
+    r.previous = no_index;
+    r.next = head_;
+    (head_ == no_index ? tail_ : all[head_].previous) = index;
+    head_ = index;
+    ++size_;
+  }
+
+  void remove(request_table& all, std::uint32_t index) {
+    const auto& r = all[index];
+    (r.previous == no_index ? head_ : all[r.previous].next) = r.next;
+    (r.next == no_index ? tail_ : all[r.next].previous) = r.previous;
+    --size_;
+  }
+
+  [[nodiscard]] std::uint32_t head() const { return head_; }
+  [[nodiscard]] std::uint32_t tail() const { return tail_; }
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+
+private:
+  std::uint32_t head_ = no_index, tail_ = no_index, size_ = 0;
 };
 
 } // namespace ropewalk

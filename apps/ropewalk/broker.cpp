@@ -17,7 +17,7 @@ struct broker_options {
   std::string log_level = "info";
   bool insecure_cluster = false;
   std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0,
-                attempts = 0;
+                attempts = 0, retry_share = 0;
   std::uint64_t max_message = 0, restarts = 0;
   broker_settings settings;
 };
@@ -41,6 +41,7 @@ int run_broker(broker_options& o) {
   s.dispatch.node_prefetch = static_cast<std::uint32_t>(o.node_prefetch);
   s.dispatch.node_prefetch_time = microseconds{o.node_prefetch_time};
   s.dispatch.attempts = static_cast<std::uint8_t>(o.attempts);
+  s.dispatch.retry_percent = static_cast<std::uint32_t>(o.retry_share);
   s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
   set_up_log("broker", o.log_level);
   tune_allocator();
@@ -72,6 +73,7 @@ command_action add_broker(CLI::App& app) {
   auto& s = o->settings;
   add_limit(app, limits::max_message, o->max_message);
   add_limit(app, limits::held_memory, s.dispatch.held_bytes);
+  add_limit(app, limits::service_memory, s.dispatch.service_bytes);
   add_limit(app, limits::connection_memory, s.dispatch.connection_bytes);
   add_limit(app, limits::connection_requests, o->connection_requests);
   add_limit(app, limits::queued, o->queued);
@@ -79,6 +81,7 @@ command_action add_broker(CLI::App& app) {
   add_limit(app, limits::unread_answers_time, s.unread_answers_time);
   add_limit(app, limits::default_timeout, s.dispatch.timeout);
   add_limit(app, limits::attempts, o->attempts);
+  add_limit(app, limits::retry_share, o->retry_share);
   add_limit(app, limits::drain, s.drain_time);
   add_limit(app, limits::node_bytes, s.dispatch.node_bytes);
   add_limit(app, limits::node_prefetch, o->node_prefetch);

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unistd.h>
@@ -31,7 +32,11 @@ struct send_options {
   std::uint64_t count = 1;
   std::uint64_t window = 1;
   std::optional<unsigned> attempts;
+  std::string key;
+  std::string priority;
 };
+
+const std::map<std::string, std::uint8_t> priority_numbers{{"low", 0}, {"normal", 1}, {"high", 2}};
 
 int complain(const std::string& what, int status) {
   std::cerr << "ropewalk send: " << what << '\n';
@@ -75,6 +80,8 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
   request_options options;
   options.timeout = parse_duration(o.timeout);
   if (o.attempts) options.attempts = static_cast<std::uint8_t>(*o.attempts);
+  options.key = o.key;
+  if (!o.priority.empty()) options.priority = priority_numbers.at(o.priority);
   std::uint64_t sent = 0;
   std::uint64_t done = 0;
   std::uint64_t errors = 0;
@@ -149,6 +156,13 @@ command_action add_send(CLI::App& app) {
   app.add_option("--attempts", o->attempts,
                  "start it at most so often if workers die of it; 1: at most once")
       ->check(CLI::Range(1u, 100u));
+  app.add_option("--key", o->key,
+                 "ordering key: requests with the same key run one after the other, as they came")
+      ->check([](const std::string& key) {
+        return key.size() <= 255 ? std::string{} : "an ordering key has at most 255 bytes";
+      });
+  app.add_option("--priority", o->priority, "low, normal or high: which goes first when they wait")
+      ->check(CLI::IsMember({"low", "normal", "high"}));
   app.add_option("--count", o->count, "send it so often")
       ->check(CLI::Range(1, 1'000'000'000))
       ->capture_default_str();

@@ -32,6 +32,8 @@ std::uint64_t client::send(std::string_view service, const shared_bytes& payload
     fields.u32(field::deadline_ms,
                static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
   if (options.attempts) fields.u8(field::attempts, *options.attempts);
+  if (!options.key.empty()) fields.text(field::key, std::string_view{options.key}.substr(0, 255));
+  if (options.priority) fields.u8(field::priority, *options.priority);
   append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields.bytes(),
                 payload.size());
   outbox_.append(payload);

@@ -47,6 +47,12 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
     case field::attempts:
       if (!number(value, out.attempts)) return false;
       break;
+    case field::key:
+      out.key = value;
+      break;
+    case field::priority:
+      if (!number(value, out.priority)) return false;
+      break;
     case field::retry_after_ms:
       if (!number(value, out.retry_after_ms)) return false;
       break;

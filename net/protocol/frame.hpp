@@ -42,8 +42,8 @@ enum class field : std::uint8_t {
   token = 3,              ///< bytes
   deadline_ms = 4,        ///< u32: how long the client will wait
   attempts = 5,           ///< u8: how often the request may be started
-  key = 6,                ///< bytes: ordering key (kept for it; not acted on in version 1)
-  priority = 7,           ///< u8 (kept for it; not acted on in version 1)
+  key = 6,                ///< bytes, 1 to 255: ordering key
+  priority = 7,           ///< u8: 0 low, 1 normal, 2 high
   trace = 8,              ///< bytes: trace context (kept for it; not acted on in version 1)
   retry_after_ms = 9,     ///< u32
   max_message_bytes = 10, ///< u32
@@ -71,6 +71,8 @@ struct frame_fields {
   std::string_view token;
   std::optional<std::uint32_t> deadline_ms;
   std::optional<std::uint8_t> attempts;
+  std::string_view key;
+  std::optional<std::uint8_t> priority;
   std::optional<std::uint32_t> retry_after_ms;
   std::optional<std::uint32_t> max_message_bytes;
 };

@@ -43,6 +43,14 @@ inline constexpr limit held_memory{"memory",
                                    "request bytes that the broker holds until they are answered; "
                                    "beyond it a request is answered BUSY"};
 
+inline constexpr limit service_memory{"service-memory",
+                                      "bytes",
+                                      384 * mib,
+                                      1 * mib,
+                                      1024 * gib,
+                                      "one service's share of it: one that is stuck must not take "
+                                      "the others' memory; beyond it a request is answered BUSY"};
+
 inline constexpr limit connection_memory{"connection-memory",
                                          "bytes",
                                          64 * mib,
@@ -93,6 +101,15 @@ inline constexpr limit attempts{
     3,          1,
     100,        "how often a request is started before a lost worker makes its answer WORKER_LOST"};
 
+inline constexpr limit retry_share{
+    "retry-share",
+    "percent",
+    20,
+    0,
+    10'000,
+    "how many of a service's starts may be repeats after a lost worker, besides what "
+    "one loss of all its slots costs and ten a second; more of them wait"};
+
 inline constexpr limit drain{"drain-time", "milliseconds",
                              30'000,       0,
                              3'600'000,    "how long running work may go on after SIGTERM"};
@@ -134,22 +151,11 @@ inline constexpr limit restart_window{"restart-window", "milliseconds",
                                       3'600'000,        "the window in which restarts are counted"};
 
 /// Everything above, in the order in which the README shows it.
-inline constexpr std::array all{max_message,
-                                held_memory,
-                                connection_memory,
-                                connection_requests,
-                                queued,
-                                unread_answers,
-                                unread_answers_time,
-                                default_timeout,
-                                attempts,
-                                drain,
-                                node_bytes,
-                                node_prefetch,
-                                node_prefetch_time,
-                                slots,
-                                restarts,
-                                restart_window};
+inline constexpr std::array all{
+    max_message, held_memory,    service_memory,      connection_memory, connection_requests,
+    queued,      unread_answers, unread_answers_time, default_timeout,   attempts,
+    retry_share, drain,          node_bytes,          node_prefetch,     node_prefetch_time,
+    slots,       restarts,       restart_window};
 
 // -- numbers of the protocol itself: a client may rely on them, so no option changes them
 // -----------------------------

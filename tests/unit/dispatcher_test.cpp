@@ -1,6 +1,8 @@
 #include "actors/dispatch/dispatcher.hpp"
 #include "tests/catch.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 
@@ -30,7 +32,7 @@ struct bench {
     what.payload = shared_bytes::copy_of(std::string(bytes, 'x'));
     what.attempts = attempts;
     what.timeout = timeout;
-    d.submit(std::move(what), now);
+    d.submit(what, now);
     d.check();
   }
 
@@ -385,7 +387,7 @@ TEST_CASE("a client that is gone has its waiting requests dropped and its runnin
   b.submit(1);
   b.submit(2);
   b.placed();
-  b.d.disconnect(b.client);
+  b.d.disconnect(b.client, b.now);
   b.d.check();
   REQUIRE(b.d.pending().withdraw.size() == 1);
   REQUIRE(b.d.totals().waiting == 0);
@@ -404,7 +406,7 @@ TEST_CASE("what a client that is gone was running is not run again when its node
   const auto a = b.join(1);
   b.submit(1);
   b.placed();
-  b.d.disconnect(b.client);
+  b.d.disconnect(b.client, b.now);
   b.d.lose(a, "killed", b.now);
   b.d.check();
   b.join(1);
@@ -555,7 +557,7 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
         if (random() % 4 == 0) what.timeout = milliseconds{random() % 300};
         if (random() % 4 == 0) what.attempts = static_cast<std::uint8_t>(1 + random() % 3);
         answers[{what.connection, what.request_id}] = 0;
-        d.submit(std::move(what), now);
+        d.submit(what, now);
       } else if (dice < 85 && !work.empty()) {
         const auto i = random() % work.size();
         const auto w = work[i];
@@ -580,7 +582,7 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
         nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(i));
       } else if (dice < 93) {
         const auto i = random() % clients.size();
-        d.disconnect(clients[i]);
+        d.disconnect(clients[i], now);
         std::erase_if(answers, [&](const auto& a) { return a.first.first == clients[i]; });
         carry_out();
         clients[i] = d.connect();
@@ -600,4 +602,195 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
     for (const auto& [who, count] : answers) REQUIRE(count == 1);
     REQUIRE(d.totals().held_bytes == 0);
   }
+}
+
+// -- order, priority, fairness
+// ---------------------------------------------------------------------------------------------
+
+namespace {
+
+// Submits as somebody; what it says besides the id is set by `with`.
+void submit_as(bench& b, connection_index who, std::uint64_t id,
+               const std::function<void(submission&)>& with = {}) {
+  submission what;
+  what.connection = who;
+  what.request_id = id;
+  what.service = *b.d.find_service("svc");
+  what.payload = shared_bytes::copy_of("x");
+  if (with) with(what);
+  b.d.submit(what, b.now);
+  b.d.check();
+}
+
+void submit_with_key(bench& b, std::uint64_t id, std::string_view key) {
+  submit_as(b, b.client, id, [&](submission& s) { s.key = key; });
+}
+
+// The ids of what is placed next, one at a time.
+std::vector<std::uint64_t> one_by_one(bench& b) {
+  std::vector<std::uint64_t> result;
+  for (auto next = b.placed(); !next.empty(); next = b.placed()) {
+    REQUIRE(next.size() == 1);
+    result.push_back(next.front().second);
+    b.complete(next.front().second);
+  }
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("requests with the same ordering key run one after the other, others beside them") {
+  bench b;
+  b.join(8);
+  submit_with_key(b, 1, "a");
+  submit_with_key(b, 2, "a");
+  submit_with_key(b, 3, "b");
+  submit_with_key(b, 4, "a");
+  b.submit(5);
+  auto ids = [&b] {
+    std::vector<std::uint64_t> result;
+    for (const auto& p : b.placed()) result.push_back(p.second);
+    return result;
+  };
+  REQUIRE(ids() == std::vector<std::uint64_t>{1, 3, 5});
+  b.complete(1);
+  REQUIRE(ids() == std::vector<std::uint64_t>{2});
+  b.d.cancel(b.client, 2, b.now); // its client takes it back, but it runs: the key is not free yet
+  b.d.check();
+  REQUIRE(ids().empty());
+  b.complete(2);
+  REQUIRE(ids() == std::vector<std::uint64_t>{4});
+}
+
+TEST_CASE("a key is kept through the loss of a worker, and given on when its request is given up") {
+  bench b;
+  const auto first = b.join(4);
+  b.submit(9, 1);
+  submit_with_key(b, 1, "a");
+  submit_with_key(b, 2, "a");
+  b.placed();
+  b.join(4);
+  b.d.lose(first, "gone", b.now);
+  b.d.check();
+  auto placed = b.placed();
+  REQUIRE(placed.size() == 1);
+  REQUIRE(placed.front().second == 1); // again, and still before 2
+  b.crash(1);
+  b.crash(1);
+  REQUIRE(b.refused() == refusals{{9, error_code::worker_lost}, {1, error_code::worker_lost}});
+  REQUIRE(b.last.contains(2));
+}
+
+TEST_CASE("a request that waits behind its key has a deadline, and can be taken back") {
+  bench b;
+  b.join(1);
+  submit_with_key(b, 1, "a");
+  submit_as(b, b.client, 2, [](submission& s) { s.key = "a", s.timeout = 50ms; });
+  submit_with_key(b, 3, "a");
+  b.placed();
+  b.d.cancel(b.client, 3, b.now);
+  b.now += 100ms;
+  b.d.advance(b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{3, error_code::cancelled}, {2, error_code::timeout}});
+  b.complete(1);
+  REQUIRE(b.d.totals().waiting == 0);
+}
+
+TEST_CASE("of high, normal and low that wait, sixteen, four and one go: none starves") {
+  bench b;
+  b.join(1);
+  b.submit(1000);
+  b.placed();
+  for (std::uint64_t i = 0; i < 300; ++i)
+    submit_as(b, b.client, i + 1,
+              [i](submission& s) { s.priority = priority{std::uint8_t(i % 3)}; });
+  b.complete(1000);
+  std::map<std::uint64_t, int> first; // by priority, of the first 105
+  int count = 0;
+  for (const auto id : one_by_one(b))
+    if (count++ < 105) ++first[(id - 1) % 3];
+  REQUIRE(count == 300);
+  REQUIRE(first[2] == 80);
+  REQUIRE(first[1] == 20);
+  REQUIRE(first[0] == 5);
+}
+
+TEST_CASE("connections take turns: one request does not wait behind another client's thousand") {
+  bench b;
+  b.join(1);
+  const auto other = b.d.connect();
+  for (std::uint64_t i = 1; i <= 1000; ++i) b.submit(i);
+  submit_as(b, other, 2001);
+  submit_as(b, other, 2002);
+  b.placed();
+  b.complete(1);
+  auto next = [&b] {
+    const auto id = b.placed().at(0).second;
+    const auto& l = b.last.at(id);
+    b.d.complete(l.node, l.request, l.attempt, 1s, b.now);
+    return id;
+  };
+  std::vector<std::uint64_t> ids{next(), next(), next(), next(), next()};
+  REQUIRE(std::count(ids.begin(), ids.end(), 2001) == 1);
+  REQUIRE(std::count(ids.begin(), ids.end(), 2002) == 1);
+}
+
+TEST_CASE("an id that is in flight on its connection is refused; the first one goes on") {
+  bench b;
+  b.join(1);
+  b.submit(7);
+  b.submit(7);
+  REQUIRE(b.refused() == refusals{{7, error_code::bad_request}});
+  b.placed();
+  REQUIRE(b.complete(7));
+  b.submit(7); // answered: it may be used again
+  REQUIRE(b.placed().size() == 1);
+  const auto other = b.d.connect();
+  submit_as(b, other, 7); // another connection's ids are its own
+  REQUIRE(b.refused().empty());
+}
+
+TEST_CASE("a service has a share of the broker's memory") {
+  dispatch_limits with;
+  with.service_bytes = 10'000;
+  bench b{with};
+  b.join(1);
+  b.join(1, "other");
+  for (std::uint64_t id = 1; id <= 4; ++id) b.submit(id, {}, {}, 3000);
+  REQUIRE(b.refused() == refusals{{4, error_code::busy}});
+  REQUIRE(b.detail.find("share") != std::string::npos);
+  b.submit(5, {}, {}, 3000, "other");
+  REQUIRE(b.refused().empty());
+}
+
+TEST_CASE("retries after crashes are a share of the load, a lost node's are made good at once") {
+  bench b;
+  const auto big = b.join(500);
+  for (std::uint64_t id = 1; id <= 500; ++id) b.submit(id, 100);
+  b.placed();
+  b.join(500);
+  b.d.lose(big, "gone", b.now);
+  b.d.check();
+  REQUIRE(b.placed().size() == 500); // as many as were lost, without delay
+
+  // From now on everything crashes: what may be started again is a fifth of nothing, ten a second
+  // and what was saved up.
+  std::size_t again = 0;
+  for (int second = 0; second < 10; ++second) {
+    for (std::uint64_t id = 1; id <= 500; ++id) {
+      const auto& l = b.last.at(id);
+      b.d.crash(l.node, l.request, l.attempt, "signal 11", b.now);
+    }
+    b.d.check();
+    b.now += 1s;
+    b.d.advance(b.now);
+    again += b.placed().size();
+  }
+  REQUIRE(again <= 100 + 100 + 100);
+  REQUIRE(again >= 90);
+  b.now += 5min;
+  b.d.advance(b.now);
+  b.d.check();
+  REQUIRE(b.d.totals().waiting == 0); // none of it was forgotten
 }

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "actors/dispatch/request.hpp"
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace ropewalk {
+
+/// Requests of one service with the same ordering key go one after the other, in the order in which
+/// they came: the first of a lane goes its way, the others wait here until it has left. A request
+/// that a node still runs has not left, even if nobody waits for its answer any more.
+class key_lanes {
+public:
+  /// True if the request may go its way; else it waits here, in the stage behind_key.
+  bool enter(request_table& all, std::uint32_t index, std::string_view key);
+
+  /// The first of its lane is done with: the one that may go now, or no_index.
+  std::uint32_t leave(request_table& all, std::uint32_t index);
+
+  /// Takes out one that waits here.
+  void remove(request_table& all, std::uint32_t index);
+
+  /// How many wait here.
+  [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
+
+  template <class F>
+  void for_each_list(F&& f) const {
+    for (const auto& l : lanes_) f(l.behind);
+  }
+
+private:
+  struct name_hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+  using names = std::unordered_map<std::string, std::uint32_t, name_hash, std::equal_to<>>;
+
+  struct lane {
+    request_list behind;
+    names::iterator name;
+  };
+
+  names lane_by_key_;
+  std::vector<lane> lanes_;
+  std::vector<std::uint32_t> free_lanes_;
+  std::uint32_t waiting_ = 0;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,151 @@
+#include "actors/dispatch/offer_book.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace ropewalk {
+
+node_index offer_book::add_node() {
+  nodes_.emplace_back();
+  return static_cast<node_index>(nodes_.size() - 1);
+}
+
+std::uint32_t offer_book::add(node_index to, service_index which, std::uint32_t slots,
+                              const ropewalk::credit& credit) {
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(offers_.size()));
+    offers_.emplace_back();
+  }
+  const auto index = free_.back();
+  free_.pop_back();
+  auto& o = offers_[index];
+  o = offer{};
+  o.node = to;
+  o.service = which;
+  o.index = static_cast<std::uint16_t>(nodes_[to].offers.size());
+  o.slots = slots;
+  o.credit = credit;
+  o.in_use = true;
+  nodes_[to].offers.push_back(index);
+  if (which >= services_.size()) services_.resize(which + 1);
+  services_[which].offers.push_back(index);
+  services_[which].slots += slots;
+  reconsider(index);
+  return index;
+}
+
+void offer_book::close(node_index which) {
+  nodes_[which].open = false;
+  for (const auto index : nodes_[which].offers) reconsider(index);
+}
+
+void offer_book::remove_all(node_index which) {
+  for (const auto index : nodes_[which].offers) {
+    auto& o = offers_[index];
+    assert(o.placed.empty() && o.in == offer::room::none);
+    o.in_use = false;
+    services_[o.service].slots -= o.slots;
+    std::erase(services_[o.service].offers, index);
+    free_.push_back(index);
+  }
+  nodes_[which].offers.clear();
+}
+
+std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
+  random_state_ ^= random_state_ >> 12;
+  random_state_ ^= random_state_ << 25;
+  random_state_ ^= random_state_ >> 27;
+  return static_cast<std::uint32_t>(random_state_ * 0x2545f4914f6cdd1d >> 32);
+}
+
+// Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
+// their number.
+std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candidates) {
+  auto spare = [this](std::uint32_t index) {
+    const auto& o = offers_[index];
+    return static_cast<std::int64_t>(o.in == offer::room::idle ? o.slots : o.credit.allowed()) -
+           o.placed.size();
+  };
+  const auto count = static_cast<std::uint32_t>(candidates.size());
+  if (count == 1) return candidates[0];
+  const auto i = random() % count;
+  auto j = random() % (count - 1);
+  if (j >= i) ++j;
+  return spare(candidates[i]) >= spare(candidates[j]) ? candidates[i] : candidates[j];
+}
+
+std::uint32_t offer_book::choose(service_index which) {
+  if (which >= services_.size()) return no_index;
+  const auto& s = services_[which];
+  if (!s.idle.empty()) return better_of_two(s.idle);
+  if (!s.spare.empty()) return better_of_two(s.spare);
+  return no_index;
+}
+
+bool offer_book::has_room(service_index which) const {
+  return which < services_.size() &&
+         !(services_[which].idle.empty() && services_[which].spare.empty());
+}
+
+std::uint32_t offer_book::slots_of(service_index which) const {
+  return which < services_.size() ? services_[which].slots : 0;
+}
+
+bool offer_book::all_failing(service_index which) const {
+  if (which >= services_.size()) return false;
+  const auto& all = services_[which].offers;
+  return !all.empty() &&
+         std::all_of(all.begin(), all.end(), [this](auto i) { return offers_[i].failing; });
+}
+
+void offer_book::place(request_table& all, std::uint32_t request, std::uint32_t to) {
+  auto& o = offers_[to];
+  all[request].stage = stage::placed;
+  all[request].offer = to;
+  o.placed.push_back(all, request);
+  o.bytes += all[request].cost;
+  reconsider(to);
+}
+
+void offer_book::unplace(request_table& all, std::uint32_t request) {
+  const auto from = std::exchange(all[request].offer, no_index);
+  auto& o = offers_[from];
+  o.placed.remove(all, request);
+  o.bytes -= all[request].cost;
+  reconsider(from);
+}
+
+void offer_book::reconsider(std::uint32_t index) {
+  const auto& o = offers_[index];
+  const bool takes_work = o.in_use && !o.failing && nodes_[o.node].open;
+  const bool has_credit = o.placed.size() < o.credit.allowed() && o.bytes < node_bytes_;
+  auto to = offer::room::none;
+  if (takes_work && o.placed.size() < o.slots)
+    to = offer::room::idle;
+  else if (takes_work && has_credit)
+    to = offer::room::spare;
+  set_room(index, to);
+}
+
+void offer_book::set_room(std::uint32_t index, offer::room to) {
+  auto& o = offers_[index];
+  if (o.in == to) return;
+  auto& s = services_[o.service];
+  auto members = [&s](offer::room r) -> std::vector<std::uint32_t>& {
+    return r == offer::room::idle ? s.idle : s.spare;
+  };
+  if (o.in != offer::room::none) {
+    auto& from = members(o.in);
+    from[o.position] = from.back();
+    offers_[from[o.position]].position = o.position;
+    from.pop_back();
+  }
+  o.in = to;
+  if (to != offer::room::none) {
+    o.position = static_cast<std::uint32_t>(members(to).size());
+    members(to).push_back(index);
+  }
+}
+
+} // namespace ropewalk

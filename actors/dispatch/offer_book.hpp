@@ -1,0 +1,101 @@
+#pragma once
+
+#include "actors/dispatch/credit.hpp"
+#include "actors/dispatch/request.hpp"
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace ropewalk {
+
+/// One service as one node runs it.
+struct offer {
+  node_index node = no_index;
+  service_index service = no_index;
+  std::uint16_t index = 0; ///< in the node's own list of services
+  std::uint32_t slots = 0;
+  ropewalk::credit credit{0, 0, microseconds{0}};
+  request_list placed; ///< in the order of placing
+  std::uint64_t bytes = 0;
+  bool failing = false; ///< its pool restarts too often
+  bool in_use = false;
+
+  /// Whether it takes work, and what kind of room it has for it.
+  enum class room : std::uint8_t {
+    none,
+    spare, ///< no free slot, but credit ahead of one
+    idle,  ///< a free slot
+  };
+  room in = room::none;
+  std::uint32_t position = 0; ///< in its service's list of that room
+};
+
+/// Every node's offers: who has room for a service's next request.
+class offer_book {
+public:
+  offer_book(std::uint64_t node_bytes, std::uint64_t seed)
+      : node_bytes_(node_bytes), random_state_(seed * 0x9e3779b97f4a7c15 | 1) {}
+
+  node_index add_node();
+
+  /// Adds to what the node offers; returns the offer's number.
+  std::uint32_t add(node_index node, service_index service, std::uint32_t slots,
+                    const ropewalk::credit& credit);
+
+  /// The node's offers take no more work: it is lost, or drains.
+  void close(node_index node);
+
+  /// Forgets the offers of a node that is lost; nothing may be placed with them any more.
+  void remove_all(node_index node);
+
+  /// An offer for the next request of this service: one with a free slot if there is one, else one
+  /// with credit ahead, the better of two picked at random; no_index if there is none.
+  [[nodiscard]] std::uint32_t choose(service_index service);
+
+  void place(request_table& all, std::uint32_t request, std::uint32_t offer);
+  void unplace(request_table& all, std::uint32_t request);
+
+  /// To be called after the credit or `failing` of an offer has changed.
+  void reconsider(std::uint32_t offer);
+
+  offer& operator[](std::uint32_t index) { return offers_[index]; }
+  const offer& operator[](std::uint32_t index) const { return offers_[index]; }
+  [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(offers_.size()); }
+
+  [[nodiscard]] const std::vector<std::uint32_t>& of_node(node_index node) const {
+    return nodes_[node].offers;
+  }
+  [[nodiscard]] bool open(node_index node) const { return nodes_[node].open; }
+  [[nodiscard]] bool has_room(service_index service) const;
+  [[nodiscard]] std::uint32_t slots_of(service_index service) const;
+
+  /// True if there are offers of this service, and all of them are failing.
+  [[nodiscard]] bool all_failing(service_index service) const;
+
+private:
+  struct node {
+    std::vector<std::uint32_t> offers;
+    bool open = true;
+  };
+
+  struct service {
+    std::vector<std::uint32_t> offers; // all
+    std::vector<std::uint32_t> idle;
+    std::vector<std::uint32_t> spare;
+    std::uint32_t slots = 0;
+  };
+
+  void set_room(std::uint32_t offer, offer::room to);
+  [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);
+  std::uint32_t random();
+
+  std::uint64_t node_bytes_;
+  std::uint64_t random_state_;
+  std::vector<offer> offers_;
+  std::vector<std::uint32_t> free_;
+  std::vector<node> nodes_;
+  std::vector<service> services_;
+};
+
+} // namespace ropewalk
