@@ -73,10 +73,12 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, withdraw_atom, "withdraw")
 
   // gateway -> front, each with the node's number: (answers, node, batch of answer_item); (restarted, node, count);
+  // (slots, node, service, how many of them live), ahead of the answer that says what one of them died of;
   // (failing, node, service, bool). A node that drains says (retire, node): no more work, answered by (retired);
   // at its end (leave, node), answered by (left), behind which nothing follows.
   CAF_ADD_ATOM(ropewalk, ropewalk, answers_atom, "answers")
   CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
+  CAF_ADD_ATOM(ropewalk, ropewalk, slots_atom, "slots")
   CAF_ADD_ATOM(ropewalk, ropewalk, failing_atom, "failing")
   CAF_ADD_ATOM(ropewalk, ropewalk, retire_atom, "retire")
   CAF_ADD_ATOM(ropewalk, ropewalk, retired_atom, "retired")

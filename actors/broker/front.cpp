@@ -65,6 +65,12 @@ caf::behavior front::make_behavior() {
         lost(node, "it was drained");
         send(gateway, left_atom_v);
       },
+      [this](slots_atom, std::uint32_t node, std::uint16_t service, std::uint32_t live) {
+        if (node >= members_.size() || !members_[node].present) return;
+        now_ = clock_now();
+        dispatcher_.set_slots(node, service, live, now_);
+        carry_out();
+      },
       [this](failing_atom, std::uint32_t node, std::uint16_t service, bool failing) {
         if (node >= members_.size() || !members_[node].present) return;
         now_ = clock_now();

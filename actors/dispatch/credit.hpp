@@ -23,13 +23,22 @@ public:
     mean_us_ = us > mean_us_ ? mean_us_ + (us - mean_us_) * (known_ ? rise : 1.0)
                              : mean_us_ + (us - mean_us_) * fall;
     known_ = true;
-    const auto ahead = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_us_);
-    allowed_ = slots_ + slots_ * static_cast<std::uint32_t>(ahead);
+    ahead_ = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_us_);
+    allow();
+  }
+
+  /// The node has so many slots now.
+  void set_slots(std::uint32_t slots) {
+    slots_ = slots;
+    allow();
   }
 
   /// The node gave something back because its slots are held up: nothing ahead until one comes to
   /// an end.
-  void stalled() { allowed_ = slots_; }
+  void stalled() {
+    ahead_ = 0;
+    allow();
+  }
 
   /// Messages that the node may hold now.
   [[nodiscard]] std::uint32_t allowed() const { return allowed_; }
@@ -38,6 +47,8 @@ public:
   [[nodiscard]] double mean_us() const { return mean_us_; }
 
 private:
+  void allow() { allowed_ = slots_ + static_cast<std::uint32_t>(slots_ * ahead_); }
+
   static constexpr double rise = 1.0 / 4;
   static constexpr double fall = 1.0 / 32;
 
@@ -46,6 +57,7 @@ private:
   double prefetch_us_;
   double mean_us_ = 0;
   bool known_ = false;
+  double ahead_ = 0; // per slot
   std::uint32_t allowed_;
 };
 

@@ -343,6 +343,15 @@ void dispatcher::set_failing(node_index which, std::uint32_t offer, bool failing
   settle(now);
 }
 
+void dispatcher::set_slots(node_index which, std::uint32_t offer, std::uint32_t slots,
+                           instant now) {
+  if (!nodes_[which].in_use || offer >= offers_.of_node(which).size()) return;
+  const auto index = offers_.of_node(which)[offer];
+  offers_.set_slots(index, slots);
+  stir(offers_[index].service);
+  settle(now);
+}
+
 void dispatcher::refuse_if_all_failing(service_index which) {
   if (!offers_.all_failing(which)) return;
   auto& s = services_[which];

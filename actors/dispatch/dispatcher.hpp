@@ -115,6 +115,9 @@ public:
   /// The node's pool for this service restarts too often (true) or works again (false).
   void set_failing(node_index node, std::uint32_t offer, bool failing, instant now);
 
+  /// So many of its slots live: one that fell is started again after a pause.
+  void set_slots(node_index node, std::uint32_t offer, std::uint32_t slots, instant now);
+
   /// An answer. Nothing if it is not to be used: an attempt that was superseded, or a request that
   /// is gone.
   std::optional<completion> complete(node_index node, token request, std::uint8_t attempt,
@@ -161,7 +164,8 @@ public:
     return connections_[connection].requests;
   }
 
-  /// Aborts if something that must hold does not. Costs time in the number of requests: for tests.
+  /// Throws std::logic_error if something that must hold does not. Costs time in the number of
+  /// requests: for tests.
   void check() const;
 
 private:

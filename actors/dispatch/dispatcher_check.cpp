@@ -1,7 +1,7 @@
 #include "actors/dispatch/dispatcher.hpp"
 
-#include <cstdio>
-#include <cstdlib>
+#include <stdexcept>
+#include <string>
 
 /// What must hold between events. Walks through everything, so it is for tests and the simulator.
 namespace ropewalk {
@@ -9,9 +9,7 @@ namespace ropewalk {
 namespace {
 
 void must(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "dispatcher: does not hold: %s\n", what);
-  std::abort();
+  if (!holds) throw std::logic_error{std::string{"dispatcher: "} + what};
 }
 
 // Walks a list of requests in both directions' sight; returns how many there are.
@@ -65,8 +63,9 @@ void dispatcher::check() const {
       must(r.stage == stage::placed && r.offer == i, "a placed request knows its offer");
       bytes += r.cost;
     });
+    must(o.in == offers_.room_of(i), "an offer is listed with the room that it has");
     must(bytes == o.bytes, "an offer's bytes are those of its requests");
-    const auto most = o.slots * (1 + std::uint64_t{limits_.node_prefetch});
+    const auto most = o.all_slots * (1 + std::uint64_t{limits_.node_prefetch});
     must(o.placed.size() <= most, "no node has more than the most credit");
   }
   listed += placed;

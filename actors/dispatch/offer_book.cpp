@@ -24,7 +24,7 @@ std::uint32_t offer_book::add(node_index to, service_index which, std::uint32_t 
   o.node = to;
   o.service = which;
   o.index = static_cast<std::uint16_t>(nodes_[to].offers.size());
-  o.slots = slots;
+  o.slots = o.all_slots = slots;
   o.credit = credit;
   o.in_use = true;
   nodes_[to].offers.push_back(index);
@@ -45,7 +45,7 @@ void offer_book::remove_all(node_index which) {
     auto& o = offers_[index];
     assert(o.placed.empty() && o.in == offer::room::none);
     o.in_use = false;
-    services_[o.service].slots -= o.slots;
+    services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
     free_.push_back(index);
   }
@@ -62,17 +62,17 @@ std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
 // Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
 // their number.
 std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candidates) {
-  auto spare = [this](std::uint32_t index) {
-    const auto& o = offers_[index];
-    return static_cast<std::int64_t>(o.in == offer::room::idle ? o.slots : o.credit.allowed()) -
-           o.placed.size();
+  auto busier = [this](std::uint32_t one, std::uint32_t other) { // by messages a slot
+    const auto& a = offers_[one];
+    const auto& b = offers_[other];
+    return std::uint64_t{a.placed.size()} * b.slots > std::uint64_t{b.placed.size()} * a.slots;
   };
   const auto count = static_cast<std::uint32_t>(candidates.size());
   if (count == 1) return candidates[0];
   const auto i = random() % count;
   auto j = random() % (count - 1);
   if (j >= i) ++j;
-  return spare(candidates[i]) >= spare(candidates[j]) ? candidates[i] : candidates[j];
+  return busier(candidates[i], candidates[j]) ? candidates[j] : candidates[i];
 }
 
 std::uint32_t offer_book::choose(service_index which) {
@@ -116,16 +116,23 @@ void offer_book::unplace(request_table& all, std::uint32_t request) {
   reconsider(from);
 }
 
-void offer_book::reconsider(std::uint32_t index) {
+void offer_book::set_slots(std::uint32_t index, std::uint32_t slots) {
+  auto& o = offers_[index];
+  o.slots = std::min(slots, o.all_slots);
+  o.credit.set_slots(o.slots);
+  reconsider(index);
+}
+
+offer::room offer_book::room_of(std::uint32_t index) const {
   const auto& o = offers_[index];
-  const bool takes_work = o.in_use && !o.failing && nodes_[o.node].open;
+  if (!o.in_use || o.failing || !nodes_[o.node].open) return offer::room::none;
+  if (o.placed.size() < o.slots) return offer::room::idle;
   const bool has_credit = o.placed.size() < o.credit.allowed() && o.bytes < node_bytes_;
-  auto to = offer::room::none;
-  if (takes_work && o.placed.size() < o.slots)
-    to = offer::room::idle;
-  else if (takes_work && has_credit)
-    to = offer::room::spare;
-  set_room(index, to);
+  return has_credit ? offer::room::spare : offer::room::none;
+}
+
+void offer_book::reconsider(std::uint32_t index) {
+  set_room(index, room_of(index));
 }
 
 void offer_book::set_room(std::uint32_t index, offer::room to) {

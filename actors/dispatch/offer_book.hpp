@@ -14,7 +14,8 @@ struct offer {
   node_index node = no_index;
   service_index service = no_index;
   std::uint16_t index = 0; ///< in the node's own list of services
-  std::uint32_t slots = 0;
+  std::uint32_t slots = 0; ///< that live
+  std::uint32_t all_slots = 0;
   ropewalk::credit credit{0, 0, microseconds{0}};
   request_list placed; ///< in the order of placing
   std::uint64_t bytes = 0;
@@ -56,6 +57,9 @@ public:
   void place(request_table& all, std::uint32_t request, std::uint32_t offer);
   void unplace(request_table& all, std::uint32_t request);
 
+  /// So many of its slots live; never more than it was added with.
+  void set_slots(std::uint32_t offer, std::uint32_t slots);
+
   /// To be called after the credit or `failing` of an offer has changed.
   void reconsider(std::uint32_t offer);
 
@@ -67,6 +71,9 @@ public:
     return nodes_[node].offers;
   }
   [[nodiscard]] bool open(node_index node) const { return nodes_[node].open; }
+
+  /// What room an offer has now, by its counts; `in` says where it is listed.
+  [[nodiscard]] offer::room room_of(std::uint32_t offer) const;
   [[nodiscard]] bool has_room(service_index service) const;
   [[nodiscard]] std::uint32_t slots_of(service_index service) const;
 

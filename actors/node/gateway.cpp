@@ -1,5 +1,6 @@
 #include "actors/node/gateway.hpp"
 
+#include <algorithm>
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
 
@@ -21,7 +22,7 @@ constexpr milliseconds stall_patience{5};
 gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
                  caf::actor node, std::uint64_t recycle_after)
     : broker(config), services_(std::move(services)), slots_(services_.size()),
-      node_(std::move(node)), recycle_after_(recycle_after) {}
+      told_slots_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after) {}
 
 caf::behavior gateway::make_behavior() {
   return {
@@ -53,6 +54,10 @@ caf::behavior gateway::make_behavior() {
       [this](attach_atom, caf::actor& front, std::uint32_t number) {
         front_ = std::move(front);
         number_ = number;
+        for (std::uint16_t i = 0; i < service_count(); ++i) {
+          told_slots_[i] = services_[i]->slots(); // so it was said when the node joined
+          tell_slots(i);
+        }
         send_answers();
         if (draining_) drain();
       },
@@ -102,11 +107,13 @@ void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who)
   auto& slots = slots_[service];
   if (slot >= slots.size()) slots.resize(slot + 1);
   slots[slot] = std::move(who);
+  tell_slots(service);
   if (services_[service]->slot_revived(slot)) send(slots[slot], run_atom_v);
 }
 
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   slots_[service][slot] = nullptr;
+  tell_slots(service);
   const auto had = services_[service]->slot_died(slot);
   if (front_) send(front_, restarted_atom_v, number_, std::uint32_t{1});
   if (had) {
@@ -118,6 +125,15 @@ void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::st
     services_[service]->add_answer(news);
   }
   send_answers();
+}
+
+// A slot that is being started again is none that work could be sent to.
+void gateway::tell_slots(std::uint16_t service) {
+  const auto live = static_cast<std::uint32_t>(
+      std::count_if(slots_[service].begin(), slots_[service].end(),
+                    [](const caf::actor& slot) { return slot != nullptr; }));
+  if (!front_ || std::exchange(told_slots_[service], live) == live) return;
+  send(front_, slots_atom_v, number_, service, live);
 }
 
 void gateway::give_back(std::uint16_t service, const attempt_ref& which) {

@@ -32,6 +32,7 @@ private:
   void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
+  void tell_slots(std::uint16_t service);
   void send_answers();
   void give_back(std::uint16_t service, const attempt_ref& which);
   void lose_broker();
@@ -45,6 +46,7 @@ private:
 
   std::vector<std::shared_ptr<run_queue>> services_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen
+  std::vector<std::uint32_t> told_slots_;      // by service: how many live, as the front knows it
   caf::actor node_;
   caf::actor front_; // null: no broker
   std::uint32_t number_ = 0;

@@ -22,6 +22,8 @@ class run_queue {
 public:
   explicit run_queue(std::uint32_t slots);
 
+  [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(lanes_.size()); }
+
   // -- the gateway's side
   // ------------------------------------------------------------------------------------------------
 

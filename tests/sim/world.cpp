@@ -1,0 +1,647 @@
+#include "tests/sim/world.hpp"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <utility>
+
+namespace ropewalk::sim {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+const shared_bytes& payload_memory() {
+  static const auto memory = shared_bytes::copy_of(std::string(65'536, 'x'));
+  return memory;
+}
+
+const char* service_name(std::uint32_t service) {
+  return service == 0 ? "a" : "b";
+}
+
+// As the broker and its gateways have them.
+constexpr milliseconds tick_interval{20};
+constexpr milliseconds look_interval{2};
+constexpr milliseconds stall_patience{5};
+constexpr milliseconds connection_timeout{3000};
+
+dispatch_limits plan_limits(random_source& random) {
+  dispatch_limits result;
+  if (random.one_in(4)) result.queued = random.between(1, 30);
+  if (random.one_in(4)) result.held_bytes = 1000 * random.between(5, 100);
+  if (random.one_in(4)) result.service_bytes = 1000 * random.between(5, 100);
+  if (random.one_in(4)) result.connection_bytes = 1000 * random.between(5, 50);
+  if (random.one_in(4)) result.connection_requests = random.between(1, 20);
+  if (random.one_in(4)) result.node_bytes = 1000 * random.between(1, 20);
+  if (random.one_in(3)) result.node_prefetch = random.between(0, 20);
+  if (random.one_in(4)) result.retry_percent = random.between(0, 100);
+  return result;
+}
+
+} // namespace
+
+world::world(std::uint64_t seed, bool trace)
+    : random_(seed), trace_(trace), limits_(plan_limits(random_)),
+      dispatcher_(limits_, now_, seed) {
+  plan_world();
+}
+
+void world::note(const char* format, ...) {
+  if (!trace_) return;
+  std::printf("%10.3f ms  ", std::chrono::duration<double, std::milli>(now_ - instant{}).count());
+  va_list arguments;
+  va_start(arguments, format);
+  std::vprintf(format, arguments);
+  va_end(arguments);
+  std::printf("\n");
+}
+
+void world::plan_world() {
+  services_ = random_.between(1, 2);
+  keys_ = random_.one_in(2) ? random_.between(1, 4) : 0;
+  latency_us_ = random_.one_in(4) ? 5000 : 50;
+  run_us_ = random_.exponential(random_.one_in(3) ? 50 : 3000) + 1;
+  chaos_us_ = random_.one_in(5) ? 1e9 : 20'000 + random_.exponential(300'000);
+  poison_ = random_.one_in(2) ? random_.between(3, 100) : 0;
+  budget_ = random_.between(50, 600);
+  end_ = now_ + std::chrono::seconds{random_.between(2, 20)};
+  nodes_.resize(random_.between(1, 6));
+  for (std::uint32_t i = 0; i < nodes_.size(); ++i)
+    after(milliseconds{i < 2 ? 0 : random_.below(500)}, {.kind = what::start, .who = i});
+  clients_.resize(random_.between(1, 5));
+  const double think_us =
+      run_us_ * (0.1 + random_.unit() * 2) * static_cast<double>(clients_.size());
+  for (std::uint32_t i = 0; i < clients_.size(); ++i) {
+    clients_[i].connection = dispatcher_.connect();
+    clients_[i].think_us = think_us;
+    clients_[i].burst = random_.one_in(3) ? random_.between(1, 50) : 1;
+    after(microseconds{1000 + random_.below(1000)}, {.kind = what::submit, .who = i});
+  }
+  after(milliseconds{5}, {.kind = what::chaos});
+}
+
+std::uint64_t world::run() {
+  std::uint64_t steps = 0;
+  constexpr std::uint64_t enough = 1'000'000; // a world that never ends is a fault, too
+  while (!events_.empty()) {
+    now_ = events_.next_time();
+    step(events_.take());
+    dispatcher_.check();
+    must(++steps < enough, "things come to an end");
+  }
+  oracle_.at_the_end(dispatcher_);
+  for (const auto& c : clients_)
+    must(!dispatcher_.paused(c.connection), "who is paused is read from again");
+  return steps;
+}
+
+bool world::is_for_node(what kind) const {
+  return kind == what::work || kind == what::withdraw || kind == what::retired ||
+         kind == what::look || kind == what::slot_done || kind == what::slot_up ||
+         kind == what::pool_up;
+}
+
+void world::step(const event& e) {
+  switch (e.kind) {
+  case what::submit:
+    return submit(clients_[e.who]);
+  case what::cancel:
+    if (oracle_.requests[e.id].connection == no_index || oracle_.requests[e.id].answered) return;
+    oracle_.requests[e.id].cancelled = true;
+    note("client %u takes back %u", e.who, e.id);
+    dispatcher_.cancel(clients_[e.who].connection, e.id, now_);
+    return carry_out();
+  case what::leave:
+    return leave(clients_[e.who]);
+  case what::start:
+    return start(e.who);
+  case what::chaos:
+    return chaos();
+  case what::tick:
+    tick_expected_ = false;
+    dispatcher_.advance(now_);
+    return carry_out();
+  case what::calm: {
+    auto& n = nodes_[e.who];
+    if (n.epoch != e.epoch || n.trouble != e.run) return;
+    note("node %u goes on", e.who);
+    n.frozen = n.cut = false;
+    for (auto& [at, held] : std::exchange(n.held, {})) events_.add(now_, std::move(held));
+    return;
+  }
+  case what::suspect: {
+    const auto& n = nodes_[e.who];
+    if (n.epoch == e.epoch && n.trouble == e.run && (n.frozen || n.cut))
+      lose(e.who, e.number, "silent");
+    return;
+  }
+  default:
+    break;
+  }
+  if (!is_for_node(e.kind)) return broker_step(e);
+  auto& n = nodes_[e.who];
+  if (!n.alive || n.epoch != e.epoch) return;
+  const bool from_outside =
+      e.kind == what::work || e.kind == what::withdraw || e.kind == what::retired;
+  if (n.frozen || (n.cut && from_outside)) {
+    n.held.emplace_back(now_, e);
+    return;
+  }
+  node_step(n, e);
+}
+
+// -- clients
+// --------------------------------------------------------------------------------------------------------------
+
+void world::submit(client& from) {
+  const auto who = static_cast<std::uint32_t>(&from - clients_.data());
+  if (now_ >= end_ || budget_ == 0) return;
+  from.waits = dispatcher_.paused(from.connection);
+  if (from.waits) return; // carry_out wakes it
+  const auto service = dispatcher_.find_service(service_name(random_.below(services_)));
+  for (auto i = random_.between(1, from.burst); i > 0 && service && budget_ > 0; --i) {
+    --budget_;
+    const auto id = static_cast<std::uint32_t>(oracle_.requests.size());
+    submission s;
+    s.connection = from.connection;
+    s.request_id = id;
+    s.service = *service;
+    s.payload = payload_memory().part(0, random_.one_in(4) ? random_.below(8000) : 16);
+    if (random_.one_in(3)) s.timeout = milliseconds{random_.between(1, 2000)};
+    if (random_.one_in(3)) s.attempts = static_cast<std::uint8_t>(random_.between(1, 5));
+    s.priority = static_cast<priority>(random_.below(priorities));
+    const auto key = keys_ > 0 && random_.one_in(2) ? 1 + random_.below(keys_) : 0;
+    const char letter = static_cast<char>('a' + key);
+    if (key > 0) s.key = {&letter, 1};
+    asked a;
+    a.connection = from.connection;
+    a.client = who;
+    a.service = *service;
+    a.key = key;
+    a.deadline = now_ + s.timeout.value_or(limits_.timeout);
+    a.attempts = s.attempts.value_or(limits_.attempts);
+    oracle_.requests.push_back(a);
+    plan p;
+    p.run_us = 1 + static_cast<std::uint32_t>(random_.heavy_tailed(run_us_ / 2.9));
+    if (poison_ > 0 && random_.one_in(poison_))
+      p.f = random_.one_in(3)   ? fate::hangs
+            : random_.one_in(4) ? fate::kills_node
+                                : fate::crashes_slot;
+    plans_.push_back(p);
+    note("client %u asks %u (service %u, key %u, attempts %u)", who, id, *service, key, a.attempts);
+    dispatcher_.submit(s, now_);
+    carry_out(true);
+    if (random_.one_in(20))
+      after(microseconds{random_.below(20'000)}, {.kind = what::cancel, .who = who, .id = id});
+    if (random_.one_in(50)) use_id_again(from);
+    if (dispatcher_.paused(from.connection)) break;
+  }
+  after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(from.think_us))},
+        {.kind = what::submit, .who = who});
+}
+
+void world::use_id_again(client& from) {
+  auto& last = oracle_.requests.back();
+  if (last.answered) return;
+  ++last.duplicates;
+  submission s;
+  s.connection = from.connection;
+  s.request_id = oracle_.requests.size() - 1;
+  s.service = last.service;
+  s.payload = payload_memory().part(0, 16);
+  dispatcher_.submit(s, now_);
+  carry_out(true);
+}
+
+void world::leave(client& who) {
+  note("client %u leaves", static_cast<std::uint32_t>(&who - clients_.data()));
+  for (auto& r : oracle_.requests)
+    if (r.connection == who.connection) r.connection = no_index;
+  dispatcher_.disconnect(who.connection, now_);
+  carry_out();
+  who.connection = dispatcher_.connect();
+  if (std::exchange(who.waits, false))
+    after(1ms, {.kind = what::submit, .who = static_cast<std::uint32_t>(&who - clients_.data())});
+}
+
+// -- nodes
+// ----------------------------------------------------------------------------------------------------------------
+
+void world::start(std::uint32_t which) {
+  auto& n = nodes_[which];
+  if (n.alive) return;
+  const auto epoch = n.epoch + 1;
+  n = node{};
+  n.epoch = epoch;
+  n.alive = true;
+  n.to_node = n.to_broker = now_;
+  std::vector<service_offer> offers;
+  for (std::uint32_t i = 0; i < services_; ++i) {
+    pool p;
+    p.slots.resize(random_.between(1, 4));
+    p.policy = restart_policy{{}, random_.next()};
+    p.last_end = now_;
+    offers.push_back({service_name(i), static_cast<std::uint32_t>(p.slots.size())});
+    n.pools.push_back(std::move(p));
+  }
+  n.number = static_cast<node_index>(node_of_number_.size());
+  node_of_number_.push_back(which);
+  note("node %u joins as number %u", which, n.number);
+  oracle_.joined(n.number);
+  const auto number = dispatcher_.join(offers, now_);
+  must(number == n.number, "nodes are numbered in the order in which they join");
+  carry_out();
+}
+
+// Its process is gone, and everything in it.
+void world::die(std::uint32_t which) {
+  auto& n = nodes_[which];
+  if (!n.alive) return;
+  note("node %u dies", which);
+  n.alive = false;
+  after(network(), {.kind = what::lost, .who = which, .number = n.number});
+  after(milliseconds{10 + random_.below(1000)}, {.kind = what::start, .who = which});
+}
+
+void world::drain(std::uint32_t which) {
+  auto& n = nodes_[which];
+  if (!n.alive || n.draining || n.frozen) return;
+  note("node %u drains", which);
+  n.draining = true;
+  for (auto& p : n.pools)
+    for (const auto& item : std::exchange(p.waiting, {})) give_back(which, item);
+  to_broker(which, {.kind = what::retire});
+}
+
+void world::drain_further(std::uint32_t which) {
+  auto& n = nodes_[which];
+  if (!n.retired || n.said_goodbye) return;
+  for (const auto& p : n.pools) {
+    if (!p.waiting.empty()) return;
+    for (const auto& s : p.slots)
+      if (s.busy) return;
+  }
+  n.said_goodbye = true;
+  to_broker(which, {.kind = what::goodbye});
+}
+
+void world::node_step(node& n, const event& e) {
+  const auto which = e.who;
+  switch (e.kind) {
+  case what::work: {
+    oracle_.arrived(e.id, n.number, e.attempt);
+    note("%u reaches node %u", e.id, which);
+    if (n.draining) return give_back(which, e);
+    auto& p = n.pools[e.service];
+    p.waiting.push_back(e);
+    begin_work(which, e.service);
+    if (!p.waiting.empty() && !std::exchange(p.looking, true))
+      after(look_interval,
+            {.kind = what::look, .who = which, .epoch = n.epoch, .service = e.service});
+    return;
+  }
+  case what::withdraw:
+    return withdraw(which, e);
+  case what::retired:
+    n.retired = true;
+    return drain_further(which);
+  case what::look:
+    return look(which, e.service);
+  case what::slot_done:
+    return slot_done(which, e);
+  case what::slot_up: {
+    auto& p = n.pools[e.service];
+    if (p.failing || p.slots[e.slot].up) return;
+    p.slots[e.slot].up = true;
+    to_broker(which, {.kind = what::slots, .service = e.service});
+    return begin_work(which, e.service);
+  }
+  case what::pool_up: {
+    auto& p = n.pools[e.service];
+    p.failing = false;
+    for (auto& s : p.slots) s.up = true;
+    to_broker(which, {.kind = what::slots, .service = e.service});
+    to_broker(which, {.kind = what::failing, .service = e.service, .flag = false});
+    return begin_work(which, e.service);
+  }
+  default:
+    throw violation{"no such event for a node"};
+  }
+}
+
+void world::begin_work(std::uint32_t which, std::uint16_t service) {
+  auto& n = nodes_[which];
+  auto& p = n.pools[service];
+  for (std::uint16_t i = 0; i < p.slots.size() && !p.waiting.empty(); ++i) {
+    auto& s = p.slots[i];
+    if (!s.up || s.busy) continue;
+    auto item = p.waiting.front();
+    p.waiting.pop_front();
+    item.kind = what::slot_done;
+    item.slot = i;
+    item.run = ++s.run;
+    item.end = item_end::answered;
+    item.flag = false;
+    auto runs = microseconds{plans_[item.id].run_us};
+    if (now_ >= item.deadline) {
+      runs = microseconds{0}; // an expired message is not started
+    } else {
+      oracle_.started(item.id, n.number, item.attempt);
+      const auto f = plans_[item.id].f;
+      note("node %u starts %u (attempt %u)", which, item.id, item.attempt);
+      item.flag = f == fate::kills_node;
+      if (f == fate::crashes_slot) item.end = item_end::crashed;
+      if (f == fate::hangs) { // killed when it has overrun its deadline for so long
+        runs = std::chrono::ceil<microseconds>(item.deadline - now_) + 2000ms;
+        item.end = item_end::crashed;
+      }
+    }
+    item.run_us = static_cast<std::uint32_t>(runs.count());
+    s.busy = true;
+    s.what = item;
+    after(runs, item);
+  }
+}
+
+void world::slot_done(std::uint32_t which, const event& e) {
+  auto& n = nodes_[which];
+  auto& p = n.pools[e.service];
+  auto& s = p.slots[e.slot];
+  if (!s.busy || s.run != e.run) return; // it was stopped before
+  if (e.flag) return die(which);
+  s.busy = false;
+  p.last_end = now_;
+  oracle_.ended(e.id, n.number);
+  auto answer = e;
+  answer.kind = what::answer;
+  note("node %u: slot %u of service %u %s %u", which, e.slot, e.service,
+       e.end == item_end::crashed ? "dies of" : "is done with", e.id);
+  if (e.end == item_end::crashed) {
+    s.up = false;
+    to_broker(which, {.kind = what::slots, .service = e.service});
+    to_broker(which, answer);
+    const auto pause = p.policy.fell(now_);
+    if (pause) {
+      after(*pause, {.kind = what::slot_up,
+                     .who = which,
+                     .epoch = n.epoch,
+                     .service = e.service,
+                     .slot = e.slot});
+    } else if (!std::exchange(p.failing, true)) {
+      note("node %u: service %u is failing", which, e.service);
+      for (const auto& item : std::exchange(p.waiting, {})) give_back(which, item);
+      to_broker(which, {.kind = what::failing, .service = e.service, .flag = true});
+      if (random_.one_in(2)) return die(which); // the node gives up
+      after(1s, {.kind = what::pool_up, .who = which, .epoch = n.epoch, .service = e.service});
+    }
+  } else {
+    to_broker(which, answer);
+  }
+  begin_work(which, e.service);
+  drain_further(which);
+}
+
+void world::withdraw(std::uint32_t which, const event& e) {
+  auto& n = nodes_[which];
+  for (auto& p : n.pools) {
+    for (auto i = p.waiting.begin(); i != p.waiting.end(); ++i) {
+      if (i->id != e.id || i->attempt != e.attempt) continue;
+      const auto item = *i;
+      p.waiting.erase(i);
+      return give_back(which, item);
+    }
+    for (auto& s : p.slots) {
+      if (!s.busy || s.what.id != e.id || s.what.attempt != e.attempt) continue;
+      if (random_.one_in(3)) return; // a handler that does not look whether it is to stop
+      auto sooner = s.what;
+      sooner.run = ++s.run;
+      sooner.end = item_end::answered;
+      sooner.flag = false;
+      return after(microseconds{random_.below(50'000)}, sooner);
+    }
+  }
+}
+
+void world::give_back(std::uint32_t which, const event& item) {
+  oracle_.sent_back(item.id, nodes_[which].number, item.attempt);
+  auto back = item;
+  back.kind = what::answer;
+  back.end = item_end::returned;
+  to_broker(which, back);
+}
+
+void world::look(std::uint32_t which, std::uint16_t service) {
+  auto& n = nodes_[which];
+  auto& p = n.pools[service];
+  p.looking = false;
+  if (p.waiting.empty()) return;
+  const bool all_busy =
+      std::all_of(p.slots.begin(), p.slots.end(), [](const slot& s) { return s.busy || !s.up; });
+  if (all_busy && now_ - p.last_end >= stall_patience) {
+    for (const auto& item : std::exchange(p.waiting, {})) give_back(which, item);
+    return;
+  }
+  p.looking = true;
+  after(look_interval, {.kind = what::look, .who = which, .epoch = n.epoch, .service = service});
+}
+
+// -- what goes wrong
+// ------------------------------------------------------------------------------------------------------
+
+// The node stands still, or cannot be reached, for a while.
+void world::trouble(std::uint32_t which, bool frozen) {
+  auto& n = nodes_[which];
+  if (!n.alive || n.frozen || n.cut) return;
+  note("node %u is %s", which, frozen ? "frozen" : "cut off");
+  (frozen ? n.frozen : n.cut) = true;
+  ++n.trouble;
+  const event same{.who = which, .epoch = n.epoch, .number = n.number, .run = n.trouble};
+  auto suspect = same;
+  suspect.kind = what::suspect;
+  after(connection_timeout + milliseconds{random_.below(500)}, suspect);
+  auto calm = same;
+  calm.kind = what::calm;
+  after(milliseconds{random_.one_in(2) ? random_.below(1000) : random_.below(8000)}, calm);
+}
+
+void world::chaos() {
+  if (now_ >= end_) return;
+  after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(chaos_us_))},
+        {.kind = what::chaos});
+  const auto which = random_.below(static_cast<std::uint32_t>(nodes_.size()));
+  auto& n = nodes_[which];
+  switch (random_.below(8)) {
+  case 0:
+  case 1:
+    return die(which);
+  case 2:
+    return trouble(which, true);
+  case 3:
+    return trouble(which, false);
+  case 4:
+    return drain(which);
+  case 5: // it joins a second time: it had given up waiting for the answer to the first
+    if (!n.alive || n.frozen || n.cut) return;
+    lose(which, n.number, "it joined again");
+    return;
+  case 6: {
+    auto& c = clients_[random_.below(static_cast<std::uint32_t>(clients_.size()))];
+    return leave(c);
+  }
+  default: { // a burst
+    const auto c = random_.below(static_cast<std::uint32_t>(clients_.size()));
+    clients_[c].burst = random_.between(1, 50);
+  }
+  }
+}
+
+// -- the network and the broker
+// -------------------------------------------------------------------------------------------
+
+void world::to_node(std::uint32_t which, event e) {
+  auto& n = nodes_[which];
+  e.who = which;
+  e.epoch = n.epoch;
+  n.to_node = std::max(n.to_node, now_ + network());
+  events_.add(n.to_node, std::move(e));
+}
+
+void world::to_broker(std::uint32_t which, event e) {
+  auto& n = nodes_[which];
+  e.who = which;
+  e.epoch = n.epoch;
+  e.number = n.number;
+  if (e.kind == what::slots) {
+    const auto& slots = n.pools[e.service].slots;
+    e.run = static_cast<std::uint32_t>(
+        std::count_if(slots.begin(), slots.end(), [](const slot& s) { return s.up; }));
+    oracle_.slot_news(n.number, e.service, true);
+  }
+  if (n.cut) {
+    n.held.emplace_back(now_, std::move(e));
+    return;
+  }
+  n.to_broker = std::max(n.to_broker, now_ + network());
+  events_.add(n.to_broker, std::move(e));
+}
+
+void world::lose(std::uint32_t which, node_index number, const char* why) {
+  auto& n = nodes_[which];
+  note("the broker: node number %u is lost (%s)", number, why);
+  oracle_.lost(number);
+  dispatcher_.lose(number, why, now_);
+  carry_out();
+  if (!n.alive || n.number != number) return;
+  // The node notices when it can, forgets what it had, and joins again. What it sends until then is
+  // of a node that the broker does not know any more.
+  n.alive = false;
+  for (auto& [at, held] : std::exchange(n.held, {}))
+    if (!is_for_node(held.kind)) events_.add(now_ + milliseconds{random_.below(5000)}, held);
+  for (std::uint16_t service = 0; service < n.pools.size(); ++service)
+    for (const auto& s : n.pools[service].slots) { // late answers of superseded attempts
+      if (!s.busy) continue;
+      auto late = s.what;
+      late.kind = what::answer;
+      late.number = number;
+      after(milliseconds{random_.below(5000)}, late);
+    }
+  after(milliseconds{50 + random_.below(3000)}, {.kind = what::start, .who = which});
+}
+
+void world::broker_step(const event& e) {
+  const bool present = nodes_[e.who].alive && nodes_[e.who].number == e.number;
+  switch (e.kind) {
+  case what::answer:
+    if (e.end == item_end::returned) {
+      oracle_.returned(e.id, e.number, e.attempt);
+      dispatcher_.give_back(e.number, e.request, e.attempt, now_);
+    } else if (e.end == item_end::crashed) {
+      oracle_.crashed(e.id, e.number, e.attempt);
+      dispatcher_.crash(e.number, e.request, e.attempt, "signal 11", now_);
+    } else {
+      const auto whom =
+          dispatcher_.complete(e.number, e.request, e.attempt, microseconds{e.run_us}, now_);
+      if (whom) {
+        note("answer to %u (attempt %u of node number %u)", e.id, e.attempt, e.number);
+        oracle_.completed(e.id, e.number, e.attempt, whom->connection);
+      }
+    }
+    break;
+  case what::slots:
+    note("the broker hears of %u slots of service %u on node number %u", e.run, e.service,
+         e.number);
+    oracle_.slot_news(e.number, e.service, false);
+    dispatcher_.set_slots(e.number, e.service, e.run, now_);
+    break;
+  case what::failing:
+    if (present) oracle_.failing(e.number, e.service, e.flag);
+    dispatcher_.set_failing(e.number, e.service, e.flag, now_);
+    break;
+  case what::retire:
+    if (!present) return;
+    oracle_.retired(e.number);
+    dispatcher_.retire(e.number);
+    carry_out();
+    return to_node(e.who, {.kind = what::retired});
+  case what::goodbye: {
+    if (!present) return;
+    must(dispatcher_.view(e.number).in_flight == 0, "a node that is drained holds nothing");
+    auto& n = nodes_[e.who];
+    lose(e.who, e.number, "it was drained");
+    n.alive = false;
+    return;
+  }
+  case what::lost:
+    return lose(e.who, e.number, "its process died");
+  default:
+    throw violation{"no such event"};
+  }
+  carry_out();
+}
+
+// As the front does: what the dispatcher decided.
+void world::carry_out(bool at_once) {
+  auto& todo = dispatcher_.pending();
+  for (const auto& p : todo.place) {
+    const auto* r = dispatcher_.find(p.request);
+    if (!r || r->stage != stage::placed) continue;
+    const auto id = static_cast<std::uint32_t>(r->client_id);
+    if (r->connection == no_index) continue;
+    note("%u goes to node number %u (attempt %u)", id, p.node, r->attempt);
+    oracle_.placed(id, p.node, *r, now_);
+    event e{.kind = what::work, .id = id, .request = p.request};
+    e.deadline = r->deadline;
+    e.service = dispatcher_.offer_of(*r);
+    e.attempt = r->attempt;
+    to_node(node_of_number_[p.node], e);
+  }
+  for (const auto& r : todo.refuse) {
+    note("refusal of %u: %s %s", static_cast<std::uint32_t>(r.request_id),
+         std::string{name_of(r.code)}.c_str(), r.detail.c_str());
+    oracle_.refused(static_cast<std::uint32_t>(r.request_id), r, at_once, now_);
+  }
+  for (const auto& w : todo.withdraw) {
+    const auto which = node_of_number_[w.node];
+    if (nodes_[which].number != w.node) continue;
+    const auto* r = dispatcher_.find(w.request);
+    if (!r) continue;
+    event e{.kind = what::withdraw, .request = w.request};
+    e.id = static_cast<std::uint32_t>(r->client_id);
+    e.attempt = w.attempt;
+    to_node(which, e);
+  }
+  for (const auto connection : todo.reading)
+    for (std::uint32_t i = 0; i < clients_.size(); ++i)
+      if (clients_[i].connection == connection && !dispatcher_.paused(connection) &&
+          std::exchange(clients_[i].waits, false))
+        after(10us, {.kind = what::submit, .who = i});
+  todo.place.clear();
+  todo.refuse.clear();
+  todo.withdraw.clear();
+  todo.reading.clear();
+  if (dispatcher_.needs_time() && !std::exchange(tick_expected_, true))
+    after(tick_interval, {.kind = what::tick});
+}
+
+} // namespace ropewalk::sim
