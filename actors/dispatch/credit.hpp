@@ -43,8 +43,8 @@ public:
   /// Messages that the node may hold now.
   [[nodiscard]] std::uint32_t allowed() const { return allowed_; }
 
-  /// What a message takes, about; 0 while nothing is known.
-  [[nodiscard]] double mean_us() const { return mean_us_; }
+  /// What a message takes, about, in microseconds; a second while nothing is known.
+  [[nodiscard]] double mean_us() const { return known_ ? mean_us_ : 1'000'000; }
 
 private:
   void allow() { allowed_ = slots_ + static_cast<std::uint32_t>(slots_ * ahead_); }

@@ -6,6 +6,15 @@
 
 namespace ropewalk {
 
+namespace {
+
+// How much longer a message may wait for the sake of going where the last one went: more than a
+// batch of its own costs both sides, less than anybody notices. (64 B x 64 in messages a second:
+// none 0.95 million, 20 us 1.13, 100 us 1.34.)
+constexpr double company_us = 100;
+
+} // namespace
+
 node_index offer_book::add_node() {
   nodes_.emplace_back();
   return static_cast<node_index>(nodes_.size() - 1);
@@ -47,6 +56,7 @@ void offer_book::remove_all(node_index which) {
     o.in_use = false;
     services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
+    if (services_[o.service].last == index) services_[o.service].last = no_index;
     free_.push_back(index);
   }
   nodes_[which].offers.clear();
@@ -62,25 +72,30 @@ std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
 // Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
 // their number.
 std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candidates) {
-  auto busier = [this](std::uint32_t one, std::uint32_t other) { // by messages a slot
-    const auto& a = offers_[one];
-    const auto& b = offers_[other];
-    return std::uint64_t{a.placed.size()} * b.slots > std::uint64_t{b.placed.size()} * a.slots;
-  };
   const auto count = static_cast<std::uint32_t>(candidates.size());
   if (count == 1) return candidates[0];
   const auto i = random() % count;
   auto j = random() % (count - 1);
   if (j >= i) ++j;
-  return busier(candidates[i], candidates[j]) ? candidates[j] : candidates[i];
+  const auto& a = offers_[candidates[i]];
+  const auto& b = offers_[candidates[j]];
+  return a.load() <= b.load() ? candidates[i] : candidates[j];
 }
 
 std::uint32_t offer_book::choose(service_index which) {
   if (which >= services_.size()) return no_index;
-  const auto& s = services_[which];
-  if (!s.idle.empty()) return better_of_two(s.idle);
-  if (!s.spare.empty()) return better_of_two(s.spare);
-  return no_index;
+  auto& s = services_[which];
+  const auto& candidates = s.idle.empty() ? s.spare : s.idle;
+  if (candidates.empty()) return no_index;
+  const auto better = better_of_two(candidates);
+  // Messages that travel together cost both sides less than those that travel alone.
+  if (s.last != no_index && s.last != better) {
+    const auto& last = offers_[s.last];
+    const auto& other = offers_[better];
+    if (last.in == other.in && (last.load() - other.load()) * last.credit.mean_us() <= company_us)
+      return s.last;
+  }
+  return s.last = better;
 }
 
 bool offer_book::has_room(service_index which) const {

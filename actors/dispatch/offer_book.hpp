@@ -3,6 +3,7 @@
 #include "actors/dispatch/credit.hpp"
 #include "actors/dispatch/request.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,11 @@ struct offer {
   };
   room in = room::none;
   std::uint32_t position = 0; ///< in its service's list of that room
+
+  /// Messages that a slot has, on average.
+  [[nodiscard]] double load() const {
+    return static_cast<double>(placed.size()) / std::max(slots, 1u);
+  }
 };
 
 /// Every node's offers: who has room for a service's next request.
@@ -51,7 +57,8 @@ public:
   void remove_all(node_index node);
 
   /// An offer for the next request of this service: one with a free slot if there is one, else one
-  /// with credit ahead, the better of two picked at random; no_index if there is none.
+  /// with credit ahead, the less loaded of two picked at random, or the one that was chosen last if
+  /// that is about as good; no_index if there is none.
   [[nodiscard]] std::uint32_t choose(service_index service);
 
   void place(request_table& all, std::uint32_t request, std::uint32_t offer);
@@ -91,6 +98,7 @@ private:
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> spare;
     std::uint32_t slots = 0;
+    std::uint32_t last = no_index; // to whom the last request went
   };
 
   void set_room(std::uint32_t offer, offer::room to);
