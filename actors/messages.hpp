@@ -104,6 +104,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, drained_atom, "drained")
   CAF_ADD_ATOM(ropewalk, ropewalk, recycle_atom, "recycle")
 
+  // to the top of a broker process, and on to the front: (reload): read certificates and tokens again
+  CAF_ADD_ATOM(ropewalk, ropewalk, reload_atom, "reload")
+  CAF_ADD_ATOM(ropewalk, ropewalk, patrol_atom, "patrol")
+
   // everywhere: (drain): finish what runs, take nothing new; (again): a timer
   CAF_ADD_ATOM(ropewalk, ropewalk, drain_atom, "drain")
   CAF_ADD_ATOM(ropewalk, ropewalk, again_atom, "again")

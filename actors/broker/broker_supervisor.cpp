@@ -87,6 +87,7 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings, bro
           spdlog::info("ready again: clients={}", clients);
       },
       [self](again_atom) { start_front(self); },
+      [self](reload_atom) { self->send(self->state.front, reload_atom_v); },
       [self](drain_atom) {
         self->state.draining = true;
         self->send(self->state.front, drain_atom_v);

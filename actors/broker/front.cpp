@@ -1,12 +1,5 @@
 #include "actors/broker/front.hpp"
 
-#include "net/protocol/frame.hpp"
-#include "net/protocol/text.hpp"
-#include "net/sockets/client_doorman.hpp"
-#include "net/tcp/socket.hpp"
-
-#include <caf/io/network/default_multiplexer.hpp>
-#include <caf/io/network/native_socket.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -18,28 +11,22 @@ namespace {
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
 
-// How long a client may take to notice that its connection is being closed.
-constexpr milliseconds closing_time{2000};
-
-// How long accepting pauses when there is no descriptor left, and how often the log says so.
-constexpr milliseconds starving_pause{100};
-constexpr std::chrono::seconds starving_news{10};
-
 instant clock_now() {
   return std::chrono::steady_clock::now();
-}
-
-caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
-  return static_cast<caf::io::network::default_multiplexer&>(self.backend());
 }
 
 } // namespace
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      dispatcher_(settings_.dispatch, clock_now()), started_(clock_now()), now_(started_) {}
+      dispatcher_(settings_.dispatch, clock_now()), gate_(settings_.access), started_(clock_now()),
+      now_(started_) {}
 
 caf::behavior front::make_behavior() {
+  if (const auto wrong = gate_.load()) {
+    quit(caf::make_error(caf::sec::invalid_argument, *wrong));
+    return {};
+  }
   if (!listen()) return {};
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
@@ -79,260 +66,10 @@ caf::behavior front::make_behavior() {
       },
       [this](restarted_atom, std::uint32_t, std::uint32_t count) { restarts_ += count; },
       [this](again_atom) { tick(); },
+      [this](patrol_atom) { patrol(); },
+      [this](reload_atom) { reload(); },
       [this](drain_atom) { drain(); },
   };
-}
-
-// -- clients
-// --------------------------------------------------------------------------------------------------------------
-
-bool front::listen() {
-  std::vector<std::string> where;
-  for (const auto& address : settings_.listen) {
-    auto result = listen_tcp(address);
-    if (const auto* error = std::get_if<socket_error>(&result)) {
-      quit(caf::make_error(caf::sec::cannot_open_port, error->what));
-      return false;
-    }
-    auto fd = std::get<descriptor>(std::move(result));
-    where.push_back(local_endpoint(fd.get()).text());
-    const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
-    add_doorman(caf::make_counted<client_doorman>(loop_of(*this), fd.release(),
-                                                  settings_.max_message_bytes,
-                                                  [this, door] { starved(door); }));
-  }
-  send(supervisor_, ready_atom_v, std::move(where));
-  return true;
-}
-
-// No descriptor for another client: those that are there go on, the others wait in the backlog.
-void front::starved(caf::io::accept_handle door) {
-  now_ = clock_now();
-  if (starving_doors_.empty() && now_ - last_starved_ > starving_news)
-    spdlog::error("out of file descriptors at {} clients: new ones wait until some leave; raise "
-                  "`ulimit -n`",
-                  by_handle_.size());
-  last_starved_ = now_;
-  starving_doors_.push_back(door);
-  expect_tick();
-}
-
-void front::connected(caf::io::connection_handle hdl) {
-  auto scribe = by_id(hdl);
-  if (!scribe) return;
-  const auto index = dispatcher_.connect();
-  if (index >= sessions_.size()) sessions_.resize(index + 1);
-  auto& s = sessions_[index];
-  s = session{};
-  s.scribe.reset(static_cast<client_scribe*>(&*scribe));
-  s.scribe->index = index;
-  s.index = index;
-  by_handle_.emplace(hdl, index);
-  configure_read(hdl, caf::io::receive_policy::at_most(1));
-}
-
-void front::disconnected(caf::io::connection_handle hdl) {
-  const auto found = by_handle_.find(hdl);
-  if (found == by_handle_.end()) return;
-  now_ = clock_now();
-  forget(sessions_[found->second]);
-  carry_out();
-}
-
-void front::forget(session& which) {
-  by_handle_.erase(which.scribe->hdl());
-  dispatcher_.disconnect(which.index, now_);
-  which = session{};
-}
-
-void front::readable(caf::io::connection_handle hdl) {
-  auto scribe = by_id(hdl);
-  if (!scribe) return;
-  const caf::intrusive_ptr<client_scribe> guard{static_cast<client_scribe*>(&*scribe)};
-  const auto index = guard->index;
-  now_ = clock_now();
-  if (guard->input_ended()) {
-    sessions_[index].half_closed = true;
-    // Closed at the end of this turn, or of the one that brings its last answer.
-    touch(sessions_[index]);
-    return carry_out();
-  }
-  while (auto event = guard->input().next()) {
-    auto& from = sessions_[index];
-    if (const auto* frame = std::get_if<incoming_frame>(&*event)) {
-      handle(from, *frame);
-    } else if (const auto* big = std::get_if<oversized_frame>(&*event)) {
-      refuse(from, big->head.id, error_code::too_large,
-             "the message is over " + std::to_string(settings_.max_message_bytes) +
-                 " bytes; split it, or raise --max-message-bytes");
-    } else {
-      refuse(from, 0, error_code::bad_request, std::get<malformed_stream>(*event).reason);
-      close_after_answer(from);
-      break;
-    }
-    if (from.closing) break;
-  }
-  carry_out();
-}
-
-void front::handle(session& from, const incoming_frame& frame) {
-  frame_fields fields;
-  if (!read_fields(frame.fields, fields))
-    return refuse(from, frame.head.id, error_code::bad_request,
-                  "the optional fields are cut short or of a wrong size");
-  switch (frame.head.kind) {
-  case frame_kind::request:
-    return handle_request(from, frame, fields);
-  case frame_kind::hello:
-    return handle_hello(from, fields, frame.head.id);
-  case frame_kind::cancel:
-    return dispatcher_.cancel(from.index, frame.head.id, now_);
-  case frame_kind::ping:
-    append_frame(from.scribe->output().tail(), frame_kind::pong, error_code::ok, frame.head.id, {},
-                 frame.payload.view());
-    return touch(from);
-  case frame_kind::status:
-    append_frame(from.scribe->output().tail(), frame_kind::status, error_code::ok, frame.head.id,
-                 {}, status());
-    return touch(from);
-  case frame_kind::pong:
-    return;
-  case frame_kind::hello_ok:
-  case frame_kind::reply:
-  case frame_kind::error:
-    refuse(from, frame.head.id, error_code::bad_request,
-           "this kind of frame is for brokers to send");
-    return close_after_answer(from);
-  }
-}
-
-void front::handle_hello(session& from, const frame_fields& fields, std::uint64_t id) {
-  if (fields.version != 0 && fields.version != protocol_version) {
-    refuse(from, id, error_code::bad_request,
-           "protocol version " + std::to_string(fields.version) +
-               " is not spoken here; this broker speaks version " +
-               std::to_string(protocol_version));
-    return close_after_answer(from);
-  }
-  from.default_service = fields.service;
-  field_writer limits;
-  limits.u8(field::version, protocol_version)
-      .u32(field::max_message_bytes, static_cast<std::uint32_t>(settings_.max_message_bytes))
-      .u32(field::deadline_ms, static_cast<std::uint32_t>(settings_.dispatch.timeout.count()));
-  append_frame(from.scribe->output().tail(), frame_kind::hello_ok, error_code::ok, id,
-               limits.bytes(), {});
-  touch(from);
-}
-
-void front::handle_request(session& from, const incoming_frame& frame, const frame_fields& fields) {
-  const auto id = frame.head.id;
-  if (id == 0) return refuse(from, 0, error_code::bad_request, "a request's id must not be 0");
-  if (draining_) return refuse(from, id, error_code::draining);
-  auto name = frame.service.empty() ? fields.service : frame.service;
-  if (name.empty()) name = from.default_service;
-  if (name.empty())
-    return refuse(from, id, error_code::bad_request,
-                  "no service: name one in the request or in the hello");
-  if (from.service == no_index || name != from.service_name) {
-    const auto found = dispatcher_.find_service(name);
-    if (!found)
-      return refuse(from, id, error_code::no_service,
-                    "no worker has offered service '" +
-                        std::string{name.substr(0, limits::max_service_bytes)} +
-                        "'; check the name, or start one with --service NAME=HANDLER");
-    from.service_name = name;
-    from.service = *found;
-  }
-  submission what;
-  what.connection = from.index;
-  what.request_id = id;
-  what.service = from.service;
-  what.payload = frame.payload.own();
-  if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
-  what.attempts = fields.attempts;
-  what.key = fields.key;
-  if (fields.priority) {
-    if (*fields.priority >= priorities)
-      return refuse(from, id, error_code::bad_request,
-                    "there is no such priority: 0 is low, 1 normal, 2 high");
-    what.priority = static_cast<priority>(*fields.priority);
-  }
-  dispatcher_.submit(what, now_);
-}
-
-void front::answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
-                   std::uint32_t retry_after_ms) {
-  auto& out = to.scribe->output();
-  if (to.scribe->input().what() == decoder::mode::text) {
-    auto& lines = to.lines;
-    if (id != 0 && id != lines.next) {
-      lines.early.insert_or_assign(id, text_order::kept{code, payload.own()});
-      return;
-    }
-    append_text_answer(out.tail(), code, payload.view());
-    if (id != 0) ++lines.next;
-    for (auto next = lines.early.find(lines.next); next != lines.early.end();
-         next = lines.early.find(lines.next)) {
-      append_text_answer(out.tail(), next->second.code, next->second.payload.view());
-      lines.early.erase(next);
-      ++lines.next;
-    }
-  } else {
-    field_writer fields;
-    if (retry_after_ms > 0) fields.u32(field::retry_after_ms, retry_after_ms);
-    const auto kind = code == error_code::ok ? frame_kind::reply : frame_kind::error;
-    append_header(out.tail(), kind, code, id, fields.bytes(), payload.size());
-    out.append(payload);
-  }
-  touch(to);
-}
-
-void front::refuse(session& to, std::uint64_t id, error_code code, std::string_view detail) {
-  answer(to, id, code, shared_bytes::borrow(detail.empty() ? sentence_of(code) : detail));
-}
-
-void front::touch(session& which) {
-  if (which.dirty) return;
-  which.dirty = true;
-  dirty_sessions_.push_back(which.index);
-}
-
-void front::close_after_answer(session& which) {
-  which.closing = true;
-  which.since = now_;
-  which.scribe->discard_input();
-  which.scribe->finish_writing();
-  if (!std::exchange(which.watched, true)) watched_.push_back(which.index);
-  expect_tick();
-}
-
-void front::set_reading(session& which) {
-  if (which.half_closed) return;
-  const bool wanted = which.closing || (!which.slow && !dispatcher_.paused(which.index));
-  if (wanted == which.reading) return;
-  which.reading = wanted;
-  if (wanted)
-    which.scribe->trigger();
-  else
-    which.scribe->halt();
-}
-
-void front::flush(session& which) {
-  which.dirty = false;
-  which.scribe->flush();
-  if (which.half_closed && (which.closing || dispatcher_.requests_of(which.index) == 0)) {
-    const auto scribe = which.scribe;
-    forget(which);
-    scribe->graceful_shutdown();
-    return;
-  }
-  if (which.slow || which.scribe->output().size() <= settings_.unread_answers_bytes) return;
-  which.slow = true;
-  which.since = now_;
-  which.sent_then = which.scribe->output().sent();
-  if (!std::exchange(which.watched, true)) watched_.push_back(which.index);
-  set_reading(which);
-  expect_tick();
 }
 
 // -- nodes
@@ -495,36 +232,8 @@ void front::tick() {
       quit(caf::exit_reason::user_shutdown);
     }
   }
-  if (now_ - last_starved_ >= starving_pause)
-    for (const auto& door : std::exchange(starving_doors_, {})) trigger(door);
+  feed_starving_doors();
   if (!watched_.empty() || !starving_doors_.empty() || draining_) expect_tick();
-}
-
-void front::watch_slow_readers(instant now) {
-  std::erase_if(watched_, [&](connection_index index) {
-    auto& s = sessions_[index];
-    if (!s.scribe || !s.watched) return true;
-    const auto& out = s.scribe->output();
-    if (s.closing ? now - s.since < closing_time : now - s.since < settings_.unread_answers_time) {
-      if (s.closing) return false;
-      if (out.sent() != s.sent_then) {
-        s.sent_then = out.sent();
-        s.since = now;
-      }
-      if (out.size() > settings_.unread_answers_bytes / 2) return false;
-      s.slow = false;
-      s.watched = false;
-      set_reading(s);
-      return true;
-    }
-    if (!s.closing)
-      spdlog::warn("a client ({}) took none of its {} bytes of answers for {} ms: cut off",
-                   s.scribe->addr(), out.size(), settings_.unread_answers_time.count());
-    const auto scribe = s.scribe;
-    forget(s);
-    scribe->cut_off();
-    return true;
-  });
 }
 
 void front::drain() {
@@ -578,6 +287,7 @@ std::string front::status() const {
   result["stale_answers"] = totals.stale;
   result["held_bytes"] = totals.held_bytes;
   result["connections"] = by_handle_.size();
+  result["turned_away"] = turned_away_;
   result["draining"] = draining_;
   result["pid"] = ::getpid();
   result["uptime_seconds"] = std::chrono::duration<double>(clock_now() - started_).count();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/broker/gatekeeper.hpp"
 #include "actors/broker/session.hpp"
 #include "actors/broker/settings.hpp"
 #include "actors/dispatch/dispatcher.hpp"
@@ -43,11 +44,20 @@ private:
 
   // -- clients
   bool listen();
+  bool let_in(const sockaddr_storage& peer);
+  void complain(const std::string& what);
+  void feed_starving_doors();
   void starved(caf::io::accept_handle door);
   void connected(caf::io::connection_handle hdl);
   void disconnected(caf::io::connection_handle hdl);
   void readable(caf::io::connection_handle hdl);
+  void count_announced(session& from);
   void handle(session& from, const incoming_frame& frame);
+  [[nodiscard]] bool must_say_who(session& from);
+  [[nodiscard]] bool introduced(session& from, const incoming_frame& frame,
+                                const frame_fields& fields);
+  void turn_away(session& from, std::uint64_t id, std::string_view why);
+  void reload();
   void handle_hello(session& from, const frame_fields& fields, std::uint64_t id);
   void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields);
   void answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
@@ -58,6 +68,12 @@ private:
   void set_reading(session& which);
   void close_after_answer(session& which);
   void forget(session& which);
+  void count_unread(session& of);
+  [[nodiscard]] std::uint64_t unread_share() const;
+  void watch_slow_readers(instant now);
+  void cut_off_the_slowest();
+  void patrol();
+  void look_at(session& s);
 
   // -- nodes
   std::uint32_t admit(node_description description, caf::actor gateway);
@@ -69,7 +85,6 @@ private:
   void finish_turn();
   void expect_tick();
   void tick();
-  void watch_slow_readers(instant now);
   void drain();
   [[nodiscard]] bool all_done() const;
   [[nodiscard]] std::string status() const;
@@ -77,6 +92,8 @@ private:
   broker_settings settings_;
   caf::actor supervisor_;
   dispatcher dispatcher_;
+  gatekeeper gate_;
+  log_brake brake_;
   std::vector<session> sessions_; // by the dispatcher's connection_index
   std::unordered_map<caf::io::connection_handle, connection_index> by_handle_;
   std::vector<member> members_; // by the dispatcher's node_index
@@ -85,11 +102,16 @@ private:
   std::vector<connection_index> watched_; // slow readers, and connections that are being closed
   std::vector<caf::io::accept_handle> starving_doors_; // do not accept for want of descriptors
   instant last_starved_;
+  std::string last_address_;          // of who was let in last
+  std::uint64_t announced_bytes_ = 0; // of messages that are on their way in
+  std::uint64_t unread_bytes_ = 0;    // of answers, of all clients
+  std::uint64_t turned_away_ = 0;     // connections that were refused
   std::uint64_t restarts_ = 0;
   instant started_;
   instant now_; // of this turn
   bool turn_open_ = false;
   bool tick_expected_ = false;
+  bool patrolling_ = false;
   bool draining_ = false;
   instant drain_end_;
 };

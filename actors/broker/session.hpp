@@ -1,10 +1,12 @@
 #pragma once
 
+#include "actors/broker/access_list.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <caf/intrusive_ptr.hpp>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace ropewalk {
@@ -30,6 +32,13 @@ struct session {
 
   text_order lines;
 
+  std::string address;                     ///< as the gatekeeper counts it
+  std::shared_ptr<const access_list> list; ///< keeps `who` alive
+  const access* who = nullptr;             ///< null: not known, or nobody asked
+
+  std::uint64_t announced_bytes = 0; ///< of a message on its way, as counted by the front
+  std::uint64_t unread_bytes = 0;    ///< of answers, as counted by the front
+
   bool dirty = false; ///< has something to be written at the end of the turn
   bool reading = true;
   bool slow = false; ///< has more unread answers than it may
@@ -38,7 +47,10 @@ struct session {
   bool closing = false; ///< said its last word; waits for the client to close
   bool watched = false;
   std::uint64_t sent_then = 0; ///< bytes sent when it last got on
-  instant since;               ///< when it last got on, or began to close
+  instant opened;
+  instant last_heard;    ///< when it last sent something
+  instant message_since; ///< when the message in progress began; none is: instant{}
+  instant since;         ///< when it last got on, or began to close
 };
 
 } // namespace ropewalk

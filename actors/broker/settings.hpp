@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/broker/gatekeeper.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/supervise/restart_policy.hpp"
 #include "net/tcp/endpoint.hpp"
@@ -16,6 +17,11 @@ struct broker_settings {
   std::size_t max_message_bytes = limits::max_message.standard;
   std::uint64_t unread_answers_bytes = limits::unread_answers.standard;
   milliseconds unread_answers_time{limits::unread_answers_time.standard};
+  std::uint64_t answers_bytes = limits::answers_memory.standard;
+  milliseconds hello_time{limits::hello_time.standard};
+  milliseconds message_time{limits::message_time.standard};
+  milliseconds idle_time{limits::idle_time.standard};
+  client_access_settings access;
   milliseconds drain_time{limits::drain.standard};
   restart_policy::settings restarts;
 };

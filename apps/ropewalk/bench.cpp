@@ -23,7 +23,7 @@ using steady = std::chrono::steady_clock;
 
 struct bench_options {
   std::string service;
-  std::string broker = "127.0.0.1:7070";
+  connection_options connection;
   std::size_t size = 64;
   unsigned window = 64;
   unsigned connections = 8;
@@ -231,7 +231,7 @@ int run_bench(const bench_options& o) {
   tune_allocator();
   std::vector<client> clients;
   for (unsigned i = 0; i < o.connections; ++i) {
-    auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});
+    auto connected = connect(o.connection);
     if (const auto* error = std::get_if<socket_error>(&connected)) {
       std::cerr << "ropewalk bench: " << error->what << '\n';
       return 3;
@@ -252,9 +252,7 @@ command_action add_bench(CLI::App& app) {
              "broker.");
   app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")
       ->required();
-  app.add_option("--broker", o->broker, "the broker's client port")
-      ->check(is_endpoint())
-      ->capture_default_str();
+  add_connection(app, o->connection);
   app.add_option("--size", o->size, "payload of a message, bytes")
       ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
       ->capture_default_str();

@@ -6,6 +6,7 @@
 
 #include <iostream>
 #include <memory>
+#include <spdlog/spdlog.h>
 
 namespace ropewalk {
 
@@ -16,6 +17,7 @@ struct broker_options {
   std::string cluster = "127.0.0.1:7071";
   std::string log_level = "info";
   bool insecure_cluster = false;
+  std::string cluster_tls;
   std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0,
                 attempts = 0, retry_share = 0;
   std::uint64_t max_message = 0, restarts = 0;
@@ -27,12 +29,31 @@ int run_broker(broker_options& o) {
   s.listen.clear();
   for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
   s.cluster = *parse_endpoint(o.cluster);
-  if (!is_loopback(s.cluster) && !o.insecure_cluster) {
-    std::cerr << "ropewalk broker: the cluster port " << o.cluster
-              << " could be reached from other machines, and it is not encrypted: whoever reaches "
-                 "it can run as a "
-                 "worker. Listen on 127.0.0.1, or, on a network that only your nodes are in, say "
-                 "--insecure-cluster.\n";
+  if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty()) {
+    std::cerr
+        << "ropewalk broker: the cluster port " << o.cluster
+        << " could be reached from other machines, and whoever reaches it could run as a "
+           "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
+           "127.0.0.1; or, on a network that only your nodes are in, say "
+           "--insecure-cluster.\n";
+    return 2;
+  }
+  basp_door_settings door;
+  if (!o.cluster_tls.empty()) {
+    auto context = tls_context::for_server(cluster_files(o.cluster_tls));
+    if (const auto* error = std::get_if<tls_error>(&context)) {
+      std::cerr << "ropewalk broker: " << error->what << '\n';
+      return 2;
+    }
+    door.server = std::get<std::shared_ptr<const tls_context>>(std::move(context));
+    door.when_refused = [brake = log_brake{}](const std::string& who) mutable {
+      std::uint64_t suppressed = 0;
+      if (brake.may_say(std::chrono::steady_clock::now(), suppressed))
+        spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
+    };
+  }
+  if (const auto wrong = gatekeeper{s.access}.load()) {
+    std::cerr << "ropewalk broker: " << *wrong << '\n';
     return 2;
   }
   s.max_message_bytes = o.max_message;
@@ -48,8 +69,8 @@ int run_broker(broker_options& o) {
   block_signals();
   process_config config;
   caf::actor_system system{config};
-  const auto top =
-      system.spawn(broker_supervisor, s, standard_broker_parts(spawn_basp_door(system)));
+  const auto top = system.spawn(broker_supervisor, s,
+                                standard_broker_parts(spawn_basp_door(system, std::move(door))));
   leave_process(run_until_done(top));
 }
 
@@ -67,6 +88,20 @@ command_action add_broker(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--insecure-cluster", o->insecure_cluster,
                "allow a cluster port beyond loopback although it is not encrypted");
+  add_cluster_tls(app, o->cluster_tls);
+  auto& access = o->settings.access;
+  auto* certificate = app.add_option("--tls-cert", access.certificate,
+                                     "speak TLS with clients: the broker's certificate and its "
+                                     "chain (a PEM file; read again on SIGHUP)");
+  auto* key = app.add_option("--tls-key", access.key, "the certificate's key (a PEM file)");
+  certificate->needs(key);
+  key->needs(certificate);
+  app.add_option("--client-ca", access.authority,
+                 "let in only clients with a certificate that comes from this one (a PEM file)")
+      ->needs(certificate);
+  app.add_option("--access-file", access.access_file,
+                 "let in only who is in this file, and only to the services named there (`ropewalk "
+                 "token`; read again on SIGHUP)");
   app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
@@ -79,6 +114,12 @@ command_action add_broker(CLI::App& app) {
   add_limit(app, limits::queued, o->queued);
   add_limit(app, limits::unread_answers, s.unread_answers_bytes);
   add_limit(app, limits::unread_answers_time, s.unread_answers_time);
+  add_limit(app, limits::answers_memory, s.answers_bytes);
+  add_limit(app, limits::connections, access.connections);
+  add_limit(app, limits::connections_per_address, access.connections_per_address);
+  add_limit(app, limits::hello_time, s.hello_time);
+  add_limit(app, limits::message_time, s.message_time);
+  add_limit(app, limits::idle_time, s.idle_time);
   add_limit(app, limits::default_timeout, s.dispatch.timeout);
   add_limit(app, limits::attempts, o->attempts);
   add_limit(app, limits::retry_share, o->retry_share);

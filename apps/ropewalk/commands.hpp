@@ -15,5 +15,7 @@ command_action add_send(CLI::App& app);
 command_action add_bench(CLI::App& app);
 command_action add_status(CLI::App& app);
 command_action add_limits(CLI::App& app);
+command_action add_certs(CLI::App& app);
+command_action add_token(CLI::App& app);
 
 } // namespace ropewalk

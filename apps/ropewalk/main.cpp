@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
   add("send", "send messages, print the replies", ropewalk::add_send);
   add("bench", "measure throughput and latency of a service", ropewalk::add_bench);
   add("status", "what a broker has: nodes, slots, messages in flight", ropewalk::add_status);
+  add("certs", "make certificates for a broker, its workers and clients", ropewalk::add_certs);
+  add("token", "make a token for a client", ropewalk::add_token);
   add("limits", "every limit with its unit, standard and reason", ropewalk::add_limits);
 
   try {

@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cmath>
+#include <fstream>
+#include <optional>
 
 namespace ropewalk {
 
@@ -29,6 +31,70 @@ CLI::Option* add_limit(CLI::App& app, const limit& which, std::chrono::milliseco
           [&value](std::uint64_t ms) { value = std::chrono::milliseconds{ms}; }, help(which))
       ->check(CLI::Range(which.least, which.most))
       ->group("Limits");
+}
+
+namespace {
+
+constexpr std::chrono::seconds connect_patience{5};
+
+// The first line of the file, so that an editor's newline does no harm.
+std::optional<std::string> read_token(const std::string& path) {
+  std::ifstream in{path};
+  std::string token;
+  if (!std::getline(in, token) || token.empty()) return std::nullopt;
+  if (token.back() == '\r') token.pop_back();
+  return token;
+}
+
+} // namespace
+
+void add_connection(CLI::App& app, connection_options& options) {
+  app.add_option("--broker", options.broker, "the broker's client port")
+      ->check(is_endpoint())
+      ->capture_default_str();
+  auto* authority = app.add_option("--tls-ca", options.tls.authority,
+                                   "speak TLS with a broker whose certificate comes from this one "
+                                   "(a PEM file)");
+  auto* certificate =
+      app.add_option("--tls-cert", options.tls.certificate, "show this certificate (a PEM file)");
+  certificate->needs(authority);
+  auto* key = app.add_option("--tls-key", options.tls.key, "its key (a PEM file)");
+  key->needs(certificate);
+  certificate->needs(key);
+  app.add_option("--token-file", options.token_file, "send the token in this file");
+}
+
+std::variant<client, socket_error> connect(const connection_options& options) {
+  const auto where = *parse_endpoint(options.broker);
+  std::optional<client> result;
+  if (options.tls.authority.empty()) {
+    auto connected = client::connect(where, connect_patience);
+    if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
+    result = std::get<client>(std::move(connected));
+  } else {
+    const auto context = tls_context::for_client(options.tls);
+    if (const auto* error = std::get_if<tls_error>(&context)) return socket_error{error->what};
+    auto connected = connect_tls(where, *std::get<std::shared_ptr<const tls_context>>(context),
+                                 connect_patience);
+    if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
+    result = client{std::get<std::unique_ptr<stream>>(std::move(connected))};
+  }
+  if (options.token_file.empty()) return std::move(*result);
+  const auto token = read_token(options.token_file);
+  if (!token) return socket_error{"there is no token in " + options.token_file};
+  if (auto refused = result->hello(*token, connect_patience)) return socket_error{*refused};
+  return std::move(*result);
+}
+
+void add_cluster_tls(CLI::App& app, std::string& folder) {
+  app.add_option("--cluster-tls", folder,
+                 "encrypt what goes between broker and workers, and let in only who has a "
+                 "certificate: a folder with ca.pem, cert.pem and key.pem (`ropewalk certs`)")
+      ->check(CLI::ExistingDirectory);
+}
+
+tls_files cluster_files(const std::string& folder) {
+  return {folder + "/cert.pem", folder + "/key.pem", folder + "/ca.pem"};
 }
 
 CLI::Validator is_endpoint() {

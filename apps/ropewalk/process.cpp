@@ -43,6 +43,7 @@ void block_signals() {
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);
   ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGHUP);
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 }
@@ -52,6 +53,7 @@ int run_until_done(const caf::actor& top) {
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);
   ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGHUP);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC)};
   const descriptor done{::eventfd(0, EFD_CLOEXEC)};
   std::atomic<bool> good{false};
@@ -67,6 +69,10 @@ int run_until_done(const caf::actor& top) {
     if (fds[1].revents != 0) return good ? 0 : 1;
     signalfd_siginfo info{};
     if (fds[0].revents == 0 || ::read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
+    if (info.ssi_signo == SIGHUP) {
+      caf::anon_send(top, reload_atom_v);
+      continue;
+    }
     if (std::exchange(draining, true)) {
       spdlog::warn("told a second time: ending at once");
       return 1;

@@ -25,7 +25,7 @@ constexpr std::chrono::seconds patience_beyond_deadline{5};
 
 struct send_options {
   std::string service;
-  std::string broker = "127.0.0.1:7070";
+  connection_options connection;
   std::optional<std::string> data;
   std::string file;
   std::string timeout = "30s";
@@ -92,7 +92,8 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
     if (!answer) {
       std::cout.flush();
       return complain(c.closed() ? c.why_closed()
-                                 : "no answer from " + o.broker + "; is it overloaded, or stopped?",
+                                 : "no answer from " + o.connection.broker +
+                                       "; is it overloaded, or stopped?",
                       no_broker);
     }
     ++done;
@@ -125,7 +126,7 @@ int run_send(const send_options& o) {
     message.assign(std::istreambuf_iterator<char>{std::cin}, {});
   }
   const auto payload = shared_bytes::copy_of(message);
-  auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});
+  auto connected = connect(o.connection);
   if (const auto* error = std::get_if<socket_error>(&connected))
     return complain(error->what, no_broker);
   return send_all(std::get<client>(connected), o, payload);
@@ -145,9 +146,7 @@ command_action add_send(CLI::App& app) {
         return name.size() <= limits::max_service_bytes ? std::string{}
                                                         : "a service's name has at most 128 bytes";
       });
-  app.add_option("--broker", o->broker, "the broker's client port")
-      ->check(is_endpoint())
-      ->capture_default_str();
+  add_connection(app, o->connection);
   auto* data = app.add_option("--data", o->data, "the message (standard: stdin)");
   app.add_option("--file", o->file, "the file that is the message")->excludes(data);
   app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")

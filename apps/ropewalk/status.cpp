@@ -12,7 +12,7 @@ namespace ropewalk {
 namespace {
 
 struct status_options {
-  std::string broker = "127.0.0.1:7070";
+  connection_options connection;
   bool json = false;
 };
 
@@ -42,7 +42,7 @@ void print_table(const nlohmann::json& s) {
 }
 
 int run_status(const status_options& o) {
-  auto connected = client::connect(*parse_endpoint(o.broker), std::chrono::seconds{5});
+  auto connected = connect(o.connection);
   if (const auto* error = std::get_if<socket_error>(&connected)) {
     std::cerr << "ropewalk status: " << error->what << '\n';
     return 1;
@@ -51,7 +51,7 @@ int run_status(const status_options& o) {
   c.send_status();
   const auto answer = c.wait(std::chrono::seconds{5});
   if (!answer) {
-    std::cerr << "ropewalk status: no answer from " << o.broker << " within 5 s"
+    std::cerr << "ropewalk status: no answer from " << o.connection.broker << " within 5 s"
               << (c.closed() ? ": " : "") << c.why_closed() << '\n';
     return 1;
   }
@@ -66,9 +66,7 @@ int run_status(const status_options& o) {
 
 command_action add_status(CLI::App& app) {
   auto o = std::make_shared<status_options>();
-  app.add_option("--broker", o->broker, "the broker's client port")
-      ->check(is_endpoint())
-      ->capture_default_str();
+  add_connection(app, o->connection);
   app.add_flag("--json", o->json, "as JSON, for scripts");
   return [o] { return run_status(*o); };
 }

@@ -26,6 +26,7 @@ struct worker_options {
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
+  std::string cluster_tls;
   node_settings settings;
 };
 
@@ -57,12 +58,22 @@ int run_node(worker_options& o) {
   auto& s = o.settings;
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
+  basp_door_settings door;
+  if (!o.cluster_tls.empty()) {
+    auto context = tls_context::for_client(cluster_files(o.cluster_tls));
+    if (const auto* error = std::get_if<tls_error>(&context)) {
+      std::cerr << "ropewalk worker: " << error->what << '\n';
+      return 2;
+    }
+    door.client = std::get<std::shared_ptr<const tls_context>>(std::move(context));
+  }
   set_up_log(o.name, o.log_level);
   tune_allocator();
   block_signals();
   process_config config;
   caf::actor_system system{config};
-  const auto top = system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system)));
+  const auto top =
+      system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door))));
   leave_process(run_until_done(top));
 }
 
@@ -105,6 +116,7 @@ int run_processes(const worker_options& o) {
           std::max<std::uint64_t>(1, o.recycle_after - jitter / 2 + random() % jitter);
       words.insert(words.end(), {"--recycle-after", std::to_string(after)});
     }
+    if (!o.cluster_tls.empty()) words.insert(words.end(), {"--cluster-tls", o.cluster_tls});
     if (after_fall) words.emplace_back("--after-fall");
     return words;
   };
@@ -154,6 +166,7 @@ command_action add_worker(CLI::App& app) {
       ->required()
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
+  add_cluster_tls(app, o->cluster_tls);
   app.add_option("--processes", o->processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();

@@ -5,14 +5,13 @@
 #include "net/tcp/receive.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <poll.h>
 
 namespace ropewalk {
 
-client::client(descriptor socket)
-    : socket_(std::move(socket)), decoder_(limits::max_message.most, decoder::mode::binary) {}
+client::client(std::unique_ptr<stream> connection)
+    : connection_(std::move(connection)),
+      decoder_(limits::max_message.most, decoder::mode::binary) {}
 
 std::variant<client, socket_error> client::connect(const endpoint& broker,
                                                    std::chrono::milliseconds patience) {
@@ -21,7 +20,7 @@ std::variant<client, socket_error> client::connect(const endpoint& broker,
     error->what += "; is the broker running? (ropewalk broker --listen " + broker.text() + ")";
     return std::move(*error);
   }
-  return client{std::get<descriptor>(std::move(result))};
+  return client{make_plain_stream(std::get<descriptor>(std::move(result)))};
 }
 
 std::uint64_t client::send(std::string_view service, const shared_bytes& payload,
@@ -58,7 +57,7 @@ void client::close(std::string why) {
 
 bool client::flush() {
   if (closed_) return false;
-  switch (outbox_.send(socket_.get())) {
+  switch (outbox_.send(*connection_)) {
   case outbox::state::empty:
     blocked_ = false;
     break;
@@ -76,18 +75,31 @@ bool client::flush() {
 bool client::read_once() {
   if (closed_) return false;
   if (!buffer_) buffer_ = std::make_shared_for_overwrite<char[]>(limits::read_bytes);
-  switch (receive_into(decoder_, socket_.get(), buffer_.get())) {
-  case received::bytes:
-  case received::nothing:
+  switch (receive_into(decoder_, *connection_, buffer_.get())) {
+  case stream::state::ok:
+  case stream::state::blocked:
     return true;
-  case received::end:
+  case stream::state::end:
     close("the broker closed the connection");
     return false;
-  case received::failure:
-    close(std::string{"the connection to the broker broke: "} + std::strerror(errno));
+  case stream::state::failed:
+    close("the connection to the broker broke: " + connection_->why());
     return false;
   }
   return false;
+}
+
+std::optional<std::string> client::hello(std::string_view token,
+                                         std::chrono::milliseconds patience) {
+  field_writer fields;
+  fields.u8(field::version, protocol_version);
+  if (!token.empty()) fields.text(field::token, token.substr(0, 255));
+  append_frame(outbox_.tail(), frame_kind::hello, error_code::ok, ++last_id_, fields.bytes(), {});
+  ++unanswered_;
+  const auto answer = wait(patience);
+  if (!answer) return closed_ ? why_closed_ : "the broker does not answer";
+  if (answer->code == error_code::ok) return std::nullopt;
+  return std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()};
 }
 
 std::optional<client_answer> client::next_answer() {
@@ -102,7 +114,8 @@ std::optional<client_answer> client::next_answer() {
       close(std::string{name_of(frame->head.code)} + ": " + std::string{frame->payload.view()});
       return std::nullopt;
     }
-    if (kind != frame_kind::reply && kind != frame_kind::error && kind != frame_kind::status)
+    if (kind != frame_kind::reply && kind != frame_kind::error && kind != frame_kind::status &&
+        kind != frame_kind::hello_ok)
       continue;
     frame_fields fields;
     if (!read_fields(frame->fields, fields)) continue;
@@ -121,10 +134,14 @@ std::optional<client_answer> client::wait(std::chrono::milliseconds patience) {
       return answer;
     }
     if (!flush()) return std::nullopt;
+    if (connection_->pending()) {
+      if (!read_once()) return std::nullopt;
+      continue;
+    }
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() < 0) return std::nullopt;
-    pollfd waiting{socket_.get(), static_cast<short>(blocked_ ? POLLIN | POLLOUT : POLLIN), 0};
+    pollfd waiting{connection_->fd(), static_cast<short>(blocked_ ? POLLIN | POLLOUT : POLLIN), 0};
     if (::poll(&waiting, 1, static_cast<int>(left.count())) <= 0) continue;
     if ((waiting.revents & ~POLLOUT) != 0 && !read_once()) return std::nullopt;
   }

@@ -5,6 +5,7 @@
 #include "net/protocol/error.hpp"
 #include "net/tcp/outbox.hpp"
 #include "net/tcp/socket.hpp"
+#include "net/tcp/stream.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -44,6 +45,13 @@ public:
   static std::variant<client, socket_error> connect(const endpoint& broker,
                                                     std::chrono::milliseconds patience);
 
+  /// Over a connection that is there, such as one with TLS (net/tls).
+  explicit client(std::unique_ptr<stream> connection);
+
+  /// Says hello: who it is by a token (empty: none is sent), and waits for the answer. Nothing if
+  /// the broker lets it in; else why not.
+  std::optional<std::string> hello(std::string_view token, std::chrono::milliseconds patience);
+
   /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if
   /// it is small or borrowed. Returns its id, which is never 0.
   std::uint64_t send(std::string_view service, const shared_bytes& payload,
@@ -73,7 +81,7 @@ public:
   // -- in an event loop
   // ----------------------------------------------------------------------------------------------------
 
-  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] int fd() const { return connection_->fd(); }
   [[nodiscard]] bool wants_write() const { return blocked_; }
 
   /// Sends what the kernel takes. False if the connection is over.
@@ -84,8 +92,10 @@ public:
   /// is over.
   template <class F>
   bool receive(F&& on_answer) {
-    if (!read_once()) return false;
-    while (auto answer = next_answer()) on_answer(*answer);
+    do {
+      if (!read_once()) return false;
+      while (auto answer = next_answer()) on_answer(*answer);
+    } while (!closed_ && connection_->pending());
     return !closed_;
   }
 
@@ -94,13 +104,11 @@ public:
   [[nodiscard]] const std::string& why_closed() const { return why_closed_; }
 
 private:
-  explicit client(descriptor socket);
-
   bool read_once();
   std::optional<client_answer> next_answer();
   void close(std::string why);
 
-  descriptor socket_;
+  std::unique_ptr<stream> connection_;
   decoder decoder_;
   outbox outbox_;
   std::shared_ptr<char[]> buffer_; // read_bytes, allocated at the first read

@@ -131,6 +131,13 @@ std::optional<decoder_event> decoder::whole_body() {
   return incoming_frame{head_, fields_, {}, shared_bytes{std::move(body_), {begin, body_bytes_}}};
 }
 
+frame_header decoder::drop_body() {
+  assert(body_);
+  discard_ = body_bytes_ - body_have_;
+  body_.reset();
+  return head_;
+}
+
 std::span<char> decoder::body_space() {
   if (!body_) return {};
   return {body_.get() + body_have_, body_bytes_ - body_have_};

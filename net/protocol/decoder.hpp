@@ -67,6 +67,15 @@ public:
 
   [[nodiscard]] mode what() const { return mode_; }
 
+  /// The cap on payloads from the next message on.
+  void set_max_payload(std::size_t bytes) { max_payload_ = bytes; }
+
+  /// Memory that the message in progress will take, as its header announced; 0 if it is small.
+  [[nodiscard]] std::size_t announced_bytes() const { return body_ ? body_bytes_ : 0; }
+
+  /// Gives up the large payload in progress; what comes of it is discarded. Returns its header.
+  frame_header drop_body();
+
   /// True in the middle of a frame, a line or a discarded message.
   [[nodiscard]] bool in_message() const { return !carry_.empty() || body_ || discard_ > 0; }
 

@@ -91,6 +91,52 @@ inline constexpr limit unread_answers_time{"unread-answers-time",
                                            "how long a client may leave its answers unread without "
                                            "taking a single byte before it is cut off"};
 
+inline constexpr limit answers_memory{"answers-memory",
+                                      "bytes",
+                                      256 * mib,
+                                      8 * mib,
+                                      1024 * gib,
+                                      "answers of all clients that were not read yet; the nearer "
+                                      "it comes, the less each may leave unread, and beyond it who "
+                                      "has left most is cut off"};
+
+inline constexpr limit connections{
+    "connections",
+    "connections",
+    20'000,
+    1,
+    10'000'000,
+    "clients at a time; more are closed at once. Each takes a descriptor (`ulimit -n`) and, while "
+    "idle, under 16 KiB"};
+
+inline constexpr limit connections_per_address{
+    "connections-per-address",
+    "connections",
+    0,
+    0,
+    10'000'000,
+    "clients at a time from one IPv4 address or IPv6 /64; 0: as many as there may be in all, since "
+    "clients behind one proxy share an address"};
+
+inline constexpr limit hello_time{
+    "hello-time", "milliseconds",
+    10'000,       100,
+    3'600'000,    "how long a client may take to shake hands (TLS) and to say who it is (token)"};
+
+inline constexpr limit message_time{"message-time",
+                                    "milliseconds",
+                                    60'000,
+                                    100,
+                                    3'600'000,
+                                    "how long one message may take to arrive from "
+                                    "its first byte on; 2 MiB in a minute is 280 "
+                                    "kbit/s"};
+
+inline constexpr limit idle_time{
+    "idle-time", "milliseconds",
+    3'600'000,   100,
+    604'800'000, "how long a client may stay that asks nothing and waits for nothing"};
+
 inline constexpr limit default_timeout{
     "timeout",  "milliseconds",
     30'000,     1,
@@ -151,11 +197,30 @@ inline constexpr limit restart_window{"restart-window", "milliseconds",
                                       3'600'000,        "the window in which restarts are counted"};
 
 /// Everything above, in the order in which the README shows it.
-inline constexpr std::array all{
-    max_message, held_memory,    service_memory,      connection_memory, connection_requests,
-    queued,      unread_answers, unread_answers_time, default_timeout,   attempts,
-    retry_share, drain,          node_bytes,          node_prefetch,     node_prefetch_time,
-    slots,       restarts,       restart_window};
+inline constexpr std::array all{max_message,
+                                held_memory,
+                                service_memory,
+                                connection_memory,
+                                connection_requests,
+                                queued,
+                                unread_answers,
+                                unread_answers_time,
+                                answers_memory,
+                                connections,
+                                connections_per_address,
+                                hello_time,
+                                message_time,
+                                idle_time,
+                                default_timeout,
+                                attempts,
+                                retry_share,
+                                drain,
+                                node_bytes,
+                                node_prefetch,
+                                node_prefetch_time,
+                                slots,
+                                restarts,
+                                restart_window};
 
 // -- numbers of the protocol itself: a client may rely on them, so no option changes them
 // -----------------------------
@@ -163,6 +228,9 @@ inline constexpr std::array all{
 /// Optional fields of one frame, in bytes: a service name, a key and a trace context with room to
 /// spare.
 inline constexpr std::size_t max_fields_bytes = 4096;
+
+/// What a client may send before it has said who it is, in bytes: a hello, and no more.
+inline constexpr std::size_t max_hello_bytes = 512;
 
 /// A service's name, in bytes: long enough for a path-like name, short enough to log.
 inline constexpr std::size_t max_service_bytes = 128;

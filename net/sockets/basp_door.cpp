@@ -8,6 +8,7 @@
 #include <caf/io/middleman_actor_impl.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/doorman_impl.hpp>
+#include <unistd.h>
 
 namespace ropewalk {
 
@@ -18,30 +19,44 @@ constexpr std::chrono::milliseconds connect_patience{3000};
 
 class basp_doorman final : public caf::io::network::doorman_impl {
 public:
-  using doorman_impl::doorman_impl;
+  basp_doorman(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+               const basp_door_settings& settings)
+      : doorman_impl(loop, fd), settings_(settings) {}
 
   bool new_connection() override {
     if (detached()) return false;
     auto& loop = acceptor_.backend();
-    auto scribe = caf::make_counted<basp_scribe>(loop, acceptor_.accepted_socket());
+    const int fd = acceptor_.accepted_socket();
+    auto connection = settings_.server ? settings_.server->accept(fd) : make_plain_stream(fd);
+    if (!connection) {
+      ::close(fd);
+      return true;
+    }
+    auto scribe =
+        caf::make_counted<basp_scribe>(loop, std::move(connection), settings_.when_refused);
     const auto hdl = scribe->hdl();
     parent()->add_scribe(std::move(scribe));
     return doorman::new_connection(&loop, hdl);
   }
+
+private:
+  basp_door_settings settings_;
 };
 
 class door final : public caf::io::middleman_actor_impl {
 public:
-  using middleman_actor_impl::middleman_actor_impl;
+  door(caf::actor_config& config, caf::actor basp, basp_door_settings settings)
+      : middleman_actor_impl(config, std::move(basp)), settings_(std::move(settings)) {}
   const char* name() const override { return "basp-door"; }
 
 protected:
   caf::expected<caf::io::scribe_ptr> connect(const std::string& host, std::uint16_t port) override {
-    auto result = connect_tcp({host, port}, connect_patience);
+    auto result = connect_stream({host, port});
     if (auto* error = std::get_if<socket_error>(&result))
       return caf::make_error(caf::sec::cannot_connect_to_node, std::move(error->what));
-    return caf::io::scribe_ptr{
-        caf::make_counted<basp_scribe>(loop(), std::get<descriptor>(result).release())};
+    auto& connection = std::get<std::unique_ptr<stream>>(result);
+    connection->disown(); // the scribe closes it
+    return caf::io::scribe_ptr{caf::make_counted<basp_scribe>(loop(), std::move(connection))};
   }
 
   caf::expected<caf::io::doorman_ptr> open(std::uint16_t port, const char* addr, bool) override {
@@ -49,21 +64,30 @@ protected:
     if (auto* error = std::get_if<socket_error>(&result))
       return caf::make_error(caf::sec::cannot_open_port, std::move(error->what));
     return caf::io::doorman_ptr{
-        caf::make_counted<basp_doorman>(loop(), std::get<descriptor>(result).release())};
+        caf::make_counted<basp_doorman>(loop(), std::get<descriptor>(result).release(), settings_)};
   }
 
 private:
+  stream_result connect_stream(const ropewalk::endpoint& where) const {
+    if (settings_.client) return connect_tls(where, *settings_.client, connect_patience);
+    auto result = connect_tcp(where, connect_patience);
+    if (auto* error = std::get_if<socket_error>(&result)) return std::move(*error);
+    return make_plain_stream(std::move(std::get<descriptor>(result)));
+  }
+
   caf::io::network::default_multiplexer& loop() {
     return static_cast<caf::io::network::default_multiplexer&>(system().middleman().backend());
   }
+
+  basp_door_settings settings_;
 };
 
 } // namespace
 
-caf::actor spawn_basp_door(caf::actor_system& system) {
+caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings) {
   auto basp = system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
   return caf::actor_cast<caf::actor>(
-      system.spawn<door, caf::detached + caf::hidden>(std::move(basp)));
+      system.spawn<door, caf::detached + caf::hidden>(std::move(basp), std::move(settings)));
 }
 
 } // namespace ropewalk

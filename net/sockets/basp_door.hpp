@@ -1,13 +1,26 @@
 #pragma once
 
+#include "net/tls/tls.hpp"
+
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
+#include <functional>
+#include <memory>
+#include <string>
 
 namespace ropewalk {
 
-/// CAF's own middleman actor, with basp_scribe under every connection between nodes and a connect
-/// that gives up after three seconds. Takes the same messages: (publish_atom, ...), (connect_atom,
-/// host, port), ...
-caf::actor spawn_basp_door(caf::actor_system& system);
+/// How nodes are let in.
+struct basp_door_settings {
+  std::shared_ptr<const tls_context> server; ///< null: plain TCP
+  std::shared_ptr<const tls_context> client; ///< null: plain TCP
+  /// Hears who was refused and why; called on the loop's thread.
+  std::function<void(const std::string&)> when_refused;
+};
+
+/// CAF's own middleman actor, with basp_scribe under every connection between nodes, TLS if told
+/// so, and a connect that gives up after three seconds. Takes the same messages: (publish_atom,
+/// ...), (connect_atom, host, port), ...
+caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings = {});
 
 } // namespace ropewalk

@@ -6,10 +6,8 @@
 #include <array>
 #include <caf/io/basp/header.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
-#include <cerrno>
 #include <cstring>
-#include <sys/socket.h>
-#include <sys/uio.h>
+#include <span>
 #include <utility>
 
 namespace ropewalk {
@@ -24,20 +22,29 @@ std::vector<char>& basp_scribe::piece() {
 }
 
 bool basp_scribe::read_some() {
+  const bool was_ready = wire().ready();
+  do {
+    if (read_piece()) continue;
+    if (!was_ready && !detached() && when_refused_)
+      when_refused_(addr() + ": " + (wire().why().empty() ? "it went away" : wire().why()));
+    return false;
+  } while (reads_on());
+  return true;
+}
+
+bool basp_scribe::read_piece() {
   if (wanted_ > limits::max_basp_bytes) return false;
   make_room();
   char* const buffer = shared_read_buffer();
   const auto missing = piece().size() - have_;
   const bool direct = missing >= limits::large_payload_bytes;
-  std::array<iovec, 2> to{iovec{piece().data() + have_, missing},
-                          iovec{buffer, direct ? limits::read_ahead_bytes : limits::read_bytes}};
-  msghdr message{};
-  message.msg_iov = direct ? &to[0] : &to[1];
-  message.msg_iovlen = direct ? 2 : 1;
-  const auto result = ::recvmsg(fd(), &message, MSG_DONTWAIT);
-  if (result == 0) return false;
-  if (result < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-  auto count = static_cast<std::size_t>(result);
+  const std::array<iovec, 2> to{
+      iovec{piece().data() + have_, missing},
+      iovec{buffer, direct ? limits::read_ahead_bytes : limits::read_bytes}};
+  const auto result = wire().receive(direct ? std::span{to} : std::span{to}.subspan(1));
+  if (result.state == stream::state::blocked) return true;
+  if (result.state != stream::state::ok) return false;
+  auto count = result.bytes;
   if (direct) {
     const auto filled = std::min(count, missing);
     have_ += filled;

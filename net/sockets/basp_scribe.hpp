@@ -3,6 +3,9 @@
 #include "net/protocol/limits.hpp"
 #include "net/sockets/stream_scribe.hpp"
 
+#include <functional>
+#include <string>
+
 namespace ropewalk {
 
 /// A connection between two nodes under BASP, CAF's protocol: hands BASP pieces of exactly the size
@@ -10,8 +13,11 @@ namespace ropewalk {
 /// limits::max_basp_bytes closes the connection: BASP itself would believe any length.
 class basp_scribe final : public stream_scribe {
 public:
-  basp_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd)
-      : stream_scribe(loop, fd, limits::node_buffer_bytes) {}
+  /// `when_refused` hears why a connection came to nothing before hands were shaken.
+  basp_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+              std::function<void(const std::string&)> when_refused = {})
+      : stream_scribe(loop, std::move(connection), limits::node_buffer_bytes),
+        when_refused_(std::move(when_refused)) {}
 
   /// BASP asks for `exactly` n bytes only.
   void configure_read(caf::io::receive_policy::config config) override;
@@ -23,6 +29,7 @@ protected:
 
 private:
   std::vector<char>& piece();
+  bool read_piece();
   bool take(const char* bytes, std::size_t count);
   void make_room();
   bool deliver();
@@ -33,6 +40,7 @@ private:
   std::vector<char> header_;
   std::vector<char> payload_;
   bool launched_ = false;
+  std::function<void(const std::string&)> when_refused_;
 };
 
 } // namespace ropewalk

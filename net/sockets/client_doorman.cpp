@@ -23,22 +23,29 @@ bool is_starvation(int error) {
 } // namespace
 
 client_doorman::client_doorman(caf::io::network::default_multiplexer& loop,
-                               caf::io::network::native_socket fd, std::size_t max_message_bytes,
-                               std::function<void()> when_starved)
+                               caf::io::network::native_socket fd, client_door_settings settings)
     : doorman(caf::io::network::accept_hdl_from_socket(fd)), events_(loop, fd, *this),
-      max_message_bytes_(max_message_bytes), when_starved_(std::move(when_starved)) {}
+      settings_(std::move(settings)) {}
 
 bool client_doorman::new_connection() {
   auto& loop = events_.backend();
   for (int i = 0; i < most_at_once && !detached(); ++i) {
-    const int fd = ::accept4(events_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    descriptor accepted{::accept4(events_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
+                                  SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    if (!accepted.valid()) {
       if (!is_starvation(errno)) return true; // nothing waits, or what waited has gone away again
       remove_from_loop();
-      when_starved_();
+      settings_.when_starved();
       return true;
     }
-    auto scribe = caf::make_counted<client_scribe>(loop, fd, max_message_bytes_);
+    if (!settings_.admit(peer)) continue;
+    auto connection = settings_.speak(accepted.get());
+    if (!connection) continue;
+    (void)accepted.release(); // the scribe closes it
+    auto scribe =
+        caf::make_counted<client_scribe>(loop, std::move(connection), settings_.max_message_bytes);
     const auto hdl = scribe->hdl();
     parent()->add_scribe(std::move(scribe));
     doorman::new_connection(&loop, hdl);

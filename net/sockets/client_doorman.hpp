@@ -1,21 +1,39 @@
 #pragma once
 
+#include "net/tcp/stream.hpp"
+
 #include <caf/io/doorman.hpp>
 #include <caf/io/network/event_handler.hpp>
 #include <caf/io/network/native_socket.hpp>
 #include <functional>
+#include <memory>
+#include <sys/socket.h>
 
 namespace ropewalk {
+
+/// What a client_doorman is told; the functions are called on the loop's thread.
+struct client_door_settings {
+  std::size_t max_message_bytes = 0;
+
+  /// How bytes go over a connection that was accepted: plainly or by TLS. Null: it cannot be
+  /// served, and is closed.
+  std::function<std::unique_ptr<stream>(int fd)> speak;
+
+  /// Whether a connection may come in, by its peer's address; if not it is closed at once.
+  std::function<bool(const sockaddr_storage& peer)> admit;
+
+  /// There is no descriptor left for a connection that waits: accepting has stopped until the
+  /// broker calls `trigger` for this doorman, which it should do in a while.
+  std::function<void()> when_starved;
+};
 
 /// Accepts clients: every connection becomes a client_scribe of the broker that owns this doorman.
 /// CAF's own acceptor would be woken again and again for a connection that it cannot accept.
 class client_doorman final : public caf::io::doorman {
 public:
-  /// Takes over `fd`, a listening socket. `when_starved` is called on the loop's thread when there
-  /// is no descriptor left for a connection that waits: accepting has stopped until the broker
-  /// calls `trigger` for this doorman, which it should do in a while.
+  /// Takes over `fd`, a listening socket.
   client_doorman(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-                 std::size_t max_message_bytes, std::function<void()> when_starved);
+                 client_door_settings settings);
 
   /// Accepts what waits.
   bool new_connection() override;
@@ -43,8 +61,7 @@ private:
   };
 
   events events_;
-  std::size_t max_message_bytes_;
-  std::function<void()> when_starved_;
+  client_door_settings settings_;
 };
 
 } // namespace ropewalk

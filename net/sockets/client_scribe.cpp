@@ -3,22 +3,45 @@
 #include "net/tcp/receive.hpp"
 
 #include <caf/io/network/default_multiplexer.hpp>
-#include <cerrno>
 #include <sys/socket.h>
 
 namespace ropewalk {
 
+namespace {
+
+// How every TLS connection begins: a record that carries a handshake (RFC 8446, 5.1).
+constexpr unsigned char tls_handshake = 0x16;
+
+} // namespace
+
 bool client_scribe::read_some() {
-  switch (discarding_ ? discard() : receive_into(decoder_, fd(), shared_read_buffer())) {
-  case received::failure:
+  if (!wire().ready() && !looked_) {
+    unsigned char first = 0;
+    if (::recv(fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+      return true; // it goes away: said below
+    looked_ = true;
+    if (first != tls_handshake) {
+      speak_plain();
+      without_tls_ = true;
+    }
+  }
+  do {
+    if (!read_and_tell()) return false;
+  } while (reads_on());
+  return true;
+}
+
+bool client_scribe::read_and_tell() {
+  switch (discarding_ ? discard() : receive_into(decoder_, wire(), shared_read_buffer())) {
+  case stream::state::failed:
     return false;
-  case received::nothing:
+  case stream::state::blocked:
     return true;
-  case received::end:
+  case stream::state::end:
     input_ended_ = true;
     remove_from_loop();
     break;
-  case received::bytes:
+  case stream::state::ok:
     if (discarding_) return true;
     break;
   }
@@ -27,11 +50,9 @@ bool client_scribe::read_some() {
   return true;
 }
 
-received client_scribe::discard() {
-  const auto count = ::recv(fd(), shared_read_buffer(), limits::read_bytes, MSG_DONTWAIT);
-  if (count == 0) return received::end;
-  if (count > 0) return received::bytes;
-  return errno == EAGAIN || errno == EINTR ? received::nothing : received::failure;
+stream::state client_scribe::discard() {
+  const iovec buffer{shared_read_buffer(), limits::read_bytes};
+  return wire().receive({&buffer, 1}).state;
 }
 
 } // namespace ropewalk

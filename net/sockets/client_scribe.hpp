@@ -12,9 +12,10 @@ namespace ropewalk {
 /// `input`. An idle connection holds no buffer.
 class client_scribe final : public stream_scribe {
 public:
-  client_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+  client_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
                 std::size_t max_message_bytes)
-      : stream_scribe(loop, fd, limits::client_buffer_bytes), decoder_(max_message_bytes) {}
+      : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),
+        decoder_(max_message_bytes) {}
 
   /// Starts reading; the sizes do not matter here.
   void configure_read(caf::io::receive_policy::config) override { add_to_loop(); }
@@ -27,6 +28,9 @@ public:
   /// The client has closed its sending half; reading has ended.
   [[nodiscard]] bool input_ended() const { return input_ended_; }
 
+  /// The client spoke plainly where TLS is wanted; so does the answer.
+  [[nodiscard]] bool without_tls() const { return without_tls_; }
+
   /// From now on bytes are read and thrown away.
   void discard_input() { discarding_ = true; }
 
@@ -37,10 +41,13 @@ protected:
   bool read_some() override;
 
 private:
-  received discard();
+  bool read_and_tell();
+  stream::state discard();
 
   decoder decoder_;
   bool discarding_ = false;
+  bool looked_ = false; // at the first byte
+  bool without_tls_ = false;
   bool input_ended_ = false;
 };
 

@@ -7,16 +7,18 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <utility>
 
 namespace ropewalk {
 
 using caf::io::network::operation;
 
 stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop,
-                             caf::io::network::native_socket fd, std::size_t kept_write_bytes)
-    : scribe(caf::io::network::conn_hdl_from_socket(fd)), events_(loop, fd, *this),
+                             std::unique_ptr<stream> connection, std::size_t kept_write_bytes)
+    : scribe(caf::io::network::conn_hdl_from_socket(connection->fd())),
+      events_(loop, connection->fd(), *this), stream_(std::move(connection)),
       outbox_(kept_write_bytes) {
-  caf::io::network::keepalive(fd, true);
+  caf::io::network::keepalive(fd(), true);
 }
 
 void stream_scribe::ack_writes(bool) {}
@@ -32,11 +34,22 @@ std::uint16_t stream_scribe::port() const {
 }
 
 void stream_scribe::add_to_loop() {
+  wanted_ = true;
   events_.listen_for_reads();
+  if (stream_->pending())
+    loop().post([self = caf::intrusive_ptr<stream_scribe>{this}] {
+      if (self->reads_on()) self->read_once();
+    });
 }
 
 void stream_scribe::remove_from_loop() {
+  wanted_ = false;
   events_.passivate();
+}
+
+void stream_scribe::read_once() {
+  if (!read_some() && !detached()) io_failure(&loop(), operation::read);
+  if (!detached() && stream_->reads_by_writing()) events_.listen_for_writes();
 }
 
 void stream_scribe::flush() {
@@ -44,13 +57,16 @@ void stream_scribe::flush() {
 }
 
 void stream_scribe::send_some() {
-  switch (outbox_.send(fd())) {
+  switch (outbox_.send(*stream_)) {
   case outbox::state::empty:
     events_.stop_writes();
-    if (finishing_) ::shutdown(fd(), SHUT_WR);
+    if (finishing_) stream_->finish();
     break;
   case outbox::state::blocked:
-    events_.listen_for_writes();
+    if (stream_->sends_by_reading()) // hands are being shaken: the next read goes on with it
+      events_.stop_writes();
+    else
+      events_.listen_for_writes();
     break;
   case outbox::state::failed:
     events_.stop_writes();
@@ -112,11 +128,13 @@ void stream_scribe::events::handle_event(operation op) {
   const caf::intrusive_ptr<stream_scribe> guard{&owner_};
   switch (op) {
   case operation::read:
-    if (!owner_.detached() && !owner_.read_some() && !owner_.detached())
-      owner_.io_failure(&backend(), op);
+    if (owner_.detached()) break;
+    owner_.read_once();
+    if (!owner_.detached() && !writing && !owner_.outbox_.empty()) owner_.flush();
     break;
   case operation::write:
-    owner_.send_some();
+    if (owner_.stream_->reads_by_writing() && !owner_.detached()) owner_.read_once();
+    if (!owner_.failed_) owner_.send_some();
     break;
   case operation::propagate_error:
     if (!owner_.detached()) owner_.io_failure(&backend(), operation::read);

@@ -17,8 +17,8 @@ namespace ropewalk {
 /// All members run on the event loop's thread.
 class stream_scribe : public caf::io::scribe {
 public:
-  /// Takes over `fd`, a connected socket.
-  stream_scribe(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
+  /// Takes over the socket of `connection`, which says how bytes go over it.
+  stream_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
                 std::size_t kept_write_bytes);
 
   // -- what a CAF broker asks of a scribe
@@ -42,6 +42,7 @@ public:
   // -----------------------------------------------------------------------------------------------
 
   [[nodiscard]] outbox& output() { return outbox_; }
+  [[nodiscard]] const stream& connection() const { return *stream_; }
 
   /// Tells the peer that nothing more will come, once all is sent. Reading goes on.
   void finish_writing();
@@ -54,6 +55,13 @@ protected:
   virtual bool read_some() = 0;
 
   [[nodiscard]] int fd() const { return events_.fd(); }
+  [[nodiscard]] stream& wire() { return *stream_; }
+
+  /// Goes on without TLS: the peer does not speak it.
+  void speak_plain() { stream_ = make_plain_stream(fd()); }
+
+  /// True if bytes wait in the connection that the loop will say nothing of, and are wanted.
+  [[nodiscard]] bool reads_on() const { return wanted_ && !detached() && stream_->pending(); }
   [[nodiscard]] caf::io::network::default_multiplexer& loop() { return events_.backend(); }
 
   /// Ends the connection from within a handler: the broker is told on the loop's next turn.
@@ -82,9 +90,12 @@ private:
   };
 
   void send_some();
+  void read_once();
 
   events events_;
+  std::unique_ptr<stream> stream_;
   outbox outbox_;
+  bool wanted_ = false;    // somebody wants to read
   bool finishing_ = false; // FIN when the outbox is empty
   bool failed_ = false;
 };

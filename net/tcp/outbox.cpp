@@ -3,9 +3,6 @@
 #include "net/protocol/limits.hpp"
 
 #include <array>
-#include <cerrno>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 namespace ropewalk {
 
@@ -39,33 +36,25 @@ std::size_t outbox::size() const {
   return result;
 }
 
-outbox::state outbox::send(int fd) {
+outbox::state outbox::send(stream& to) {
   while (!pieces_.empty()) {
     std::array<iovec, gathered> parts;
     std::size_t count = 0;
-    std::size_t bytes = 0;
     for (const auto& piece : pieces_) {
       if (count == parts.size()) break;
       const auto rest = piece.rest();
       if (rest.empty()) continue;
       parts[count++] = {const_cast<char*>(rest.data()), rest.size()};
-      bytes += rest.size();
     }
     if (count == 0) {
       drop_sent(0);
       break;
     }
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = count;
-    const auto result = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (result < 0) {
-      if (errno == EINTR) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK ? state::blocked : state::failed;
-    }
-    sent_ += static_cast<std::uint64_t>(result);
-    drop_sent(static_cast<std::size_t>(result));
-    if (static_cast<std::size_t>(result) < bytes) return state::blocked;
+    const auto result = to.send({parts.data(), count});
+    sent_ += result.bytes;
+    drop_sent(result.bytes);
+    if (result.state == stream::state::blocked) return state::blocked;
+    if (result.state != stream::state::ok) return state::failed;
   }
   return state::empty;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/protocol/bytes.hpp"
+#include "net/tcp/stream.hpp"
 
 #include <deque>
 #include <vector>
@@ -29,8 +30,8 @@ public:
   /// Bytes sent so far, ever.
   [[nodiscard]] std::uint64_t sent() const { return sent_; }
 
-  /// Sends what the kernel takes. `failed`: the connection is broken (errno says how).
-  state send(int fd);
+  /// Sends what the connection takes. `failed`: it is broken, and says how.
+  state send(stream& to);
 
 private:
   struct piece {

@@ -1,106 +1,16 @@
 #include "net/protocol/frame.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/cluster/raw.hpp"
 
-#include <array>
 #include <csignal>
-#include <fstream>
-#include <poll.h>
 #include <random>
-#include <sstream>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace ropewalk;
 
 namespace {
-
-// A plain socket, for saying what no client would.
-class raw {
-public:
-  explicit raw(const endpoint& where) : fd_(std::get<descriptor>(connect_tcp(where, 5s))) {}
-
-  // Sends all of it, unless the other side does not take it within `patience`.
-  bool send(std::string_view bytes, std::chrono::milliseconds patience = 5s) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!bytes.empty() && std::chrono::steady_clock::now() < end) {
-      const auto count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (count > 0) {
-        bytes.remove_prefix(static_cast<std::size_t>(count));
-        continue;
-      }
-      if (errno != EAGAIN) return false;
-      pollfd waiting{fd_.get(), POLLOUT, 0};
-      ::poll(&waiting, 1, 50);
-    }
-    return bytes.empty();
-  }
-
-  // What comes until `until` says that it is enough, or the connection closes.
-  std::string receive(const std::function<bool(const std::string&)>& until,
-                      std::chrono::milliseconds patience = 5s) {
-    std::string result;
-    const auto end = std::chrono::steady_clock::now() + patience;
-    std::array<char, 65536> buffer;
-    while (!until(result) && std::chrono::steady_clock::now() < end) {
-      pollfd waiting{fd_.get(), POLLIN, 0};
-      if (::poll(&waiting, 1, 50) <= 0) continue;
-      const auto count = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
-      if (count <= 0) {
-        closed = count == 0 || errno != EAGAIN;
-        if (closed) break;
-        continue;
-      }
-      result.append(buffer.data(), static_cast<std::size_t>(count));
-    }
-    return result;
-  }
-
-  std::string receive_line() {
-    return receive([](const std::string& s) { return s.ends_with('\n'); });
-  }
-
-  void finish() { ::shutdown(fd_.get(), SHUT_WR); }
-  void reset() {
-    const linger now{1, 0};
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    fd_.close();
-  }
-  bool closed = false;
-
-private:
-  descriptor fd_;
-};
-
-std::string frame(frame_kind kind, std::uint64_t id, std::string_view service,
-                  std::string_view payload) {
-  field_writer fields;
-  if (!service.empty()) fields.text(field::service, service);
-  std::vector<char> out;
-  append_frame(out, kind, error_code::ok, id, fields.bytes(), payload);
-  return {out.begin(), out.end()};
-}
-
-std::uint64_t resident_kib(pid_t pid) {
-  std::ifstream status{"/proc/" + std::to_string(pid) + "/status"};
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmRSS:")) return std::stoull(line.substr(6));
-  return 0;
-}
-
-// User and system time of a process, in hundredths of a second.
-[[maybe_unused]] std::uint64_t cpu_ticks(pid_t pid) {
-  std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
-  const std::string text{std::istreambuf_iterator<char>{stat}, {}};
-  std::istringstream rest{text.substr(text.rfind(')') + 2)};
-  std::string skipped;
-  for (int i = 0; i < 11; ++i) rest >> skipped;
-  std::uint64_t user = 0;
-  std::uint64_t system = 0;
-  rest >> user >> system;
-  return user + system;
-}
 
 void others_are_served(const cluster& c) {
   load l{c.connect(), "echo", 200, 10, [](std::uint64_t id) { return std::to_string(id); }};
@@ -249,9 +159,9 @@ TEST_CASE("a client that sends and never reads is paused, then cut off, and the 
   others_are_served(c);
   const auto before = resident_kib(c.broker().pid());
   raw r{c.clients()};
-  const auto request = frame(frame_kind::request, 1, "echo", std::string(50'000, 'x'));
+  const std::string payload(50'000, 'x');
   std::uint64_t sent = 0;
-  while (r.send(request, 300ms)) ++sent;
+  while (r.send(frame(frame_kind::request, sent + 1, "echo", payload), 300ms)) ++sent;
   INFO(sent << " requests were taken");
   CHECK(sent < 2000);
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);

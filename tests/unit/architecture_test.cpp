@@ -17,22 +17,24 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/protocol", {}},
     {"net/tcp", {"net/protocol"}},
     {"net/client", {"net/protocol", "net/tcp"}},
-    {"net/sockets", {"net/protocol", "net/tcp"}},
+    {"net/tls", {"net/tcp"}},
+    {"net/sockets", {"net/protocol", "net/tcp", "net/tls"}},
     {"actors/dispatch", {"net/protocol"}},
     {"actors/supervise", {"net/protocol", "actors/dispatch"}},
     {"actors/handlers", {"net/protocol", "net/tcp"}},
     {"actors", {"net/protocol"}}, // messages
     {"actors/broker",
-     {"net/protocol", "net/tcp", "net/sockets", "actors", "actors/dispatch", "actors/supervise"}},
+     {"net/protocol", "net/tcp", "net/tls", "net/sockets", "actors", "actors/dispatch",
+      "actors/supervise"}},
     {"actors/node",
      {"net/protocol", "net/tcp", "actors", "actors/dispatch", "actors/supervise",
       "actors/handlers"}},
     {"apps/ropewalk",
-     {"net/protocol", "net/tcp", "net/client", "net/sockets", "actors", "actors/broker",
+     {"net/protocol", "net/tcp", "net/tls", "net/client", "net/sockets", "actors", "actors/broker",
       "actors/node", "actors/dispatch", "actors/supervise", "actors/handlers"}},
 };
 
-const std::set<std::string> pure{"net/protocol",    "net/tcp",          "net/client",
+const std::set<std::string> pure{"net/protocol",    "net/tcp",          "net/client",     "net/tls",
                                  "actors/dispatch", "actors/supervise", "actors/handlers"};
 
 } // namespace

@@ -35,6 +35,7 @@ TEST_CASE("an outbox sends small and large pieces in order, however little the s
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
   const descriptor a{pair[0]};
   const descriptor b{pair[1]};
+  const auto wire = make_plain_stream(a.get());
   outbox out;
   std::string expected;
   for (int i = 0; i < 200; ++i) {
@@ -47,7 +48,7 @@ TEST_CASE("an outbox sends small and large pieces in order, however little the s
   std::array<char, 10'000> buffer;
   auto state = outbox::state::blocked;
   while (received.size() < expected.size()) {
-    if (state != outbox::state::empty) state = out.send(a.get());
+    if (state != outbox::state::empty) state = out.send(*wire);
     REQUIRE(state != outbox::state::failed);
     const auto count = ::read(b.get(), buffer.data(), buffer.size());
     REQUIRE(count > 0);
@@ -63,7 +64,8 @@ TEST_CASE("an outbox whose peer is gone says so") {
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
   const descriptor a{pair[0]};
   ::close(pair[1]);
+  const auto wire = make_plain_stream(a.get());
   outbox out;
   out.append(shared_bytes::copy_of("x"));
-  REQUIRE(out.send(a.get()) == outbox::state::failed);
+  REQUIRE(out.send(*wire) == outbox::state::failed);
 }

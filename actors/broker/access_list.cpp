@@ -1,0 +1,130 @@
+#include "actors/broker/access_list.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <sstream>
+#include <stdexcept>
+
+namespace ropewalk {
+
+namespace {
+
+constexpr std::string_view hash_prefix = "sha256:";
+constexpr std::string_view hex_digits = "0123456789abcdef";
+
+access::digest hash_of(std::string_view token) {
+  access::digest result{};
+  unsigned int size = 0;
+  ::EVP_Digest(token.data(), token.size(), result.data(), &size, ::EVP_sha256(), nullptr);
+  return result;
+}
+
+std::string hex(const access::digest& bytes) {
+  std::string result;
+  for (const auto byte : bytes) {
+    result += hex_digits[byte >> 4];
+    result += hex_digits[byte & 15];
+  }
+  return result;
+}
+
+std::optional<access::digest> from_hex(std::string_view text) {
+  access::digest result{};
+  if (text.size() != 2 * result.size()) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto digit = hex_digits.find(text[i]);
+    if (digit == std::string_view::npos) return std::nullopt;
+    result[i / 2] = static_cast<unsigned char>(result[i / 2] << 4 | digit);
+  }
+  return result;
+}
+
+// What is wrong with the line; empty if nothing is.
+std::string read_line(const std::string& line, access& into) {
+  std::istringstream words{line};
+  std::string secret;
+  std::string services;
+  std::string more;
+  words >> into.name >> secret >> services;
+  if (services.empty() || words >> more) return "wants three words: NAME SECRET SERVICES";
+  if (secret.starts_with(hash_prefix)) {
+    into.token = from_hex(std::string_view{secret}.substr(hash_prefix.size()));
+    if (!into.token) return "wants 64 hexadecimal digits (0-9, a-f) behind sha256:";
+  } else if (secret != "certificate") {
+    return "the second word must be sha256:HEX or certificate; `ropewalk token` makes a line";
+  }
+  if (services == "*") {
+    into.all_services = true;
+    return {};
+  }
+  std::istringstream names{services};
+  for (std::string name; std::getline(names, name, ',');) {
+    if (name.empty() || name.size() > limits::max_service_bytes)
+      return "a service's name has 1 to 128 bytes";
+    into.services.insert(name);
+  }
+  return {};
+}
+
+} // namespace
+
+std::variant<access_list, std::string> access_list::parse(std::string_view text) {
+  access_list result;
+  std::istringstream lines{std::string{text}};
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos || line.front() == '#') continue;
+    access entry;
+    if (const auto wrong = read_line(line, entry); !wrong.empty())
+      return "line " + std::to_string(number) + ": " + wrong;
+    const bool known = std::any_of(result.entries_.begin(), result.entries_.end(),
+                                   [&](const access& a) { return a.name == entry.name; });
+    if (known) return "line " + std::to_string(number) + ": the name " + entry.name + " is taken";
+    result.entries_.push_back(std::move(entry));
+  }
+  return result;
+}
+
+const access* access_list::by_token(std::string_view token) const {
+  const auto given = hash_of(token);
+  const access* found = nullptr;
+  for (const auto& entry : entries_) {
+    // A digest that none has stands in for entries without one: all cost the same.
+    static constexpr access::digest none{};
+    const auto& wanted = entry.token ? *entry.token : none;
+    if (::CRYPTO_memcmp(wanted.data(), given.data(), given.size()) == 0 && entry.token)
+      found = &entry;
+  }
+  return found;
+}
+
+const access* access_list::by_certificate(std::string_view common_name) const {
+  for (const auto& entry : entries_)
+    if (!entry.token && !common_name.empty() && entry.name == common_name) return &entry;
+  return nullptr;
+}
+
+const access* access_list::same_as(const access& earlier) const {
+  for (const auto& entry : entries_)
+    if (entry.name == earlier.name && entry.token == earlier.token) return &entry;
+  return nullptr;
+}
+
+new_token make_token() {
+  std::array<unsigned char, 32> random{};
+  if (::RAND_bytes(random.data(), random.size()) != 1)
+    throw std::runtime_error("there are no random numbers to be had for a token");
+  std::array<unsigned char, 48> text{};
+  const int size = ::EVP_EncodeBlock(text.data(), random.data(), random.size());
+  std::string token{text.begin(), text.begin() + size};
+  for (auto& c : token) c = c == '+' ? '-' : c == '/' ? '_' : c;
+  while (token.ends_with('=')) token.pop_back();
+  return {token, std::string{hash_prefix} + hex(hash_of(token))};
+}
+
+} // namespace ropewalk

@@ -1,0 +1,79 @@
+#include "actors/broker/gatekeeper.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <netinet/in.h>
+#include <utility>
+
+namespace ropewalk {
+
+gatekeeper::gatekeeper(client_access_settings settings) : settings_(std::move(settings)) {}
+
+std::string gatekeeper::address_of(const sockaddr_storage& peer) {
+  if (peer.ss_family == AF_INET) {
+    const auto& address = reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
+    return {reinterpret_cast<const char*>(&address), sizeof address};
+  }
+  const auto& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+  return {reinterpret_cast<const char*>(&address), 8};
+}
+
+std::optional<std::string> gatekeeper::load() {
+  std::shared_ptr<const tls_context> context;
+  std::shared_ptr<const access_list> list;
+  if (!settings_.certificate.empty()) {
+    auto made =
+        tls_context::for_server({settings_.certificate, settings_.key, settings_.authority});
+    if (const auto* error = std::get_if<tls_error>(&made)) return error->what;
+    context = std::get<std::shared_ptr<const tls_context>>(std::move(made));
+  }
+  if (!settings_.access_file.empty()) {
+    std::ifstream in{settings_.access_file, std::ios::binary};
+    if (!in) return "cannot read " + settings_.access_file + ": " + std::strerror(errno);
+    auto parsed = access_list::parse(std::string{std::istreambuf_iterator<char>{in}, {}});
+    if (const auto* wrong = std::get_if<std::string>(&parsed))
+      return settings_.access_file + ", " + *wrong;
+    list = std::make_shared<access_list>(std::get<access_list>(std::move(parsed)));
+  }
+  context_ = std::move(context);
+  list_ = std::move(list);
+  return std::nullopt;
+}
+
+bool gatekeeper::admit(const std::string& address, std::uint64_t present) {
+  if (present >= settings_.connections) return false;
+  if (settings_.connections_per_address == 0) return true;
+  auto& count = by_address_[address];
+  if (count >= settings_.connections_per_address) return false;
+  ++count;
+  return true;
+}
+
+void gatekeeper::left(const std::string& address) {
+  if (settings_.connections_per_address == 0) return;
+  const auto found = by_address_.find(address);
+  if (found != by_address_.end() && --found->second == 0) by_address_.erase(found);
+}
+
+std::unique_ptr<stream> gatekeeper::speak(int fd) const {
+  return context_ ? context_->accept(fd) : make_plain_stream(fd);
+}
+
+bool log_brake::may_say(instant now, std::uint64_t& suppressed) {
+  constexpr int a_second = 10;
+  if (now - second_ >= std::chrono::seconds{1}) {
+    second_ = now;
+    said_ = 0;
+  }
+  if (said_ == a_second) {
+    ++suppressed_;
+    return false;
+  }
+  ++said_;
+  suppressed = std::exchange(suppressed_, 0);
+  return true;
+}
+
+} // namespace ropewalk

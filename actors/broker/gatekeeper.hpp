@@ -1,0 +1,76 @@
+#pragma once
+
+#include "actors/broker/access_list.hpp"
+#include "actors/dispatch/instant.hpp"
+#include "net/protocol/limits.hpp"
+#include "net/tls/tls.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <sys/socket.h>
+#include <unordered_map>
+
+namespace ropewalk {
+
+/// How clients are let in, as `ropewalk broker` was told.
+struct client_access_settings {
+  std::string certificate; ///< PEM files; empty: plain TCP
+  std::string key;
+  std::string authority; ///< clients must show a certificate that comes from it; empty: none
+  std::string
+      access_file; ///< who may ask for what; empty: everybody (with a certificate, if asked)
+  std::uint64_t connections = limits::connections.standard;                         ///< in all
+  std::uint64_t connections_per_address = limits::connections_per_address.standard; ///< 0: no limit
+};
+
+/// Stands at the client port: counts who is in, speaks TLS with whom it must, and knows who may ask
+/// for what. What the files say can be read again at any time; it holds for whoever comes from then
+/// on, and `access` of those who are in is looked up anew.
+class gatekeeper {
+public:
+  explicit gatekeeper(client_access_settings settings);
+
+  /// Reads the files. Nothing if all is well; else what is wrong, and everything stays as it was.
+  std::optional<std::string> load();
+
+  /// How an address is counted: an IPv4 address, or the half of an IPv6 address that one customer
+  /// has.
+  static std::string address_of(const sockaddr_storage& peer);
+
+  /// Counts a newcomer in; false if there are too many.
+  bool admit(const std::string& address, std::uint64_t present);
+
+  /// One of those that were admitted is gone.
+  void left(const std::string& address);
+
+  /// How bytes go over a new connection.
+  [[nodiscard]] std::unique_ptr<stream> speak(int fd) const;
+
+  [[nodiscard]] bool tls() const { return context_ != nullptr; }
+
+  /// True if a client must say who it is.
+  [[nodiscard]] bool asks_who() const { return list_ != nullptr; }
+  [[nodiscard]] std::shared_ptr<const access_list> list() const { return list_; }
+
+private:
+  client_access_settings settings_;
+  std::shared_ptr<const tls_context> context_;
+  std::shared_ptr<const access_list> list_;
+  std::unordered_map<std::string, std::uint64_t> by_address_;
+};
+
+/// Lets ten lines a second into the log and counts the rest: who is refused must not fill the disk.
+class log_brake {
+public:
+  /// True if this line may be written; then `suppressed` says how many were not since the last one.
+  bool may_say(instant now, std::uint64_t& suppressed);
+
+private:
+  instant second_{};
+  int said_ = 0;
+  std::uint64_t suppressed_ = 0;
+};
+
+} // namespace ropewalk

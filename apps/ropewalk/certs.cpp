@@ -1,0 +1,95 @@
+#include "actors/broker/access_list.hpp"
+#include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/options.hpp"
+#include "net/tls/certificates.hpp"
+
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+/// `ropewalk certs` and `ropewalk token`: what a cluster and its clients show each other.
+namespace ropewalk {
+
+namespace {
+
+struct certs_options {
+  std::string folder = "certs";
+  std::vector<std::string> hosts{"localhost", "127.0.0.1"};
+  std::vector<std::string> clients;
+  unsigned days = 825;
+  bool keep = false;
+};
+
+int run_certs(const certs_options& o) {
+  const auto valid = std::chrono::hours{24 * o.days};
+  auto complain = [](const std::string& what) {
+    std::cerr << "ropewalk certs: " << what << '\n';
+    return 1;
+  };
+  if (const auto wrong = certificate_authority::make(o.folder, std::max(valid, valid * 4)))
+    return complain(*wrong);
+  auto issue = [&](const std::string& folder, const std::string& name, certificate_use use,
+                   const std::vector<std::string>& hosts) {
+    const auto into = o.folder + "/" + folder;
+    if (o.keep && std::filesystem::exists(into + "/cert.pem")) return true;
+    if (const auto wrong = certificate_authority::issue(o.folder, into, name, use, hosts, valid)) {
+      complain(*wrong);
+      return false;
+    }
+    std::cout << into << ": cert.pem, key.pem, ca.pem (" << name << ", " << o.days << " days)\n";
+    return true;
+  };
+  if (!issue("broker", "broker", certificate_use::broker, o.hosts)) return 1;
+  if (!issue("worker", "worker", certificate_use::worker, {})) return 1;
+  for (const auto& name : o.clients)
+    if (!issue("clients/" + name, name, certificate_use::client, {})) return 1;
+  std::cout << "broker:  ropewalk broker --cluster HOST:7071 --cluster-tls " << o.folder
+            << "/broker\nworkers: ropewalk worker --broker HOST:7071 --cluster-tls " << o.folder
+            << "/worker\nKeep " << o.folder
+            << "/ca-key.pem where nobody else can read it: who has it can make workers.\n";
+  return 0;
+}
+
+struct token_options {
+  std::string name;
+  std::string services = "*";
+};
+
+int run_token(const token_options& o) {
+  const auto made = make_token();
+  // The line for the broker's file goes to stderr, so that stdout can become the client's file.
+  std::cerr << "# for the broker's --access-file:\n"
+            << o.name << ' ' << made.secret << ' ' << o.services << '\n';
+  std::cout << made.token << '\n';
+  return 0;
+}
+
+} // namespace
+
+command_action add_certs(CLI::App& app) {
+  auto o = std::make_shared<certs_options>();
+  app.footer("Run it again with --client NAME for more clients: the authority that is there is "
+             "used. Without --keep the broker's and workers' certificates are made anew.");
+  app.add_option("--dir", o->folder, "where they go")->capture_default_str();
+  app.add_option("--host", o->hosts,
+                 "a name or address by which workers and clients reach the broker")
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  app.add_option("--client", o->clients, "make a certificate for this client, too")
+      ->allow_extra_args(false);
+  app.add_option("--days", o->days, "how long they are good for")
+      ->check(CLI::Range(0u, 36'500u))
+      ->capture_default_str();
+  app.add_flag("--keep", o->keep, "leave certificates alone that are there");
+  return [o] { return run_certs(*o); };
+}
+
+command_action add_token(CLI::App& app) {
+  auto o = std::make_shared<token_options>();
+  app.add_option("name", o->name, "whose it is")->required();
+  app.add_option("--services", o->services, "which services it is for: NAME,NAME or * for all")
+      ->capture_default_str();
+  return [o] { return run_token(*o); };
+}
+
+} // namespace ropewalk

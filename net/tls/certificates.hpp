@@ -1,0 +1,32 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// A certificate authority of one's own, for a cluster and its clients.
+namespace ropewalk {
+
+/// What a certificate is for. Only a broker's serves: who steals a worker's cannot play the broker.
+enum class certificate_use : unsigned char { broker, worker, client };
+
+/// A folder with an authority: ca.pem, which everybody may see, and ca-key.pem, which should leave
+/// this machine's disk for a safe place.
+class certificate_authority {
+public:
+  /// What went wrong, or nothing.
+  using error = std::optional<std::string>;
+
+  /// Makes an authority in `folder` (ca.pem and ca-key.pem), if there is none; the folder is made
+  /// if need be.
+  static error make(const std::string& folder, std::chrono::hours valid);
+
+  /// Makes cert.pem, key.pem and a copy of ca.pem in `into`, a folder that is made if need be, with
+  /// `name` as common name. `hosts`: names and addresses by which a broker is reached.
+  static error issue(const std::string& folder, const std::string& into, const std::string& name,
+                     certificate_use use, const std::vector<std::string>& hosts,
+                     std::chrono::hours valid);
+};
+
+} // namespace ropewalk

@@ -1,0 +1,296 @@
+#include "net/tls/tls.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <vector>
+
+namespace ropewalk {
+
+namespace {
+
+// What one TLS record carries at most: small pieces are put together up to it.
+constexpr std::size_t record_bytes = 16'384;
+
+struct free_session {
+  void operator()(SSL* session) const { ::SSL_free(session); }
+};
+
+SSL_CTX* context_of(void* context) {
+  return static_cast<SSL_CTX*>(context);
+}
+
+// The last thing that OpenSSL complained about, and forgets the rest.
+std::string complaint() {
+  const auto code = ::ERR_peek_last_error();
+  const char* text = ::ERR_reason_error_string(code);
+  ::ERR_clear_error();
+  return text ? text : "no reason given";
+}
+
+class tls_stream final : public stream {
+public:
+  tls_stream(SSL* session, int fd, descriptor owned)
+      : session_(session), fd_(fd), owned_(std::move(owned)) {
+    ::SSL_set_fd(session_.get(), fd);
+  }
+
+  result receive(std::span<const iovec> into) override {
+    result total;
+    for (const auto& part : into) {
+      std::size_t filled = 0;
+      while (filled < part.iov_len) {
+        const auto one = once([&](std::size_t* count) {
+          return ::SSL_read_ex(session_.get(), static_cast<char*>(part.iov_base) + filled,
+                               part.iov_len - filled, count);
+        });
+        read_wants_write_ = wants_ == SSL_ERROR_WANT_WRITE;
+        if (one.state != state::ok) {
+          if (total.bytes == 0) return one;
+          return total; // what came first; the rest is said again when asked
+        }
+        filled += one.bytes;
+        total.bytes += one.bytes;
+      }
+    }
+    return total;
+  }
+
+  result send(std::span<const iovec> from) override {
+    if (from.front().iov_len >= record_bytes || from.size() == 1)
+      return write(from.front().iov_base, from.front().iov_len);
+    std::size_t bytes = 0;
+    for (const auto& part : from) {
+      const auto take = std::min(part.iov_len, record_bytes - bytes);
+      together_.resize(record_bytes);
+      std::memcpy(together_.data() + bytes, part.iov_base, take);
+      bytes += take;
+      if (bytes == record_bytes) break;
+    }
+    const auto one = write(together_.data(), bytes);
+    if (one.state == state::ok) std::vector<char>{}.swap(together_);
+    return one;
+  }
+
+  /// Ok when hands are shaken.
+  result shake_hands() {
+    const auto one = once([&](std::size_t*) { return ::SSL_do_handshake(session_.get()); });
+    read_wants_write_ = wants_ == SSL_ERROR_WANT_WRITE;
+    return one;
+  }
+
+  void finish() override {
+    ::SSL_shutdown(session_.get());
+    ::ERR_clear_error();
+    ::shutdown(fd_, SHUT_WR);
+  }
+
+  bool pending() const override { return ::SSL_pending(session_.get()) > 0; }
+  bool reads_by_writing() const override { return read_wants_write_; }
+  bool sends_by_reading() const override { return write_wants_read_; }
+  bool ready() const override { return ::SSL_is_init_finished(session_.get()) == 1; }
+  std::string why() const override { return why_; }
+  int fd() const override { return fd_; }
+  void disown() override { (void)owned_.release(); }
+
+  std::string peer_name() const override {
+    X509* certificate = ::SSL_get1_peer_certificate(session_.get());
+    if (!certificate) return {};
+    std::array<char, 256> name{};
+    const int size = ::X509_NAME_get_text_by_NID(::X509_get_subject_name(certificate),
+                                                 NID_commonName, name.data(), name.size());
+    ::X509_free(certificate);
+    return size > 0 ? std::string{name.data(), static_cast<std::size_t>(size)} : std::string{};
+  }
+
+private:
+  result write(const void* bytes, std::size_t size) {
+    const auto one = once(
+        [&](std::size_t* count) { return ::SSL_write_ex(session_.get(), bytes, size, count); });
+    write_wants_read_ = wants_ == SSL_ERROR_WANT_READ;
+    return one;
+  }
+
+  template <class F>
+  result once(F&& operation) {
+    if (failed_) return {state::failed, 0};
+    std::size_t count = 0;
+    wants_ = SSL_ERROR_NONE;
+    ::ERR_clear_error();
+    errno = 0;
+    const int done = operation(&count);
+    if (done == 1) return {state::ok, count};
+    wants_ = ::SSL_get_error(session_.get(), done);
+    switch (wants_) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return {state::blocked, 0};
+    case SSL_ERROR_ZERO_RETURN:
+      return {state::end, 0};
+    default:
+      return failure();
+    }
+  }
+
+  result failure() {
+    failed_ = true;
+    const auto verdict = ::SSL_get_verify_result(session_.get());
+    if (verdict != X509_V_OK)
+      why_ = std::string{"the peer's certificate is refused: "} +
+             ::X509_verify_cert_error_string(verdict);
+    else if (errno != 0 && ::ERR_peek_error() == 0)
+      why_ = std::strerror(errno);
+    else if (!::SSL_is_init_finished(session_.get()))
+      why_ = ::ERR_peek_error() == 0 ? "the peer went away in the TLS handshake"
+                                     : "the TLS handshake failed: " + complaint();
+    else
+      why_ = "TLS: " + complaint();
+    ::ERR_clear_error();
+    return {state::failed, 0};
+  }
+
+  std::unique_ptr<SSL, free_session> session_;
+  int fd_;
+  descriptor owned_;
+  int wants_ = SSL_ERROR_NONE; // what the last call could not go on without
+  bool read_wants_write_ = false;
+  bool write_wants_read_ = false;
+  bool failed_ = false;
+  std::string why_;
+  std::vector<char> together_;
+};
+
+std::string cannot(const std::string& what, const std::string& file) {
+  const auto why = complaint();
+  return "cannot use " + what + " " + file + ": " +
+         (why.find("No such file") != std::string::npos ||
+                  why.find("no such file") != std::string::npos
+              ? "there is no such file"
+              : why);
+}
+
+bool has_expired(SSL_CTX* context) {
+  const X509* own = ::SSL_CTX_get0_certificate(context);
+  return own && ::X509_cmp_current_time(::X509_get0_notAfter(own)) < 0;
+}
+
+} // namespace
+
+tls_context::~tls_context() {
+  ::SSL_CTX_free(context_of(context_));
+}
+
+tls_context::result tls_context::make(const tls_files& files, bool server) {
+  ::ERR_clear_error();
+  auto* context = ::SSL_CTX_new(server ? ::TLS_server_method() : ::TLS_client_method());
+  if (!context) return tls_error{"OpenSSL cannot make a context: " + complaint()};
+  std::shared_ptr<const tls_context> made{new tls_context{context}};
+  ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  // Idle connections hold no record buffers. What was not written is offered again from wherever it
+  // is then. A peer that closes without saying so is one that has come to its end.
+  ::SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  ::SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION);
+  // Sessions are long: resuming them is not worth the memory.
+  ::SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  ::SSL_CTX_set_num_tickets(context, 0);
+
+  if (!files.certificate.empty()) {
+    if (::SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1)
+      return tls_error{cannot("the certificate", files.certificate)};
+    if (::SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1)
+      return tls_error{cannot("the key", files.key)};
+    if (::SSL_CTX_check_private_key(context) != 1)
+      return tls_error{"the key " + files.key + " does not belong to the certificate " +
+                       files.certificate};
+    if (has_expired(context))
+      return tls_error{"the certificate " + files.certificate +
+                       " has expired: make a new one (ropewalk certs), or renew it"};
+  } else if (server) {
+    return tls_error{"who accepts TLS connections needs a certificate and its key"};
+  }
+  if (!files.authority.empty()) {
+    if (::SSL_CTX_load_verify_locations(context, files.authority.c_str(), nullptr) != 1)
+      return tls_error{cannot("the certificates of", files.authority)};
+    ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                         nullptr);
+  } else if (!server) {
+    ::SSL_CTX_set_default_verify_paths(context);
+    ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  }
+  return made;
+}
+
+tls_context::result tls_context::for_server(const tls_files& files) {
+  return make(files, true);
+}
+
+tls_context::result tls_context::for_client(const tls_files& files) {
+  return make(files, false);
+}
+
+std::unique_ptr<stream> tls_context::accept(int fd) const {
+  auto* session = ::SSL_new(context_of(context_));
+  if (!session) return nullptr;
+  ::SSL_set_accept_state(session);
+  return std::make_unique<tls_stream>(session, fd, descriptor{});
+}
+
+namespace {
+
+SSL* client_session(SSL_CTX* context, const std::string& host) {
+  auto* session = ::SSL_new(context);
+  if (!session) return nullptr;
+  ::SSL_set_connect_state(session);
+  std::array<unsigned char, 16> address{};
+  const bool is_address = ::inet_pton(AF_INET, host.c_str(), address.data()) == 1 ||
+                          ::inet_pton(AF_INET6, host.c_str(), address.data()) == 1;
+  if (is_address) {
+    ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(session), host.c_str());
+  } else {
+    ::SSL_set1_host(session, host.c_str());
+    ::SSL_set_tlsext_host_name(session, host.c_str());
+  }
+  return session;
+}
+
+} // namespace
+
+std::unique_ptr<stream> tls_context::connect(int fd, const std::string& host) const {
+  auto* session = client_session(context_of(context_), host);
+  return session ? std::make_unique<tls_stream>(session, fd, descriptor{}) : nullptr;
+}
+
+stream_result connect_tls(const endpoint& where, const tls_context& context,
+                          std::chrono::milliseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  auto connected = connect_tcp(where, patience);
+  if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
+  auto& socket = std::get<descriptor>(connected);
+  const int fd = socket.get();
+  auto* session = client_session(context_of(context.context_), where.host);
+  if (!session) return socket_error{"no memory for a TLS connection"};
+  auto result = std::make_unique<tls_stream>(session, fd, std::move(socket));
+  for (;;) {
+    const auto done = result->shake_hands().state;
+    if (done == stream::state::ok) return std::unique_ptr<stream>{std::move(result)};
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (done != stream::state::blocked)
+      return socket_error{"no TLS with " + where.text() + ": " + result->why()};
+    if (left.count() <= 0)
+      return socket_error{"no TLS with " + where.text() +
+                          ": it does not answer; does it speak TLS?"};
+    pollfd waiting{fd, static_cast<short>(result->reads_by_writing() ? POLLOUT : POLLIN), 0};
+    ::poll(&waiting, 1, static_cast<int>(left.count()));
+  }
+}
+
+} // namespace ropewalk

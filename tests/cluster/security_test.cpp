@@ -1,0 +1,379 @@
+#include "net/tls/tls.hpp"
+#include "tests/catch.hpp"
+#include "tests/cluster/processes.hpp"
+#include "tests/cluster/raw.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+using namespace ropewalk;
+namespace fs = std::filesystem;
+
+/// Who does not belong does not get in: garbage, plain text, wrong and expired certificates, tokens
+/// that are not known, services that are not theirs.
+
+namespace {
+
+// A folder with certificates, made by `ropewalk certs`, that goes away with the test.
+class certificates {
+public:
+  explicit certificates(const std::vector<std::string>& options = {}) {
+    std::string name = (fs::temp_directory_path() / "ropewalk-certs-").string() + "XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+    make(options);
+  }
+  ~certificates() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  certificates(const certificates&) = delete;
+  certificates& operator=(const certificates&) = delete;
+
+  void make(std::vector<std::string> options) const {
+    std::vector<std::string> words{ROPEWALK_PROGRAM, "certs", "--dir", folder_};
+    words.insert(words.end(), options.begin(), options.end());
+    process made{words, folder_ + "/certs.log"};
+    INFO(made.log());
+    REQUIRE(made.wait(10s) == 0);
+  }
+
+  [[nodiscard]] std::string operator/(const std::string& name) const {
+    return folder_ + "/" + name;
+  }
+  [[nodiscard]] tls_files of(const std::string& who) const {
+    return {*this / (who + "/cert.pem"), *this / (who + "/key.pem"), *this / "ca.pem"};
+  }
+
+private:
+  std::string folder_;
+};
+
+std::vector<std::string> client_port_tls(const certificates& certs) {
+  return {"--tls-cert", certs / "broker/cert.pem", "--tls-key", certs / "broker/key.pem"};
+}
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// A client over TLS, or why there is none.
+std::variant<client, std::string> try_tls(const cluster& c, const tls_files& files) {
+  const auto context = tls_context::for_client(files);
+  if (const auto* error = std::get_if<tls_error>(&context)) return error->what;
+  auto connected =
+      connect_tls(c.clients(), *std::get<std::shared_ptr<const tls_context>>(context), 5s);
+  if (const auto* error = std::get_if<socket_error>(&connected)) return error->what;
+  return client{std::get<std::unique_ptr<stream>>(std::move(connected))};
+}
+
+client over_tls(const cluster& c, const tls_files& files) {
+  auto result = try_tls(c, files);
+  if (const auto* why = std::get_if<std::string>(&result)) FAIL(*why);
+  return std::get<client>(std::move(result));
+}
+
+// A token for `name`, and its line in the access file.
+std::string add_token(const cluster& c, const std::string& file, const std::string& name,
+                      const std::string& services) {
+  const auto made = c.run({"token", name, "--services", services});
+  REQUIRE(made.status == 0);
+  std::ofstream{file, std::ios::app} << made.err;
+  return made.out.substr(0, made.out.size() - 1);
+}
+
+void make_empty(const std::string& file) {
+  std::ofstream{file} << "";
+}
+
+bool log_says(const process& of, const std::string& what) {
+  return eventually([&] { return of.log().find(what) != std::string::npos; }, 5s * time_factor);
+}
+
+} // namespace
+
+TEST_CASE("messages of every size go through TLS on the client port, from several clients") {
+  const certificates certs;
+  cluster c{client_port_tls(certs)};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(eventually([&] {
+    return over_tls(c, {{}, {}, certs / "ca.pem"}).call("echo", "x").code == error_code::ok;
+  }));
+  for (const std::size_t size : {0u, 1u, 1000u, 16'383u, 16'384u, 100'000u, 2'000'000u}) {
+    load l{over_tls(c, {{}, {}, certs / "ca.pem"}), "echo", size > 50'000 ? 20u : 500u, 16,
+           [size](std::uint64_t id) {
+             std::string text(size, static_cast<char>('a' + id % 26));
+             return text;
+           }};
+    l.run(60s);
+    INFO(size << ' ' << l.last_error);
+    REQUIRE(l.missing() == 0);
+    REQUIRE(l.wrong == 0);
+    REQUIRE(l.errors.empty());
+  }
+  const auto sent =
+      c.run({"send", "echo", "--data", "hello", "--broker",
+             "localhost:" + std::to_string(c.clients().port), "--tls-ca", certs / "ca.pem"});
+  INFO(sent.err);
+  REQUIRE(sent.out == "hello");
+}
+
+TEST_CASE("who speaks plainly to a TLS port is told so, in frames or in text") {
+  const certificates certs;
+  cluster c{client_port_tls(certs)};
+  raw text{c.clients()};
+  text.send("echo hello\n");
+  REQUIRE(text.receive_line().starts_with("ERR UNAUTHORIZED this port speaks TLS"));
+  raw binary{c.clients()};
+  binary.send(frame(frame_kind::request, 1, "echo", "hello"));
+  const auto answer = binary.receive([](const std::string& s) { return s.size() > 40; });
+  REQUIRE(answer.find("this port speaks TLS") != std::string::npos);
+  REQUIRE(log_says(c.broker(), "does not speak TLS"));
+  const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text()});
+  REQUIRE(sent.status == 3);
+  REQUIRE(sent.err.find("speaks TLS") != std::string::npos);
+}
+
+TEST_CASE("a client that does not trust the broker's certificate does not send its message") {
+  const certificates certs;
+  const certificates others;
+  cluster c{client_port_tls(certs)};
+  const auto wrong = try_tls(c, {{}, {}, others / "ca.pem"});
+  REQUIRE(std::get<std::string>(wrong).find("certificate is refused") != std::string::npos);
+  const certificates elsewhere{{"--host", "elsewhere.example"}};
+  cluster misnamed{client_port_tls(elsewhere)};
+  const auto mismatch = try_tls(misnamed, {{}, {}, elsewhere / "ca.pem"});
+  REQUIRE(std::get<std::string>(mismatch).find("mismatch") != std::string::npos);
+}
+
+TEST_CASE("where client certificates are wanted, only those of the authority get in") {
+  const certificates certs{{"--client", "alice"}};
+  const certificates others{{"--client", "mallory"}};
+  const certificates expired{{"--client", "old", "--days", "0"}};
+  fs::copy_file(certs / "ca.pem", expired / "trusted.pem");
+  cluster c{client_port_tls(certs) + std::vector<std::string>{"--client-ca", certs / "ca.pem"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(eventually([&] {
+    return over_tls(c, certs.of("clients/alice")).call("echo", "x").code == error_code::ok;
+  }));
+  auto refused = [&](const tls_files& files) {
+    auto result = try_tls(c, files); // in TLS 1.3 the server's verdict comes after the handshake
+    if (std::holds_alternative<std::string>(result)) return true;
+    auto& connected = std::get<client>(result);
+    return connected.call("echo", "x").code != error_code::ok && connected.closed();
+  };
+  REQUIRE(refused({{}, {}, certs / "ca.pem"}));
+  REQUIRE(log_says(c.broker(), "peer did not return a certificate"));
+  auto with_own_trust = [&](tls_files files) {
+    files.authority = certs / "ca.pem";
+    return files;
+  };
+  REQUIRE(refused(with_own_trust(others.of("clients/mallory"))));
+  REQUIRE(log_says(c.broker(), "certificate is refused"));
+  REQUIRE(refused(with_own_trust(expired.of("clients/old"))));
+  REQUIRE(c.broker().log().find("BEGIN") == std::string::npos); // nothing secret in the log
+}
+
+TEST_CASE("a certificate that has expired is refused on either side, with a sentence") {
+  const certificates certs{{"--days", "0"}};
+  const certificates good;
+  cluster c;
+  const auto started =
+      c.run({"broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", "--tls-cert",
+             certs / "broker/cert.pem", "--tls-key", certs / "broker/key.pem"});
+  REQUIRE(started.status == 2);
+  REQUIRE(started.err.find("has expired: make a new one") != std::string::npos);
+  const auto mixed =
+      c.run({"broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", "--tls-cert",
+             good / "broker/cert.pem", "--tls-key", good / "worker/key.pem"});
+  REQUIRE(mixed.status == 2);
+  const auto missing = c.run({"broker", "--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.pem"});
+  REQUIRE(missing.status == 2);
+  REQUIRE(missing.err.find("/nowhere.pem") != std::string::npos);
+}
+
+TEST_CASE("the cluster port with certificates lets in workers of its authority and nobody else") {
+  const certificates certs;
+  const certificates others;
+  cluster c{{"--cluster-tls", certs / "broker"}};
+  c.start_node("good", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
+  REQUIRE(c.has_nodes(1));
+  for (const std::size_t size : {10u, 5000u, 1'000'000u}) {
+    load l{c.connect(), "echo", size > 50'000 ? 40u : 2000u, 16, [size](std::uint64_t id) {
+             return std::string(size, static_cast<char>('a' + id % 26));
+           }};
+    l.run(60s);
+    REQUIRE(l.missing() == 0);
+    REQUIRE(l.wrong == 0);
+    REQUIRE(l.errors.empty());
+  }
+  auto& plain = c.start_node("plain", {"--service", "echo=builtin:echo"});
+  auto& stranger = c.start_node(
+      "stranger", {"--service", "echo=builtin:echo", "--cluster-tls", others / "worker"});
+  REQUIRE(log_says(plain, "no broker at"));
+  REQUIRE(log_says(stranger, "certificate is refused"));
+  REQUIRE(log_says(c.broker(), "refused at the cluster port"));
+  raw garbage{c.nodes()};
+  garbage.send(std::string(2000, '\xff'));
+  garbage.receive([](const std::string&) { return false; }, 3s);
+  REQUIRE(garbage.closed);
+  REQUIRE(c.status()["nodes"].size() == 1);
+  // A worker's certificate does not make a broker: its holder cannot lure workers away.
+  cluster fake{{"--cluster-tls", certs / "worker"}};
+  auto& lured = fake.start_node(
+      "lured", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
+  REQUIRE(log_says(lured, "certificate is refused"));
+  REQUIRE(fake.status()["nodes"].empty());
+}
+
+TEST_CASE("work is made good over TLS when a worker is killed") {
+  const certificates certs;
+  cluster c{{"--cluster-tls", certs / "broker"}};
+  auto& doomed =
+      c.start_node("doomed", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
+  c.start_node("other", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
+  REQUIRE(c.has_nodes(2));
+  load l{c.connect(), "echo", 20'000, 64, [](std::uint64_t id) { return std::to_string(id); }};
+  l.run(60s, [&](std::uint64_t answered) {
+    if (answered == 5000) doomed.signal(SIGKILL);
+  });
+  REQUIRE(l.answered == 20'000);
+  REQUIRE(l.twice == 0);
+}
+
+TEST_CASE("with an access file, a token opens the services that it is for and no others") {
+  cluster helper;
+  const auto file = helper.folder() + "/access";
+  make_empty(file);
+  const auto alice = add_token(helper, file, "alice", "echo");
+  const auto boss = add_token(helper, file, "boss", "*");
+  cluster c{{"--access-file", file}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--service", "upper=builtin:upper"});
+  auto with_token = [&](const std::string& token) {
+    auto connected = c.connect();
+    const auto refused = connected.hello(token, 5s);
+    return std::pair{std::move(connected), refused};
+  };
+  REQUIRE(
+      eventually([&] { return with_token(boss).first.call("upper", "x").code == error_code::ok; }));
+  auto [as_alice, welcome] = with_token(alice);
+  REQUIRE_FALSE(welcome);
+  REQUIRE(as_alice.call("echo", "hi").payload.view() == "hi");
+  REQUIRE(as_alice.call("echo", std::string(1'000'000, 'x')).code == error_code::ok);
+  const auto denied = as_alice.call("upper", "hi");
+  REQUIRE(denied.code == error_code::unauthorized);
+  REQUIRE(denied.payload.view() == "alice may not ask for service 'upper'");
+  REQUIRE(as_alice.call("echo", "still here").code == error_code::ok);
+
+  for (const auto* wrong : {"guess", "", "sha256:0"}) {
+    const auto refused = with_token(wrong).second;
+    REQUIRE(refused);
+    REQUIRE(refused->find("UNAUTHORIZED") != std::string::npos);
+  }
+  REQUIRE(c.connect().call("echo", "x").code != error_code::ok); // no hello at all
+  raw text{c.clients()};
+  text.send("AUTH " + alice + "\necho over text\nupper no\n");
+  REQUIRE(text.receive([](const std::string& s) { return s.ends_with("'upper'\n"); }) ==
+          "OK\nOK over text\nERR UNAUTHORIZED alice may not ask for service 'upper'\n");
+  raw stranger{c.clients()};
+  stranger.send("echo hello\n");
+  REQUIRE(
+      stranger.receive_line().starts_with("ERR UNAUTHORIZED the first line must be AUTH TOKEN"));
+  REQUIRE(log_says(c.broker(), "the token is not known"));
+  REQUIRE(c.broker().log().find(alice) == std::string::npos);
+  REQUIRE(c.broker().log().find("guess") == std::string::npos);
+
+  std::ofstream{helper.folder() + "/token"} << alice << '\n';
+  const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text(),
+                           "--token-file", helper.folder() + "/token"});
+  INFO(sent.err);
+  REQUIRE(sent.out == "x");
+}
+
+TEST_CASE(
+    "SIGHUP reloads tokens and certificates, and a file that makes no sense changes nothing") {
+  const certificates certs;
+  const auto file = certs / "access";
+  cluster helper;
+  make_empty(file);
+  const auto alice = add_token(helper, file, "alice", "*");
+  cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", file}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  const tls_files trust{{}, {}, certs / "ca.pem"};
+  auto ask = [&](client& as) { return as.call("echo", "x").code; };
+  auto old = over_tls(c, trust);
+  REQUIRE_FALSE(old.hello(alice, 5s));
+  REQUIRE(eventually([&] { return ask(old) == error_code::ok; }));
+
+  std::ofstream{file} << "nonsense\n";
+  c.broker().signal(SIGHUP);
+  REQUIRE(log_says(c.broker(), "nothing is reloaded"));
+  REQUIRE(log_says(c.broker(), "line 1: wants three words"));
+  REQUIRE(ask(old) == error_code::ok);
+
+  make_empty(file);
+  const auto bob = add_token(helper, file, "bob", "*");
+  certs.make({}); // new certificates of the same authority
+  c.broker().signal(SIGHUP);
+  REQUIRE(log_says(c.broker(), "certificates and tokens are reloaded"));
+  REQUIRE(ask(old) != error_code::ok); // alice is out
+  auto fresh = over_tls(c, trust);
+  REQUIRE_FALSE(fresh.hello(bob, 5s));
+  REQUIRE(ask(fresh) == error_code::ok);
+  REQUIRE(over_tls(c, trust).hello(alice, 5s));
+}
+
+TEST_CASE("who never says who it is, or never shakes hands, is shown the door in time") {
+  const certificates certs;
+  cluster helper;
+  const auto file = helper.folder() + "/access";
+  make_empty(file);
+  add_token(helper, file, "alice", "*");
+  cluster c{{"--access-file", file, "--hello-time", "500"}};
+  raw silent{c.clients()};
+  raw half{c.clients()};
+  half.send(std::string("\0\0\0", 3));
+  const auto said = half.receive([](const std::string&) { return false; }, 6s);
+  REQUIRE(said.find("has not said who it is in time") != std::string::npos);
+  silent.receive([](const std::string&) { return false; }, 6s);
+  REQUIRE(silent.closed);
+  cluster t{client_port_tls(certs) + std::vector<std::string>{"--hello-time", "500"}};
+  raw mute{t.clients()};
+  mute.send("\x16\x03\x01");
+  mute.receive([](const std::string&) { return false; }, 6s);
+  REQUIRE(mute.closed);
+}
+
+TEST_CASE("attempts to get in cost little memory, and do not fill the log") {
+  const certificates certs;
+  cluster helper;
+  const auto file = helper.folder() + "/access";
+  make_empty(file);
+  add_token(helper, file, "alice", "*");
+  cluster c{client_port_tls(certs) +
+            std::vector<std::string>{"--access-file", file, "--cluster-tls", certs / "broker"}};
+  const auto before = resident_kib(c.broker().pid());
+  constexpr int attempts = 200;
+  std::vector<std::unique_ptr<raw>> held;
+  for (int i = 0; i < attempts; ++i) { // all at a time: a hello that goes nowhere
+    held.push_back(std::make_unique<raw>(i % 2 ? c.clients() : c.nodes()));
+    held.back()->send(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) +
+                      std::string(200, 'r'));
+  }
+  REQUIRE(eventually([&] { return !held.back()->send("x", 100ms) || true; }));
+  const auto during = resident_kib(c.broker().pid());
+  const auto per_attempt = during > before ? (during - before) / attempts : 0;
+  WARN("KiB of memory per attempt, held open: " << per_attempt);
+#if !defined(__SANITIZE_ADDRESS__)
+  REQUIRE(per_attempt <= 64);
+#endif
+  held.clear();
+  const tls_files trust{{}, {}, certs / "ca.pem"};
+  for (int i = 0; i < 300; ++i) {
+    auto guess = over_tls(c, trust);
+    REQUIRE(guess.hello("guess " + std::to_string(i), 5s));
+  }
+  const auto log = c.broker().log();
+  REQUIRE(std::count(log.begin(), log.end(), '\n') < 250);
+}
