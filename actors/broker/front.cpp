@@ -132,8 +132,8 @@ void front::take_answers(std::uint32_t node, const batch& answers) {
       break;
     case item_end::crashed:
       dispatcher_.crash(node, item->token, item->attempt,
-                        "slot on node " + members_[node].description.name +
-                            " died: " + std::string{item->payload.view()},
+                        "on node " + members_[node].description.name + ": " +
+                            std::string{item->payload.view()},
                         now_);
       break;
     }

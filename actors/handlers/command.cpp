@@ -211,12 +211,11 @@ outcome command::run(const call& what) {
     return {error_code::ok, shared_bytes::copy_of(reply)};
   if (complaint.size() > limits::max_stderr_bytes)
     complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
-  std::string why = WIFEXITED(status)
-                        ? "exit status " + std::to_string(WEXITSTATUS(status))
-                        : std::string{"killed by signal "} + std::to_string(WTERMSIG(status)) +
-                              " (" + ::strsignal(WTERMSIG(status)) + ")";
-  if (!complaint.empty()) why += ": " + complaint;
-  return failed(why);
+  if (!complaint.empty()) complaint = ": " + complaint;
+  if (WIFEXITED(status)) return failed("exit status " + std::to_string(WEXITSTATUS(status)) + complaint);
+  // It did not say that it failed: it crashed, or somebody killed it (out of memory, perhaps).
+  return lost(std::string{"the program was killed by signal "} + std::to_string(WTERMSIG(status)) +
+              " (" + ::strsignal(WTERMSIG(status)) + ")" + complaint);
 }
 
 } // namespace

@@ -5,7 +5,8 @@
 namespace ropewalk {
 
 /// A Unix program, run once a message, without a shell: the message is its stdin, its stdout the
-/// reply. A non-zero exit is FAILED with the end of its stderr; so is death by a signal. It is
+/// reply. A non-zero exit is FAILED with the end of its stderr. Death by a signal is no answer: the
+/// message is run again, as often as it may be, and then WORKER_LOST with the signal. It is
 /// killed at the message's deadline (TIMEOUT), when nobody wants the answer any more, and when the
 /// node dies. It finds ROPEWALK_SERVICE, ROPEWALK_ATTEMPT and ROPEWALK_TIMEOUT_MS in its
 /// environment. A reply over the cap on messages is TOO_LARGE. Throws bad_handler for a line that

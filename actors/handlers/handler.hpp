@@ -23,11 +23,16 @@ struct call {
   const std::atomic<bool>* stop = nullptr;
 };
 
-/// What came of it: a reply (`ok`), or an error with a message for the client.
+/// What came of it: a reply (`ok`), or an error with a message for the client. `worker_lost`: what
+/// ran it died of it, so that it is run again as if its slot had died, while it is allowed to.
 struct outcome {
   error_code code = error_code::ok;
   shared_bytes payload;
 };
+
+inline outcome lost(std::string_view why) {
+  return {error_code::worker_lost, shared_bytes::copy_of(why)};
+}
 
 inline outcome failed(std::string_view why) {
   return {error_code::failed, shared_bytes::copy_of(why)};

@@ -43,6 +43,7 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_na
           answer.token = job->item.token;
           answer.attempt = job->item.attempt;
           answer.code = result.code;
+          if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
           answer.payload = result.payload;
           answer.run_us = static_cast<std::uint32_t>(
               std::chrono::duration_cast<microseconds>(end - now).count());

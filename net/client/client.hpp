@@ -27,8 +27,8 @@ struct client_answer {
 
 /// What is asked for besides service and payload.
 struct request_options {
-  std::optional<std::chrono::milliseconds> timeout; ///< none: the broker's standard
-  std::optional<std::uint8_t> attempts;             ///< none: the broker's standard
+  std::optional<std::chrono::milliseconds> timeout = {}; ///< none: the broker's standard
+  std::optional<std::uint8_t> attempts = {};             ///< none: the broker's standard
   /// Ordering key, at most 255 bytes: those with the same run one after the other.
   std::string key = {};
   std::optional<std::uint8_t> priority = {}; ///< 0 low, 1 normal, 2 high; none: normal

@@ -30,6 +30,7 @@ constexpr int time_factor = 1;
 /// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 
+/// A ropewalk program, or another; its output goes to a log file.
 class process {
 public:
   process(std::vector<std::string> words, std::string log_path);

@@ -56,6 +56,12 @@ public:
     return receive([](const std::string& s) { return s.ends_with('\n'); });
   }
 
+  /// Has the kernel keep as little as it may of what comes in.
+  void receive_little() {
+    const int bytes = 2048;
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+  }
+
   void finish() { ::shutdown(fd_.get(), SHUT_WR); }
   void reset() {
     const linger now{1, 0};

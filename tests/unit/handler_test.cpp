@@ -57,9 +57,9 @@ TEST_CASE("a command that fails says so with its exit status and the end of its 
   REQUIRE(noisy.payload.view().ends_with("the end\n"));
 }
 
-TEST_CASE("a command killed by a signal has failed") {
+TEST_CASE("a command killed by a signal is lost, and with it what ran the message") {
   const auto result = run("cmd:sh -c 'kill -SEGV $$'", "");
-  REQUIRE(result.code == error_code::failed);
+  REQUIRE(result.code == error_code::worker_lost);
   REQUIRE(result.payload.view().find("signal 11") != std::string_view::npos);
 }
 
