@@ -25,6 +25,10 @@ caf::error inspect(caf::deserializer& source, batch& x) {
   std::uint32_t bytes = 0;
   if (auto error = source(bytes)) return error;
   if (bytes > limits::max_basp_bytes) return caf::sec::invalid_argument;
+  // What is not there is not made room for.
+  if (const auto* direct = dynamic_cast<caf::binary_deserializer*>(&source);
+      direct && direct->remaining() < bytes)
+    return caf::sec::end_of_stream;
   x.pieces.clear();
   if (bytes == 0) return caf::none;
   auto memory = std::make_shared_for_overwrite<char[]>(bytes);

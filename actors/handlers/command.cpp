@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -83,6 +84,7 @@ public:
       ::_exit(127);
     }
     ::setpgid(pid_, pid_);
+    death_ = descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
     in_ = std::move(in.write);
     out_ = std::move(out.read);
     error_ = std::move(error.read);
@@ -101,6 +103,14 @@ public:
   // The whole group: a program may have started others.
   void kill() const { ::kill(-pid_, SIGKILL); }
 
+  // True if the program was killed by a signal. What it had started may live on, and keep its end
+  // of our pipes open.
+  bool was_killed() const {
+    siginfo_t how{};
+    return ::waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           how.si_pid == pid_ && how.si_code != CLD_EXITED;
+  }
+
   int wait() {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
@@ -110,6 +120,7 @@ public:
   }
 
   descriptor in_, out_, error_;
+  descriptor death_; // readable when the program has come to its end
 
 private:
   pid_t pid_ = -1;
@@ -150,9 +161,9 @@ error_code converse(child& with, const call& what, std::size_t max_reply_bytes, 
     const auto now = std::chrono::steady_clock::now();
     if (now >= what.deadline) return error_code::timeout;
     if (what.stop && what.stop->load()) return error_code::cancelled;
-    std::array<pollfd, 3> fds{pollfd{with.in_.get(), POLLOUT, 0},
-                              pollfd{with.out_.get(), POLLIN, 0},
-                              pollfd{with.error_.get(), POLLIN, 0}};
+    std::array<pollfd, 4> fds{
+        pollfd{with.in_.get(), POLLOUT, 0}, pollfd{with.out_.get(), POLLIN, 0},
+        pollfd{with.error_.get(), POLLIN, 0}, pollfd{with.death_.get(), POLLIN, 0}};
     const auto patience =
         std::min(stop_check, std::chrono::ceil<std::chrono::milliseconds>(what.deadline - now));
     ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
@@ -172,6 +183,11 @@ error_code converse(child& with, const call& what, std::size_t max_reply_bytes, 
     };
     receive(with.out_, fds[1].revents, reply);
     receive(with.error_, fds[2].revents, complaint);
+    if (fds[3].revents != 0 && fds[1].revents == 0 && fds[2].revents == 0) {
+      if (with.was_killed()) return error_code::worker_lost;
+      with.death_
+          .close(); // it came to its end by itself; what it started may still have to say something
+    }
     if (reply.size() > max_reply_bytes) return error_code::too_large;
     if (complaint.size() > 2 * limits::max_stderr_bytes)
       complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
@@ -199,20 +215,22 @@ outcome command::run(const call& what) {
   std::string reply;
   std::string complaint;
   const auto end = converse(running, what, max_reply_bytes_, reply, complaint);
-  if (end != error_code::ok) {
+  if (end != error_code::ok && end != error_code::worker_lost) {
     running.kill();
     running.wait();
     return {end, end == error_code::too_large
                      ? shared_bytes::copy_of("the program's output is over the cap on messages")
                      : shared_bytes{}};
   }
+  if (end == error_code::worker_lost) running.kill(); // what it had started
   const int status = running.wait();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
     return {error_code::ok, shared_bytes::copy_of(reply)};
   if (complaint.size() > limits::max_stderr_bytes)
     complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
   if (!complaint.empty()) complaint = ": " + complaint;
-  if (WIFEXITED(status)) return failed("exit status " + std::to_string(WEXITSTATUS(status)) + complaint);
+  if (WIFEXITED(status))
+    return failed("exit status " + std::to_string(WEXITSTATUS(status)) + complaint);
   // It did not say that it failed: it crashed, or somebody killed it (out of memory, perhaps).
   return lost(std::string{"the program was killed by signal "} + std::to_string(WTERMSIG(status)) +
               " (" + ::strsignal(WTERMSIG(status)) + ")" + complaint);

@@ -93,7 +93,9 @@ std::string names_of(const std::vector<std::string>& hosts) {
     std::array<unsigned char, 16> address{};
     const bool is_address = ::inet_pton(AF_INET, host.c_str(), address.data()) == 1 ||
                             ::inet_pton(AF_INET6, host.c_str(), address.data()) == 1;
-    result += (result.empty() ? "" : ",") + std::string{is_address ? "IP:" : "DNS:"} + host;
+    if (!result.empty()) result += ',';
+    result += is_address ? "IP:" : "DNS:";
+    result += host;
   }
   return result;
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <random>
 #include <sys/resource.h>
 #include <thread>
@@ -16,11 +15,6 @@ using namespace ropewalk;
 /// makes it a minute, as the figures in the README were measured (tests/run endurance).
 
 namespace {
-
-std::chrono::seconds how_long(int standard) {
-  const char* told = std::getenv("ROPEWALK_TEST_SECONDS");
-  return std::chrono::seconds{told ? std::atoi(told) : standard};
-}
 
 double percentile(std::vector<double> values, double q) {
   if (values.empty()) return 0;
@@ -73,7 +67,8 @@ void allow_descriptors(rlim_t wanted) {
 
 TEST_CASE(
     "a random node killed every 200 ms under full load: none lost, none twice, and the others "
-    "do not notice") {
+    "do not notice",
+    "[endurance]") {
   cluster c;
   int started = 0;
   std::vector<process*> nodes;
@@ -145,7 +140,8 @@ TEST_CASE(
   REQUIRE(strange == 0);
 }
 
-TEST_CASE("kill -9 of the broker: clients hear of it at once, and the nodes are back within 2 s") {
+TEST_CASE("kill -9 of the broker: clients hear of it at once, and the nodes are back within 2 s",
+          "[endurance]") {
   cluster c;
   for (const auto* name : {"a", "b", "c"})
     c.start_node(name, {"--service", "echo=builtin:echo", "--service", "sleep=builtin:sleep"});
@@ -171,7 +167,8 @@ TEST_CASE("kill -9 of the broker: clients hear of it at once, and the nodes are 
 
 TEST_CASE(
     "ten times more than can be done: memory within its budget, goodput kept, BUSY at once, and "
-    "full speed as soon as it is over") {
+    "full speed as soon as it is over",
+    "[endurance]") {
   constexpr std::uint64_t budget_kib = 64 << 10;
   cluster c{{"--memory", std::to_string(budget_kib << 10), "--queue", "2000"}};
   // 8 slots of 10 ms: 800 a second at best.
@@ -257,7 +254,7 @@ TEST_CASE(
 #endif
 }
 
-TEST_CASE("ten thousand idle connections take 16 KiB each at most") {
+TEST_CASE("ten thousand idle connections take 16 KiB each at most", "[endurance]") {
   const std::size_t wanted = 10'000;
   allow_descriptors(25'000);
   cluster c;
@@ -284,8 +281,8 @@ TEST_CASE("ten thousand idle connections take 16 KiB each at most") {
 #endif
 }
 
-TEST_CASE(
-    "a thousand slow senders and a thousand slow readers: everyone else is served as before") {
+TEST_CASE("a thousand slow senders and a thousand slow readers: everyone else is served as before",
+          "[endurance]") {
   allow_descriptors(10'000);
   cluster c{{"--unread-answers", "65536"}};
   c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
@@ -319,7 +316,8 @@ TEST_CASE(
 }
 
 TEST_CASE("a node replaced under load, the new one up and the old one drained, loses nothing and "
-          "keeps nobody waiting") {
+          "keeps nobody waiting",
+          "[endurance]") {
   cluster c;
   auto* old = &c.start_node("n0", {"--service", "sleep=builtin:sleep", "--slots", "8"});
   REQUIRE(c.has_nodes(1));

@@ -6,6 +6,7 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <filesystem>
@@ -20,6 +21,11 @@
 namespace ropewalk {
 
 namespace fs = std::filesystem;
+
+std::chrono::seconds how_long(int standard) {
+  const char* told = std::getenv("ROPEWALK_TEST_SECONDS");
+  return std::chrono::seconds{told ? std::atoi(told) : standard};
+}
 
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience) {
   const auto end = std::chrono::steady_clock::now() + patience;

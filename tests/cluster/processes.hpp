@@ -27,6 +27,9 @@ constexpr int time_factor = 4;
 constexpr int time_factor = 1;
 #endif
 
+/// How long a load lasts: so many seconds, or ROPEWALK_TEST_SECONDS.
+std::chrono::seconds how_long(int standard);
+
 /// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 

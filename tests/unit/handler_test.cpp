@@ -63,6 +63,13 @@ TEST_CASE("a command killed by a signal is lost, and with it what ran the messag
   REQUIRE(result.payload.view().find("signal 11") != std::string_view::npos);
 }
 
+TEST_CASE("a command that is killed is lost at once, even if what it started lives on") {
+  const auto before = std::chrono::steady_clock::now();
+  REQUIRE(run("cmd:sh -c '(sleep 0.2; kill -KILL $$) & sleep 60'", "").code ==
+          error_code::worker_lost);
+  REQUIRE(std::chrono::steady_clock::now() - before < 5s);
+}
+
 TEST_CASE("a command is killed at the deadline, with all that it started") {
   const auto before = std::chrono::steady_clock::now();
   REQUIRE(run("cmd:sh -c 'sleep 60 & sleep 60'", "", 200ms).code == error_code::timeout);
