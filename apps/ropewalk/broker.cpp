@@ -66,6 +66,7 @@ int run_broker(broker_options& o) {
   s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
   set_up_log("broker", o.log_level);
   tune_allocator();
+  allow_descriptors();
   block_signals();
   process_config config;
   caf::actor_system system{config};

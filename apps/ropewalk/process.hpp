@@ -15,6 +15,9 @@ public:
 /// Sets glibc's allocator up for messages of up to 2 MB that come and go; call it first.
 void tune_allocator();
 
+/// Allows this process as many descriptors as it may have: shells give out 1,024.
+void allow_descriptors();
+
 /// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are
 /// any.
 void block_signals();

@@ -305,3 +305,98 @@ TEST_CASE("a header that announces gigabytes on the cluster port costs nothing")
   others_are_served(c);
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
 }
+
+TEST_CASE(
+    "more clients than may be are closed at once; who is in stays, and a place that is left is "
+    "given again") {
+  cluster c{{"--connections", "5"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  std::vector<client> in;
+  for (int i = 0; i < 5; ++i) {
+    in.push_back(c.connect());
+    REQUIRE(in.back().call("echo", "x").code == error_code::ok);
+  }
+  auto one_too_many = c.connect();
+  REQUIRE(one_too_many.call("echo", "x").code != error_code::ok);
+  REQUIRE(one_too_many.closed());
+  REQUIRE(in.front().call("echo", "still here").code == error_code::ok);
+  in.pop_back();
+  REQUIRE(eventually([&] { return c.connect().call("echo", "x").code == error_code::ok; }));
+  REQUIRE(c.broker().log().find("too many connections") != std::string::npos);
+}
+
+TEST_CASE("one address has its share of connections") {
+  cluster c{{"--connections-per-address", "3"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  std::vector<client> in;
+  for (int i = 0; i < 3; ++i) in.push_back(c.connect());
+  REQUIRE(in.back().call("echo", "x").code == error_code::ok);
+  REQUIRE(c.connect().call("echo", "x").code != error_code::ok);
+  in.clear();
+  REQUIRE(eventually([&] { return c.connect().call("echo", "x").code == error_code::ok; }));
+}
+
+TEST_CASE(
+    "a message that does not come to its end, and a client that asks nothing, have their time") {
+  cluster c{{"--message-time", "700", "--idle-time", "1500"}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--service", "sleep=builtin:sleep"});
+  REQUIRE(c.has_nodes(1));
+  raw slow{c.clients()};
+  slow.send(frame(frame_kind::request, 1, "echo", "hello").substr(0, 20));
+  auto busy = c.connect();
+  busy.send("sleep", shared_bytes::copy_of("3500")); // longer than it may idle: it does not
+  busy.flush();
+  auto until_closed = [](raw& r) {
+    return r.receive([](const std::string&) { return false; }, 8s);
+  };
+  REQUIRE(until_closed(slow).find("the message was not complete within 700 ms") !=
+          std::string::npos);
+  REQUIRE(slow.closed);
+  raw idle{c.clients()};
+  idle.send("echo hello\n");
+  REQUIRE(until_closed(idle) == "OK hello\nERR TIMEOUT nothing was asked within 1500 ms\n");
+  const auto answer = busy.wait(10s);
+  REQUIRE(answer);
+  REQUIRE(answer->code == error_code::ok);
+}
+
+TEST_CASE("messages that were announced count against the broker's memory before they have come") {
+  cluster c{{"--memory", "8388608", "--message-time", "60000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto half =
+      frame(frame_kind::request, 1, "echo", std::string(2'000'000, 'x')).substr(0, 5000);
+  std::vector<std::unique_ptr<raw>> holders;
+  for (int i = 0; i < 4; ++i) {
+    holders.push_back(std::make_unique<raw>(c.clients()));
+    REQUIRE(holders.back()->send(half));
+  }
+  auto other = c.connect();
+  const std::string big(2'000'000, 'y');
+  REQUIRE(eventually([&] { return other.call("echo", big).code == error_code::busy; }));
+  REQUIRE(other.call("echo", "small").code == error_code::ok); // the connection goes on
+  holders.clear();
+  REQUIRE(eventually([&] { return other.call("echo", big).code == error_code::ok; }));
+}
+
+TEST_CASE("answers that nobody reads have a budget for all clients together") {
+  cluster c{{"--answers-memory", "8388608", "--unread-answers-time", "60000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  others_are_served(c);
+  const auto before = resident_kib(c.broker().pid());
+  std::vector<std::unique_ptr<raw>> readers;
+  std::uint64_t most = 0;
+  for (int i = 0; i < 30; ++i) {
+    readers.push_back(std::make_unique<raw>(c.clients()));
+    for (std::uint64_t id = 1; id <= 20; ++id)
+      readers.back()->send(frame(frame_kind::request, id, "echo", std::string(1'000'000, 'x')),
+                           50ms);
+    most = std::max(most, resident_kib(c.broker().pid()));
+  }
+  others_are_served(c);
+  WARN("broker RSS at most " << most / 1024 << " MiB, " << before / 1024 << " before");
+  CHECK(most < before + (96 << 10) + slack_kib);
+}
