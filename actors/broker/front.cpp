@@ -1,5 +1,6 @@
 #include "actors/broker/front.hpp"
 
+#include <caf/io/network/multiplexer.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
