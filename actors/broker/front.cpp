@@ -282,6 +282,7 @@ std::string front::status() const {
   result["queued"] = totals.waiting;
   result["restarts"] = restarts_;
   result["redispatched"] = totals.redispatched;
+  result["returned"] = totals.returned;
   result["submitted"] = totals.submitted;
   result["answered"] = totals.answered;
   result["refused"] = refused;

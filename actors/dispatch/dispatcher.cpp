@@ -269,10 +269,7 @@ void dispatcher::pump(service& s, service_index which, instant now) {
 
 void dispatcher::place(std::uint32_t index, std::uint32_t to, instant now) {
   auto& r = requests_[index];
-  if (r.attempt == 0)
-    services_[r.service].queue.budget().earn();
-  else
-    ++totals_.redispatched;
+  if (r.attempt == 0) services_[r.service].queue.budget().earn();
   r.attempt = r.attempt == 255 ? 1 : static_cast<std::uint8_t>(r.attempt + 1);
   r.placed_at = now;
   offers_.place(requests_, index, to);
@@ -317,6 +314,7 @@ void dispatcher::lose(node_index lost, std::string_view what, instant now) {
       (running.size() < o.slots || requests_[i].attempts == 1 ? running : waiting).push_back(i);
     for (const auto i : running) charge(i, what);
     for (auto i = waiting.rbegin(); i != waiting.rend(); ++i) return_unstarted(*i);
+    totals_.redispatched += waiting.size();
   }
   std::vector<service_index> services;
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
@@ -395,6 +393,7 @@ void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, i
   if (index == no_index) return;
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
+  ++totals_.returned;
   return_unstarted(index);
   refuse_if_all_failing(offers_[offer].service);
   stir(offers_[offer].service);
@@ -433,6 +432,7 @@ void dispatcher::charge(std::uint32_t index, std::string_view what) {
   if (r.connection == no_index) return release(index);
   if (++r.charged < r.attempts) {
     services_[r.service].queue.add_retry(requests_, index);
+    ++totals_.redispatched;
     ++totals_.waiting;
     return;
   }

@@ -67,7 +67,8 @@ struct node_view {
 struct dispatch_totals {
   std::uint64_t submitted = 0;
   std::uint64_t answered = 0;     ///< replies and the handlers' own errors
-  std::uint64_t redispatched = 0; ///< placed again after a loss or a return
+  std::uint64_t redispatched = 0; ///< lost with their worker, and to be placed again
+  std::uint64_t returned = 0;     ///< sent back unstarted, and to be placed again
   std::uint64_t stale = 0;        ///< answers of superseded attempts, refused
   std::uint64_t refused[error_codes] = {};
   std::uint32_t waiting = 0;

@@ -41,8 +41,9 @@ public:
   std::vector<work_item> take_waiting();
 
   /// Takes out everything that has not started if every slot is busy and none has come to an end
-  /// for `patience`: what was handed out ahead must not wait behind a long message.
-  std::vector<work_item> take_stalled(instant now, microseconds patience);
+  /// for `least_patience`, and three times as long as it usually takes until one does: what was
+  /// handed out ahead must not wait behind a long message.
+  std::vector<work_item> take_stalled(instant now, microseconds least_patience);
 
   /// Nobody wants what is running, nor the answers: the broker that asked is gone.
   void forget_all();
