@@ -118,7 +118,8 @@ std::vector<work_item> run_queue::take_stalled(instant now, microseconds least_p
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
-    const auto usual = microseconds{static_cast<std::int64_t>(3 * mean_us_ / lanes_.size())};
+    const auto usual =
+        microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(lanes_.size()))};
     const auto patience = std::max(least_patience, usual);
     const bool all_busy =
         std::all_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return !l->idle; });
