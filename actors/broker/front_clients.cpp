@@ -348,7 +348,7 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
                     "there is no such priority: 0 is low, 1 normal, 2 high");
     what.priority = static_cast<priority>(*fields.priority);
   }
-  dispatcher_.submit(what, now_);
+  dispatcher_.submit(std::move(what), now_);
 }
 
 void front::answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,

@@ -172,7 +172,7 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   return true;
 }
 
-void dispatcher::submit(const submission& what, instant now) {
+void dispatcher::submit(submission what, instant now) {
   assert(!what.payload.borrowed());
   ++totals_.submitted;
   if (ids_.find(requests_, what.connection, what.request_id) != no_index)
@@ -191,7 +191,7 @@ void dispatcher::submit(const submission& what, instant now) {
 
   const auto index = allocate();
   auto& r = requests_[index];
-  r.payload = what.payload;
+  r.payload = std::move(what.payload);
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;

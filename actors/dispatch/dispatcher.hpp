@@ -95,7 +95,7 @@ public:
 
   /// A request comes in. Its id must not be that of another of this connection that waits for its
   /// answer: then it is refused (BAD_REQUEST), and the other goes on.
-  void submit(const submission& what, instant now);
+  void submit(submission what, instant now);
 
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
   void cancel(connection_index connection, std::uint64_t request_id, instant now);

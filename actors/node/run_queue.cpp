@@ -43,6 +43,10 @@ void run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake) 
 
 std::optional<run_queue::job> run_queue::next(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
+  return take_next(slot);
+}
+
+std::optional<run_queue::job> run_queue::take_next(std::uint32_t slot) {
   auto& me = *lanes_[slot];
   if (waiting_.empty()) {
     me.idle = true;
@@ -63,6 +67,17 @@ std::optional<run_queue::job> run_queue::next(std::uint32_t slot) {
 
 bool run_queue::finish(std::uint32_t slot, const answer_item& answer, instant now) {
   const std::lock_guard lock{mutex_};
+  return end_run(slot, answer, now);
+}
+
+std::optional<run_queue::job>
+run_queue::finish_and_next(std::uint32_t slot, const answer_item& answer, instant now, bool& tell) {
+  const std::lock_guard lock{mutex_};
+  tell = end_run(slot, answer, now);
+  return take_next(slot);
+}
+
+bool run_queue::end_run(std::uint32_t slot, const answer_item& answer, instant now) {
   auto& me = *lanes_[slot];
   me.running = false;
   last_progress_ = now;

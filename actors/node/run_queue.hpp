@@ -85,6 +85,10 @@ public:
   /// The slot's message has ended. True if the gateway must be told that there are answers.
   bool finish(std::uint32_t slot, const answer_item& answer, instant now);
 
+  /// Both in one go, as a slot that works does: `tell` says whether the gateway must be told.
+  std::optional<job> finish_and_next(std::uint32_t slot, const answer_item& answer, instant now,
+                                     bool& tell);
+
 private:
   struct waiting_item {
     work_item item;
@@ -99,6 +103,8 @@ private:
     std::atomic<bool> stop{false};
   };
 
+  std::optional<job> take_next(std::uint32_t slot);
+  bool end_run(std::uint32_t slot, const answer_item& answer, instant now);
   void wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake);
 
   mutable std::mutex mutex_;

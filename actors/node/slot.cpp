@@ -36,18 +36,21 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_na
   return {
       [=, service_name = std::move(service_name)](run_atom) {
         auto now = std::chrono::steady_clock::now();
-        while (auto job = queue->next(number)) {
-          const auto result = run(*self->state.code, *job, service_name, now, max_reply_bytes);
+        auto job = queue->next(number);
+        while (job) {
+          auto result = run(*self->state.code, *job, service_name, now, max_reply_bytes);
           const auto end = std::chrono::steady_clock::now();
           answer_item answer;
           answer.token = job->item.token;
           answer.attempt = job->item.attempt;
           answer.code = result.code;
           if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
-          answer.payload = result.payload;
+          answer.payload = std::move(result.payload);
           answer.run_us = static_cast<std::uint32_t>(
               std::chrono::duration_cast<microseconds>(end - now).count());
-          if (queue->finish(number, answer, end)) self->send(gateway, answered_atom_v);
+          bool tell = false;
+          job = queue->finish_and_next(number, answer, end, tell);
+          if (tell) self->send(gateway, answered_atom_v);
           now = end;
         }
       },

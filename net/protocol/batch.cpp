@@ -106,7 +106,9 @@ const char* batch_reader::next(shared_bytes& payload) {
     malformed_ = true;
     return nullptr;
   }
-  payload = bytes_.part(at_ + item_header_bytes, count);
+  const bool lend = how_ == payloads::lent && count < limits::large_payload_bytes;
+  payload = lend ? shared_bytes::borrow(rest.substr(item_header_bytes, count))
+                 : bytes_.part(at_ + item_header_bytes, count);
   at_ += item_header_bytes + count;
   return rest.data();
 }

@@ -88,10 +88,15 @@ private:
   std::size_t bytes_ = 0;
 };
 
-/// Walks through a batch's items; their payloads share the batch's memory.
+/// Walks through a batch's items.
 class batch_reader {
 public:
-  explicit batch_reader(shared_bytes bytes) : bytes_(std::move(bytes)) {}
+  /// Whether small payloads share the batch's memory, or are lent until the next item (large ones
+  /// always share it).
+  enum class payloads : std::uint8_t { shared, lent };
+
+  explicit batch_reader(shared_bytes bytes, payloads how = payloads::shared)
+      : bytes_(std::move(bytes)), how_(how) {}
 
   /// The next item; nothing at the end or where the bytes make no sense (then `malformed` is true).
   std::optional<work_item> next_work();
@@ -104,6 +109,7 @@ private:
   const char* next(shared_bytes& payload);
 
   shared_bytes bytes_;
+  payloads how_;
   std::size_t at_ = 0;
   bool malformed_ = false;
 };

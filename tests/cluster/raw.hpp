@@ -14,7 +14,12 @@ namespace ropewalk {
 /// A plain socket, for saying what no client would.
 class raw {
 public:
-  explicit raw(const endpoint& where) : fd_(std::get<descriptor>(connect_tcp(where, 5s))) {}
+  explicit raw(const endpoint& where) {
+    auto connected = connect_tcp(where, 5s);
+    if (const auto* error = std::get_if<socket_error>(&connected))
+      throw std::runtime_error{error->what};
+    fd_ = std::get<descriptor>(std::move(connected));
+  }
 
   // Sends all of it, unless the other side does not take it within `patience`.
   bool send(std::string_view bytes, std::chrono::milliseconds patience = 5s) {

@@ -17,7 +17,7 @@ public:
 
   // Some bytes on some connection, or the end of one.
   void go_on() {
-    if (open_.size() < 30 || one_in(4)) {
+    if (open_.size() < 30 || (one_in(4) && open_.size() < 200)) {
       open_.push_back(std::make_unique<raw>(one_in(12) ? cluster_.nodes() : cluster_.clients()));
       // The first byte decides between frames and text: let there be enough of both.
       if (one_in(3)) open_.back()->send(one_in(2) ? "echo hello\n" : ping());
@@ -25,7 +25,7 @@ public:
     }
     const auto which = random_() % open_.size();
     auto& connection = *open_[which];
-    if (one_in(8)) {
+    if (one_in(8) || open_.size() > 200) {
       finish(connection);
       open_.erase(open_.begin() + static_cast<std::ptrdiff_t>(which));
       return;
