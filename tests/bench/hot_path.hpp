@@ -1,0 +1,101 @@
+#pragma once
+
+#include "actors/dispatch/dispatcher.hpp"
+#include "net/protocol/batch.hpp"
+#include "net/protocol/decoder.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace ropewalk::bench {
+
+/// What a broker does with a message, less sockets and CAF: frames in, dispatcher, batch to the
+/// node; batch back, dispatcher, frames out. `turn` takes so many messages through all of it.
+class hot_path {
+public:
+  explicit hot_path(std::size_t payload_bytes, std::uint32_t in_flight = 64)
+      : payload_(payload_bytes, 'x'), in_flight_(in_flight) {
+    dispatch_limits limits;
+    limits.connection_requests = limits.queued = 10'000'000;
+    limits.connection_bytes = limits.held_bytes = limits.service_bytes = std::uint64_t{1} << 40;
+    limits.node_bytes = std::uint64_t{1} << 40;
+    dispatcher_ = dispatcher{limits, now_};
+    node_ = dispatcher_.join({{"echo", in_flight}}, now_);
+    connection_ = dispatcher_.connect();
+    service_ = *dispatcher_.find_service("echo");
+  }
+
+  /// As many messages as may be in flight.
+  void turn() {
+    now_ += microseconds{50};
+    in_.clear();
+    field_writer fields;
+    fields.text(field::service, "echo");
+    for (std::uint32_t i = 0; i < in_flight_; ++i)
+      append_frame(in_, frame_kind::request, error_code::ok, ++last_id_, fields.bytes(), payload_);
+    requests_in();
+    answers_back();
+  }
+
+  [[nodiscard]] std::uint32_t messages_a_turn() const { return in_flight_; }
+
+private:
+  void requests_in() {
+    decoder_.feed({in_.data(), in_.size()});
+    while (auto event = decoder_.next()) {
+      const auto& frame = std::get<incoming_frame>(*event);
+      frame_fields fields;
+      if (!read_fields(frame.fields, fields)) throw std::logic_error{"fields"};
+      submission what;
+      what.connection = connection_;
+      what.request_id = frame.head.id;
+      what.service = service_;
+      what.payload = frame.payload.own();
+      dispatcher_.submit(std::move(what), now_);
+    }
+    for (const auto& p : dispatcher_.pending().place) {
+      const auto* r = dispatcher_.find(p.request);
+      work_.add(work_item{p.request, 30'000, dispatcher_.offer_of(*r), r->attempt,
+                          shared_bytes::borrow(r->payload.view())});
+    }
+    dispatcher_.pending().place.clear();
+  }
+
+  void answers_back() {
+    batch_reader work{work_.take().flat()};
+    while (auto item = work.next_work()) {
+      answer_item answer;
+      answer.token = item->token;
+      answer.attempt = item->attempt;
+      answer.run_us = 2;
+      answer.payload = item->payload;
+      answers_.add(answer);
+    }
+    out_.clear();
+    batch_reader answers{answers_.take().flat(), batch_reader::payloads::lent};
+    while (auto item = answers.next_answer()) {
+      const auto whom =
+          dispatcher_.complete(node_, item->token, item->attempt, microseconds{item->run_us}, now_);
+      if (!whom) throw std::logic_error{"an answer was refused"};
+      append_frame(out_, frame_kind::reply, error_code::ok, whom->request_id, {},
+                   item->payload.view());
+    }
+  }
+
+  std::string payload_;
+  std::uint32_t in_flight_;
+  instant now_{};
+  dispatcher dispatcher_{{}, {}};
+  decoder decoder_{limits::max_message.standard};
+  batch_builder work_;
+  batch_builder answers_;
+  std::vector<char> in_;
+  std::vector<char> out_;
+  node_index node_ = 0;
+  connection_index connection_ = 0;
+  service_index service_ = 0;
+  std::uint64_t last_id_ = 0;
+};
+
+} // namespace ropewalk::bench
