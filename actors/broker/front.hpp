@@ -45,7 +45,7 @@ private:
   // -- clients
   bool listen();
   bool let_in(const sockaddr_storage& peer);
-  void complain(const std::string& what);
+  void complain(std::string what);
   void feed_starving_doors();
   void starved(caf::io::accept_handle door);
   void connected(caf::io::connection_handle hdl);

@@ -83,9 +83,12 @@ bool front::let_in(const sockaddr_storage& peer) {
 }
 
 // What others do to the broker is logged a few times a second and no more.
-void front::complain(const std::string& what) {
+void front::complain(std::string what) {
   std::uint64_t suppressed = 0;
   if (!brake_.may_say(now_, suppressed)) return;
+  // What a client calls a service stands in it: that must not look like lines of ours.
+  for (auto& c : what)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   if (suppressed > 0)
     spdlog::warn("{} (and {} complaints before it)", what, suppressed);
   else
@@ -320,17 +323,18 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
     return refuse(from, id, error_code::bad_request,
                   "no service: name one in the request or in the hello");
   if (from.service == no_index || name != from.service_name) {
+    if (from.who &&
+        !from.who->may_ask(name)) { // whether there is such a service is none of its business
+      complain(from.who->name + " is refused service '" + std::string{name} + "'");
+      return refuse(from, id, error_code::unauthorized,
+                    from.who->name + " may not ask for service '" + std::string{name} + "'");
+    }
     const auto found = dispatcher_.find_service(name);
     if (!found)
       return refuse(from, id, error_code::no_service,
                     "no worker has offered service '" +
                         std::string{name.substr(0, limits::max_service_bytes)} +
                         "'; check the name, or start one with --service NAME=HANDLER");
-    if (from.who && !from.who->may_ask(name)) {
-      complain(from.who->name + " is refused service '" + std::string{name} + "'");
-      return refuse(from, id, error_code::unauthorized,
-                    from.who->name + " may not ask for service '" + std::string{name} + "'");
-    }
     from.service_name = name;
     from.service = *found;
   }

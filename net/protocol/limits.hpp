@@ -256,6 +256,10 @@ inline constexpr std::size_t read_bytes = 256 * kib;
 /// What is read ahead of the next header while a connection sends large payloads, in bytes.
 inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 
+/// Connections on the cluster port that have not shaken hands yet; a newcomer takes the place of
+/// the oldest. Enough for a rack of workers that start at once.
+inline constexpr std::size_t node_handshakes = 128;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

@@ -35,12 +35,27 @@ public:
     auto scribe =
         caf::make_counted<basp_scribe>(loop, std::move(connection), settings_.when_refused);
     const auto hdl = scribe->hdl();
+    if (settings_.server) keep_few_waiting(scribe.get());
     parent()->add_scribe(std::move(scribe));
     return doorman::new_connection(&loop, hdl);
   }
 
 private:
+  // Who connects and does not shake hands must not keep workers out: only so many may be at it, the
+  // latest ones.
+  void keep_few_waiting(basp_scribe* newcomer) {
+    if (shaking_hands_->size() == limits::node_handshakes) {
+      shaking_hands_->front()->give_up();
+      shaking_hands_->erase(shaking_hands_->begin());
+    }
+    shaking_hands_->push_back(newcomer);
+    newcomer->when_settled([all = shaking_hands_, newcomer] { std::erase(*all, newcomer); });
+  }
+
   basp_door_settings settings_;
+  // Alive as long as they are in here; they may outlive this doorman.
+  std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
+      std::make_shared<std::vector<basp_scribe*>>();
 };
 
 class door final : public caf::io::middleman_actor_impl {

@@ -29,7 +29,12 @@ bool basp_scribe::read_some() {
       when_refused_(addr() + ": " + (wire().why().empty() ? "it went away" : wire().why()));
     return false;
   } while (reads_on());
+  if (!was_ready && wire().ready()) settle();
   return true;
+}
+
+void basp_scribe::settle() {
+  if (const auto tell = std::exchange(when_settled_, {})) tell();
 }
 
 bool basp_scribe::read_piece() {

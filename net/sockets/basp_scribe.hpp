@@ -24,11 +24,20 @@ public:
 
   std::vector<char>& rd_buf() override { return piece(); }
 
+  ~basp_scribe() override { settle(); }
+
+  /// To be called once, when hands are shaken or the scribe goes away.
+  void when_settled(std::function<void()> tell) { when_settled_ = std::move(tell); }
+
+  /// Its peer takes too long to shake hands.
+  void give_up() { fail_later(); }
+
 protected:
   bool read_some() override;
 
 private:
   std::vector<char>& piece();
+  void settle();
   bool read_piece();
   bool take(const char* bytes, std::size_t count);
   void make_room();
@@ -41,6 +50,7 @@ private:
   std::vector<char> payload_;
   bool launched_ = false;
   std::function<void(const std::string&)> when_refused_;
+  std::function<void()> when_settled_;
 };
 
 } // namespace ropewalk

@@ -368,6 +368,10 @@ TEST_CASE("attempts to get in cost little memory, and do not fill the log") {
 #if !defined(__SANITIZE_ADDRESS__)
   REQUIRE(per_attempt <= 64);
 #endif
+  // Those that only wait at the cluster port do not keep workers out.
+  for (int i = 0; i < 300; ++i) held.push_back(std::make_unique<raw>(c.nodes()));
+  c.start_node("late", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
+  REQUIRE(log_says(c.broker(), "node late joined"));
   held.clear();
   const tls_files trust{{}, {}, certs / "ca.pem"};
   for (int i = 0; i < 300; ++i) {
