@@ -12,10 +12,6 @@ namespace {
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
 
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 } // namespace
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)

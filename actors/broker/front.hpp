@@ -81,6 +81,7 @@ private:
   void take_answers(std::uint32_t node, const batch& answers);
 
   // -- turns and time
+  static instant clock_now() { return std::chrono::steady_clock::now(); }
   void carry_out();
   void finish_turn();
   void expect_tick();

@@ -24,10 +24,6 @@ constexpr std::chrono::seconds starving_news{10};
 // How often the connections are looked through for those that are over their time.
 constexpr std::chrono::seconds patrol_interval{1};
 
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
   return static_cast<caf::io::network::default_multiplexer&>(self.backend());
 }
