@@ -313,8 +313,8 @@ void dispatcher::lose(node_index lost, std::string_view what, instant now) {
     for (auto i = o.placed.head(); i != no_index; i = requests_[i].next)
       (running.size() < o.slots || requests_[i].attempts == 1 ? running : waiting).push_back(i);
     for (const auto i : running) charge(i, what);
-    for (auto i = waiting.rbegin(); i != waiting.rend(); ++i) return_unstarted(*i);
-    totals_.redispatched += waiting.size();
+    for (auto i = waiting.rbegin(); i != waiting.rend(); ++i)
+      if (return_unstarted(*i)) ++totals_.redispatched;
   }
   std::vector<service_index> services;
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
@@ -393,8 +393,7 @@ void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, i
   if (index == no_index) return;
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
-  ++totals_.returned;
-  return_unstarted(index);
+  if (return_unstarted(index)) ++totals_.returned;
   refuse_if_all_failing(offers_[offer].service);
   stir(offers_[offer].service);
   settle(now);
@@ -416,13 +415,18 @@ void dispatcher::unplace(std::uint32_t index) {
   --totals_.placed;
 }
 
-// It had not been started: it goes first when there is room, and is not charged.
-void dispatcher::return_unstarted(std::uint32_t index) {
+// It had not been started: it goes first when there is room, and is not charged. False if nobody
+// waits for it any more.
+bool dispatcher::return_unstarted(std::uint32_t index) {
   unplace(index);
   const auto& r = requests_[index];
-  if (r.connection == no_index) return release(index);
+  if (r.connection == no_index) {
+    release(index);
+    return false;
+  }
   services_[r.service].queue.add_returned(requests_, index);
   ++totals_.waiting;
+  return true;
 }
 
 // Its worker was lost while running it.

@@ -233,7 +233,7 @@ private:
   void pump(service& s, service_index index, instant now);
 
   void unplace(std::uint32_t index);
-  void return_unstarted(std::uint32_t index);
+  bool return_unstarted(std::uint32_t index);
   void charge(std::uint32_t index, std::string_view what);
   void announce(const request& r, error_code code, std::string detail);
   void stop_waiting(std::uint32_t index);
