@@ -60,8 +60,11 @@ int run_token(const token_options& o) {
   // The line for the broker's file goes to stderr, so that stdout can become the client's file.
   std::cerr << "# for the broker's --access-file:\n"
             << o.name << ' ' << made.secret << ' ' << o.services << '\n';
-  std::cout << made.token << '\n';
-  return 0;
+  std::cout << made.token << std::endl;
+  if (std::cout) return 0;
+  std::cerr << "ropewalk token: cannot write the token to stdout; is the disk full? Do not use the "
+               "line above.\n";
+  return 1;
 }
 
 } // namespace

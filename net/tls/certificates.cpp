@@ -48,12 +48,13 @@ file_pointer open_file(const fs::path& path, const char* mode, int permissions) 
 bool write_key(const fs::path& path, EVP_PKEY* key) {
   const auto file = open_file(path, "w", 0600);
   return file &&
-         ::PEM_write_PrivateKey(file.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1;
+         ::PEM_write_PrivateKey(file.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1 &&
+         std::fflush(file.get()) == 0; // a full disk says so here
 }
 
 bool write_certificate(const fs::path& path, X509* certificate) {
   const auto file = open_file(path, "w", 0644);
-  return file && ::PEM_write_X509(file.get(), certificate) == 1;
+  return file && ::PEM_write_X509(file.get(), certificate) == 1 && std::fflush(file.get()) == 0;
 }
 
 bool add_extension(X509* to, X509* issuer, int what, const std::string& value) {
