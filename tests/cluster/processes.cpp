@@ -102,10 +102,19 @@ std::string process::log() const {
   return read_file(log_path_);
 }
 
+temporary_folder::temporary_folder() {
+  std::string name = (fs::temp_directory_path() / "ropewalk-test-").string() + std::string(6, 'X');
+  if (!::mkdtemp(name.data())) throw std::runtime_error{"cannot make the folder " + name};
+  path_ = name;
+}
+
+temporary_folder::~temporary_folder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
 cluster::cluster(std::vector<std::string> broker_options)
     : broker_options_(std::move(broker_options)) {
-  std::string name = (fs::temp_directory_path() / "ropewalk-test-").string() + std::string(6, 'X');
-  folder_ = ::mkdtemp(name.data());
   failed_before_ = std::uncaught_exceptions();
   start_broker();
 }
@@ -114,7 +123,7 @@ cluster::~cluster() {
   processes_.clear();
   broker_.reset();
   std::vector<fs::path> logs;
-  for (const auto& entry : fs::directory_iterator(folder_))
+  for (const auto& entry : fs::directory_iterator(folder()))
     if (entry.path().extension() == ".log") logs.push_back(entry.path());
   std::sort(logs.begin(), logs.end());
   // What a sanitizer or CAF found in a process must not pass because another process took over.
@@ -126,8 +135,6 @@ cluster::~cluster() {
   if (found || std::uncaught_exceptions() > failed_before_)
     for (const auto& log : logs)
       std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
   if (found) {
     std::cerr << "a process complained: see the logs above\n";
     std::abort();
@@ -138,7 +145,7 @@ void cluster::start_broker() {
   std::vector<std::string> words{ROPEWALK_PROGRAM, "broker",    "--listen",
                                  clients_.text(),  "--cluster", nodes_.text()};
   words.insert(words.end(), broker_options_.begin(), broker_options_.end());
-  const auto log = folder_ + "/broker-" + std::to_string(started_++) + ".log";
+  const auto log = folder() + "/broker-" + std::to_string(started_++) + ".log";
   broker_ = std::make_unique<process>(words, log);
   const bool ready = eventually(
       [&] { return find_endpoint(broker_->log(), "nodes").has_value() || broker_->wait(0ms); });
@@ -157,7 +164,7 @@ process& cluster::start_node(const std::string& name, std::vector<std::string> o
   std::vector<std::string> words{ROPEWALK_PROGRAM, "worker", "--broker",
                                  nodes_.text(),    "--name", name};
   words.insert(words.end(), options.begin(), options.end());
-  processes_.push_back(std::make_unique<process>(words, folder_ + "/" + name + ".log"));
+  processes_.push_back(std::make_unique<process>(words, folder() + "/" + name + ".log"));
   return *processes_.back();
 }
 
@@ -179,9 +186,10 @@ bool cluster::has_nodes(std::size_t count, std::chrono::milliseconds patience) c
   return eventually([&] { return status()["nodes"].size() == count; }, patience);
 }
 
-cluster::output cluster::run(std::vector<std::string> words) const {
-  const auto out = folder_ + "/run.out";
-  const auto err = folder_ + "/run.err";
+output run_ropewalk(std::vector<std::string> words, const std::string& folder,
+                    const std::string& stdout_path) {
+  const auto out = stdout_path.empty() ? folder + "/run.out" : stdout_path;
+  const auto err = folder + "/run.err";
   words.insert(words.begin(), ROPEWALK_PROGRAM);
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
@@ -196,8 +204,8 @@ cluster::output cluster::run(std::vector<std::string> words) const {
   }
   int status = 0;
   ::waitpid(pid, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out),
-          read_file(err)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          stdout_path.empty() ? read_file(out) : std::string{}, read_file(err)};
 }
 
 load::load(client c, std::string service, std::uint64_t count, std::uint64_t window,

@@ -57,6 +57,32 @@ private:
   std::string log_path_;
 };
 
+/// A folder of a test's own, that goes away with it.
+class temporary_folder {
+public:
+  temporary_folder();
+  ~temporary_folder();
+  temporary_folder(const temporary_folder&) = delete;
+  temporary_folder& operator=(const temporary_folder&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+};
+
+/// How a program ended, and what it printed.
+struct output {
+  int status = -1;
+  std::string out;
+  std::string err;
+};
+
+/// Runs `ropewalk` with these words to its end; `folder` is for what it prints. Where its stdout
+/// goes to `stdout_path`, such as a device, it is not read.
+output run_ropewalk(std::vector<std::string> words, const std::string& folder,
+                    const std::string& stdout_path = {});
+
 /// A broker and the nodes that a test starts.
 class cluster {
 public:
@@ -82,19 +108,14 @@ public:
   /// True when so many nodes have joined.
   [[nodiscard]] bool has_nodes(std::size_t count, std::chrono::milliseconds patience = 20s) const;
 
-  /// Runs `ropewalk` with these words to its end: exit status and what it printed on stdout and
-  /// stderr.
-  struct output {
-    int status = -1;
-    std::string out;
-    std::string err;
-  };
-  output run(std::vector<std::string> words) const;
+  [[nodiscard]] output run(std::vector<std::string> words) const {
+    return run_ropewalk(std::move(words), folder());
+  }
 
-  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] const std::string& folder() const { return folder_.path(); }
 
 private:
-  std::string folder_;
+  temporary_folder folder_;
   std::vector<std::string> broker_options_;
   endpoint clients_{"127.0.0.1", 0};
   endpoint nodes_{"127.0.0.1", 0};

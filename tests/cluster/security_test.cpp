@@ -15,38 +15,28 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A folder with certificates, made by `ropewalk certs`, that goes away with the test.
+// A folder with certificates, made by `ropewalk certs`.
 class certificates {
 public:
-  explicit certificates(const std::vector<std::string>& options = {}) {
-    std::string name = (fs::temp_directory_path() / "ropewalk-certs-").string() + "XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-    make(options);
-  }
-  ~certificates() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  certificates(const certificates&) = delete;
-  certificates& operator=(const certificates&) = delete;
+  explicit certificates(const std::vector<std::string>& options = {}) { make(options); }
 
   void make(std::vector<std::string> options) const {
-    std::vector<std::string> words{ROPEWALK_PROGRAM, "certs", "--dir", folder_};
+    std::vector<std::string> words{ROPEWALK_PROGRAM, "certs", "--dir", folder_.path()};
     words.insert(words.end(), options.begin(), options.end());
-    process made{words, folder_ + "/certs.log"};
+    process made{words, folder_.path() + "/certs.log"};
     INFO(made.log());
     REQUIRE(made.wait(10s) == 0);
   }
 
   [[nodiscard]] std::string operator/(const std::string& name) const {
-    return folder_ + "/" + name;
+    return folder_.path() + "/" + name;
   }
   [[nodiscard]] tls_files of(const std::string& who) const {
     return {*this / (who + "/cert.pem"), *this / (who + "/key.pem"), *this / "ca.pem"};
   }
 
 private:
-  std::string folder_;
+  temporary_folder folder_;
 };
 
 std::vector<std::string> client_port_tls(const certificates& certs) {
@@ -74,18 +64,25 @@ client over_tls(const cluster& c, const tls_files& files) {
   return std::get<client>(std::move(result));
 }
 
-// A token for `name`, and its line in the access file.
-std::string add_token(const cluster& c, const std::string& file, const std::string& name,
-                      const std::string& services) {
-  const auto made = c.run({"token", name, "--services", services});
-  REQUIRE(made.status == 0);
-  std::ofstream{file, std::ios::app} << made.err;
-  return made.out.substr(0, made.out.size() - 1);
-}
+// An access file; tokens for those in it.
+class access_file {
+public:
+  access_file() { clear(); }
 
-void make_empty(const std::string& file) {
-  std::ofstream{file} << "";
-}
+  // A token for `name`, whose line is added.
+  std::string add(const std::string& name, const std::string& services) const {
+    const auto made = run_ropewalk({"token", name, "--services", services}, folder_.path());
+    REQUIRE(made.status == 0);
+    std::ofstream{path(), std::ios::app} << made.err;
+    return made.out.substr(0, made.out.size() - 1);
+  }
+
+  void clear() const { std::ofstream{path()} << ""; }
+  [[nodiscard]] std::string path() const { return folder_.path() + "/access"; }
+
+private:
+  temporary_folder folder_;
+};
 
 bool log_says(const process& of, const std::string& what) {
   return eventually([&] { return of.log().find(what) != std::string::npos; }, 5s * time_factor);
@@ -243,12 +240,10 @@ TEST_CASE("work is made good over TLS when a worker is killed") {
 }
 
 TEST_CASE("with an access file, a token opens the services that it is for and no others") {
-  cluster helper;
-  const auto file = helper.folder() + "/access";
-  make_empty(file);
-  const auto alice = add_token(helper, file, "alice", "echo");
-  const auto boss = add_token(helper, file, "boss", "*");
-  cluster c{{"--access-file", file}};
+  const access_file file;
+  const auto alice = file.add("alice", "echo");
+  const auto boss = file.add("boss", "*");
+  cluster c{{"--access-file", file.path()}};
   c.start_node("a", {"--service", "echo=builtin:echo", "--service", "upper=builtin:upper"});
   auto with_token = [&](const std::string& token) {
     auto connected = c.connect();
@@ -284,9 +279,9 @@ TEST_CASE("with an access file, a token opens the services that it is for and no
   REQUIRE(c.broker().log().find(alice) == std::string::npos);
   REQUIRE(c.broker().log().find("guess") == std::string::npos);
 
-  std::ofstream{helper.folder() + "/token"} << alice << '\n';
+  std::ofstream{c.folder() + "/token"} << alice << '\n';
   const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text(),
-                           "--token-file", helper.folder() + "/token"});
+                           "--token-file", c.folder() + "/token"});
   INFO(sent.err);
   REQUIRE(sent.out == "x");
 }
@@ -294,11 +289,9 @@ TEST_CASE("with an access file, a token opens the services that it is for and no
 TEST_CASE(
     "SIGHUP reloads tokens and certificates, and a file that makes no sense changes nothing") {
   const certificates certs;
-  const auto file = certs / "access";
-  cluster helper;
-  make_empty(file);
-  const auto alice = add_token(helper, file, "alice", "*");
-  cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", file}};
+  const access_file file;
+  const auto alice = file.add("alice", "*");
+  cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", file.path()}};
   c.start_node("a", {"--service", "echo=builtin:echo"});
   const tls_files trust{{}, {}, certs / "ca.pem"};
   auto ask = [&](client& as) { return as.call("echo", "x").code; };
@@ -306,14 +299,14 @@ TEST_CASE(
   REQUIRE_FALSE(old.hello(alice, 5s));
   REQUIRE(eventually([&] { return ask(old) == error_code::ok; }));
 
-  std::ofstream{file} << "nonsense\n";
+  std::ofstream{file.path()} << "nonsense\n";
   c.broker().signal(SIGHUP);
   REQUIRE(log_says(c.broker(), "nothing is reloaded"));
   REQUIRE(log_says(c.broker(), "line 1: wants three words"));
   REQUIRE(ask(old) == error_code::ok);
 
-  make_empty(file);
-  const auto bob = add_token(helper, file, "bob", "*");
+  file.clear();
+  const auto bob = file.add("bob", "*");
   certs.make({}); // new certificates of the same authority
   c.broker().signal(SIGHUP);
   REQUIRE(log_says(c.broker(), "certificates and tokens are reloaded"));
@@ -326,11 +319,9 @@ TEST_CASE(
 
 TEST_CASE("who never says who it is, or never shakes hands, is shown the door in time") {
   const certificates certs;
-  cluster helper;
-  const auto file = helper.folder() + "/access";
-  make_empty(file);
-  add_token(helper, file, "alice", "*");
-  cluster c{{"--access-file", file, "--hello-time", "500"}};
+  const access_file file;
+  file.add("alice", "*");
+  cluster c{{"--access-file", file.path(), "--hello-time", "500"}};
   raw silent{c.clients()};
   raw half{c.clients()};
   half.send(std::string("\0\0\0", 3));
@@ -347,12 +338,10 @@ TEST_CASE("who never says who it is, or never shakes hands, is shown the door in
 
 TEST_CASE("attempts to get in cost little memory, and do not fill the log") {
   const certificates certs;
-  cluster helper;
-  const auto file = helper.folder() + "/access";
-  make_empty(file);
-  add_token(helper, file, "alice", "*");
-  cluster c{client_port_tls(certs) +
-            std::vector<std::string>{"--access-file", file, "--cluster-tls", certs / "broker"}};
+  const access_file file;
+  file.add("alice", "*");
+  cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", file.path(),
+                                                              "--cluster-tls", certs / "broker"}};
   const auto before = resident_kib(c.broker().pid());
   constexpr int attempts = 200;
   std::vector<std::unique_ptr<raw>> held;
@@ -380,4 +369,11 @@ TEST_CASE("attempts to get in cost little memory, and do not fill the log") {
   }
   const auto log = c.broker().log();
   REQUIRE(std::count(log.begin(), log.end(), '\n') < 250);
+}
+
+TEST_CASE("a token that cannot be written is no success") {
+  const temporary_folder folder;
+  const auto made = run_ropewalk({"token", "alice"}, folder.path(), "/dev/full");
+  REQUIRE(made.status == 1);
+  REQUIRE(made.err.find("is the disk full?") != std::string::npos);
 }
