@@ -20,9 +20,10 @@ constexpr milliseconds stall_patience{5};
 } // namespace
 
 gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
-                 caf::actor node, std::uint64_t recycle_after)
+                 caf::actor node, std::uint64_t recycle_after, shared_loop* loop)
     : broker(config), services_(std::move(services)), slots_(services_.size()),
-      told_slots_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after) {}
+      told_slots_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
+      loop_(loop) {}
 
 caf::behavior gateway::make_behavior() {
   return {
@@ -30,6 +31,7 @@ caf::behavior gateway::make_behavior() {
       [this](answered_atom) { send_answers(); },
       [this](again_atom) {
         tick_expected_ = false;
+        rouse();
         return_stalled();
         send_answers();
       },
@@ -91,7 +93,7 @@ void gateway::take_work(const batch& work) {
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (by_service[i].empty()) continue;
     std::vector<std::uint32_t> idle;
-    services_[i]->push(std::move(by_service[i]), now, idle);
+    services_[i]->push(std::move(by_service[i]), now, idle, loop_ ? loop_->who() : nullptr);
     wake(i, idle);
     if (services_[i]->count().waiting > 0) expect_tick();
   }
@@ -101,12 +103,24 @@ void gateway::take_work(const batch& work) {
 void gateway::wake(std::uint16_t service, const std::vector<std::uint32_t>& slots) {
   for (const auto slot : slots)
     if (slots_[service][slot]) send(slots_[service][slot], run_atom_v);
+  // Who has short messages to run attends afterwards.
+  if (loop_ && !slots.empty() && services_[service]->fast()) loop_->hand_over();
+}
+
+// What was left to a slot that would be done with it at once, it said, and is not.
+void gateway::rouse() {
+  for (std::uint16_t i = 0; i < service_count(); ++i) {
+    std::vector<std::uint32_t> idle;
+    services_[i]->rouse(idle);
+    wake(i, idle);
+  }
 }
 
 void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who) {
   auto& slots = slots_[service];
   if (slot >= slots.size()) slots.resize(slot + 1);
   slots[slot] = std::move(who);
+  report_lost(service, slot, "its pool fell"); // and left this slot in the middle of a message
   tell_slots(service);
   if (services_[service]->slot_revived(slot)) send(slots[slot], run_atom_v);
 }
@@ -114,17 +128,20 @@ void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who)
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   slots_[service][slot] = nullptr;
   tell_slots(service);
-  const auto had = services_[service]->slot_died(slot);
   if (front_) send(front_, restarted_atom_v, number_, std::uint32_t{1});
-  if (had) {
-    answer_item news;
-    news.token = had->token;
-    news.attempt = had->attempt;
-    news.end = item_end::crashed;
-    news.payload = shared_bytes::copy_of(why);
-    services_[service]->add_answer(news);
-  }
+  report_lost(service, slot, why);
   send_answers();
+}
+
+void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why) {
+  const auto had = services_[service]->slot_died(slot);
+  if (!had) return;
+  answer_item news;
+  news.token = had->token;
+  news.attempt = had->attempt;
+  news.end = item_end::crashed;
+  news.payload = shared_bytes::copy_of(why);
+  services_[service]->add_answer(news);
 }
 
 // A slot that is being started again is none that work could be sent to.

@@ -2,6 +2,7 @@
 
 #include "actors/messages.hpp"
 #include "actors/node/run_queue.hpp"
+#include "net/sockets/shared_loop.hpp"
 
 #include <caf/io/broker.hpp>
 #include <memory>
@@ -19,8 +20,9 @@ namespace ropewalk {
 /// drained: then nothing is on the way.
 class gateway final : public caf::io::broker {
 public:
+  /// `loop` is the one that slots attend; null: there is none.
   gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
-          caf::actor node, std::uint64_t recycle_after);
+          caf::actor node, std::uint64_t recycle_after, shared_loop* loop);
 
   const char* name() const override { return "gateway"; }
 
@@ -30,6 +32,8 @@ protected:
 private:
   void take_work(const batch& work);
   void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
+  void rouse();
+  void report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void tell_slots(std::uint16_t service);
@@ -52,6 +56,7 @@ private:
   std::uint32_t number_ = 0;
   std::uint64_t recycle_after_; // messages; 0: never
   std::uint64_t taken_ = 0;
+  shared_loop* loop_;
   bool draining_ = false;
   bool retired_ = false;
   bool leaving_ = false;

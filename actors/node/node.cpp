@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <caf/all.hpp>
-#include <caf/io/middleman.hpp>
-#include <caf/io/network/multiplexer.hpp>
 #include <random>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -132,27 +130,28 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-node_parts standard_node_parts(const node_settings& settings, caf::actor door) {
+node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop) {
   node_parts parts;
   parts.door = std::move(door);
-  parts.start_gateway = [settings](caf::event_based_actor* self, const run_queues& queues) {
-    caf::actor_config config{&self->system().middleman().backend()};
+  parts.start_gateway = [settings, &loop](caf::event_based_actor* self, const run_queues& queues) {
+    caf::actor_config config{&loop};
     return self->system().spawn_class<gateway, caf::no_spawn_options>(
-        config, queues, caf::actor{self}, settings.recycle_after);
+        config, queues, caf::actor{self}, settings.recycle_after, &loop);
   };
-  parts.start_pool = [settings](caf::event_based_actor* self, std::uint16_t service,
-                                const std::shared_ptr<run_queue>& queue,
-                                const caf::actor& gateway) {
+  parts.start_pool = [settings, &loop](caf::event_based_actor* self, std::uint16_t service,
+                                       const std::shared_ptr<run_queue>& queue,
+                                       const caf::actor& gateway) {
     const auto& offered = settings.services[service];
     pool_settings p;
     p.service = service;
     p.slots = settings.slots;
     p.name = offered.name;
     p.restarts = settings.restarts;
-    p.start_slot = [offered, queue, gateway, bytes = settings.max_message_bytes](
+    p.start_slot = [offered, queue, gateway, &loop, bytes = settings.max_message_bytes](
                        caf::event_based_actor* pool, std::uint32_t number) {
+      slot_settings s{offered.name, queue, queue->take_seat(number), gateway, &loop, bytes};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
-          slot, offered.name, number, queue, make_handler(offered.handler, bytes), gateway, bytes)};
+          slot, std::move(s), make_handler(offered.handler, bytes))};
     };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };

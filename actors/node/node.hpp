@@ -3,6 +3,7 @@
 #include "actors/messages.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/settings.hpp"
+#include "net/sockets/shared_loop.hpp"
 
 #include <functional>
 #include <memory>
@@ -20,8 +21,8 @@ struct node_parts {
       start_pool;
 };
 
-/// The parts of a real node.
-node_parts standard_node_parts(const node_settings& settings, caf::actor door);
+/// The parts of a real node. `loop` is its system's, which slots attend.
+node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop);
 
 /// The top of a node process. Starts the gateway and a pool per service, joins its broker and,
 /// whenever that goes away, joins again, for ever, with back-off. A pool that falls is started

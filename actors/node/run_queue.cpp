@@ -18,36 +18,72 @@ constexpr std::uint32_t most_held = 64;
 } // namespace
 
 run_queue::run_queue(std::uint32_t slots) {
-  for (std::uint32_t i = 0; i < slots; ++i) lanes_.push_back(std::make_unique<lane>());
+  for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
 }
 
-void run_queue::push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake) {
+void run_queue::push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake,
+                     const void* here) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
     const auto deadline = now + milliseconds{item.remaining_ms};
     waiting_.push_back({std::move(item), deadline});
   }
-  const auto woken = wake.size();
-  wake_idle(waiting_.size(), wake);
-  if (wake.size() > woken) last_progress_ = now;
+  if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
 }
 
-void run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake) {
-  for (std::uint32_t i = 0; i < lanes_.size() && wanted > 0; ++i) {
-    if (!lanes_[i]->idle) continue;
-    lanes_[i]->idle = false; // or a second batch would wake it a second time
-    wake.push_back(i);
-    --wanted;
-  }
-}
-
-std::optional<run_queue::job> run_queue::next(std::uint32_t slot) {
+void run_queue::rouse(std::vector<std::uint32_t>& wake) {
   const std::lock_guard lock{mutex_};
-  return take_next(slot);
+  wake_idle(waiting_.size(), wake, nullptr);
 }
 
-std::optional<run_queue::job> run_queue::take_next(std::uint32_t slot) {
-  auto& me = *lanes_[slot];
+// A slot that must be woken for less than that wake-up costs is left asleep: another is quicker.
+std::size_t run_queue::slots_for(std::size_t messages) const {
+  if (!fast() || messages == 0) return messages;
+  return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_us_ / fast_us);
+}
+
+// An idle slot is woken once: it counts as busy from here on.
+bool run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here) {
+  const auto asked = wanted;
+  for (auto& s : seats_)
+    if (s.get() == here && s->idle && wanted > 0) {
+      s->idle = false;
+      --wanted;
+    }
+  for (std::uint32_t i = 0; i < seats_.size() && wanted > 0; ++i)
+    if (std::exchange(seats_[i]->idle, false)) {
+      wake.push_back(i);
+      --wanted;
+    }
+  return wanted < asked;
+}
+
+std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  auto fresh = std::make_shared<seat>();
+  auto& old = *seats_[slot];
+  fresh->idle = old.idle;
+  fresh->running = old.running; // what it took along is given up when the new one is announced
+  fresh->forgotten = old.forgotten;
+  fresh->item = old.item;
+  old.given_up = true;
+  old.stop.store(true);
+  seats_[slot] = fresh;
+  return fresh;
+}
+
+bool run_queue::has_place(const seat& me) const {
+  const std::lock_guard lock{mutex_};
+  return !me.given_up;
+}
+
+std::optional<run_queue::job> run_queue::next(seat& me) {
+  const std::lock_guard lock{mutex_};
+  return take_next(me);
+}
+
+std::optional<run_queue::job> run_queue::take_next(seat& me) {
+  if (me.given_up) return std::nullopt;
   if (waiting_.empty()) {
     me.idle = true;
     return std::nullopt;
@@ -65,20 +101,20 @@ std::optional<run_queue::job> run_queue::take_next(std::uint32_t slot) {
   return result;
 }
 
-bool run_queue::finish(std::uint32_t slot, const answer_item& answer, instant now) {
+bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
   const std::lock_guard lock{mutex_};
-  return end_run(slot, answer, now);
+  return end_run(me, answer, now);
 }
 
-std::optional<run_queue::job>
-run_queue::finish_and_next(std::uint32_t slot, const answer_item& answer, instant now, bool& tell) {
+std::optional<run_queue::job> run_queue::finish_and_next(seat& me, const answer_item& answer,
+                                                         instant now, bool& tell) {
   const std::lock_guard lock{mutex_};
-  tell = end_run(slot, answer, now);
-  return take_next(slot);
+  tell = end_run(me, answer, now);
+  return take_next(me);
 }
 
-bool run_queue::end_run(std::uint32_t slot, const answer_item& answer, instant now) {
-  auto& me = *lanes_[slot];
+bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
+  if (me.given_up) return false; // it was reported lost, and somebody else runs the message
   me.running = false;
   last_progress_ = now;
   const double us = answer.run_us;
@@ -110,8 +146,8 @@ std::vector<attempt_ref> run_queue::withdraw(const std::vector<attempt_ref>& att
     return found != unwanted.end() && found->second == item.attempt;
   };
   const std::lock_guard lock{mutex_};
-  for (auto& lane : lanes_)
-    if (lane->running && is_unwanted(lane->item)) lane->stop.store(true);
+  for (auto& s : seats_)
+    if (s->running && is_unwanted(s->item)) s->stop.store(true);
   std::vector<attempt_ref> taken;
   std::erase_if(waiting_, [&](const waiting_item& w) {
     if (!is_unwanted(w.item)) return false;
@@ -134,10 +170,10 @@ std::vector<work_item> run_queue::take_stalled(instant now, microseconds least_p
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
     const auto usual =
-        microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(lanes_.size()))};
+        microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(seats_.size()))};
     const auto patience = std::max(least_patience, usual);
     const bool all_busy =
-        std::all_of(lanes_.begin(), lanes_.end(), [](const auto& l) { return !l->idle; });
+        std::all_of(seats_.begin(), seats_.end(), [](const auto& l) { return !l->idle; });
     if (waiting_.empty() || !all_busy || now - last_progress_ < patience) return {};
   }
   return take_waiting();
@@ -149,23 +185,23 @@ void run_queue::forget_all() {
   answers_.take();
   told_ = false;
   untold_ = 0;
-  for (auto& lane : lanes_) {
-    lane->forgotten = true;
-    lane->stop.store(true);
+  for (auto& s : seats_) {
+    s->forgotten = true;
+    s->stop.store(true);
   }
 }
 
 std::optional<work_item> run_queue::slot_died(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
-  auto& lane = *lanes_[slot];
-  lane.idle = false;
-  if (!std::exchange(lane.running, false) || lane.forgotten) return std::nullopt;
-  return lane.item;
+  auto& s = *seats_[slot];
+  s.idle = false;
+  if (!std::exchange(s.running, false) || s.forgotten) return std::nullopt;
+  return s.item;
 }
 
 bool run_queue::slot_revived(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
-  lanes_[slot]->idle = waiting_.empty();
+  seats_[slot]->idle = waiting_.empty();
   return !waiting_.empty();
 }
 
@@ -178,7 +214,7 @@ run_queue::counts run_queue::count() const {
   const std::lock_guard lock{mutex_};
   counts result;
   result.waiting = waiting_.size();
-  for (const auto& lane : lanes_) result.running += lane->running ? 1 : 0;
+  for (const auto& s : seats_) result.running += s->running ? 1 : 0;
   result.answers = !answers_.empty();
   return result;
 }

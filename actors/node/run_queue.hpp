@@ -20,15 +20,32 @@ namespace ropewalk {
 /// changes: a slot that there is work, the gateway that there are answers.
 class run_queue {
 public:
+  /// A slot's place: what it runs. A slot that is started anew takes a new one.
+  class seat {
+    friend class run_queue;
+    bool idle = true;
+    bool running = false;
+    bool forgotten = false; // nobody wants what is running
+    bool given_up = false;  // another slot has the place
+    work_item item;         // what is running, without its payload's bytes
+    std::atomic<bool> stop{false};
+  };
+
   explicit run_queue(std::uint32_t slots);
 
-  [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(lanes_.size()); }
+  [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
   // -- the gateway's side
   // ------------------------------------------------------------------------------------------------
 
-  /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`.
-  void push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake);
+  /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`. The
+  /// slot that sits at `here`, if it is one of this service, looks by itself and is not among them.
+  void push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake,
+            const void* here = nullptr);
+
+  /// Every idle slot for which there is a message must be woken: what short messages were expected
+  /// to do without.
+  void rouse(std::vector<std::uint32_t>& wake);
 
   /// All answers since the last call.
   batch take_answers();
@@ -48,8 +65,8 @@ public:
   /// Nobody wants what is running, nor the answers: the broker that asked is gone.
   void forget_all();
 
-  /// The slot's actor died: what it was running, if it was. The slot counts as busy until
-  /// `revived`.
+  /// The slot's actor died, or another takes its place: what it was running, if it was. The slot
+  /// counts as busy until `revived`.
   std::optional<work_item> slot_died(std::uint32_t slot);
 
   /// A new actor has the slot; true if there is work for it.
@@ -78,16 +95,21 @@ public:
     const std::atomic<bool>* stop; ///< becomes true when nobody wants the answer any more
   };
 
-  /// The next message for this slot, now running there; nothing: the slot is idle until it is
-  /// woken.
-  std::optional<job> next(std::uint32_t slot);
+  /// A new actor takes the slot's place, before it is announced (slot_revived).
+  std::shared_ptr<seat> take_seat(std::uint32_t slot);
 
-  /// The slot's message has ended. True if the gateway must be told that there are answers.
-  bool finish(std::uint32_t slot, const answer_item& answer, instant now);
+  /// The next message for who sits here, now running there; nothing: the slot is idle until it is
+  /// woken.
+  std::optional<job> next(seat& me);
+
+  /// The message that ran here has ended. True if the gateway must be told that there are answers.
+  bool finish(seat& me, const answer_item& answer, instant now);
 
   /// Both in one go, as a slot that works does: `tell` says whether the gateway must be told.
-  std::optional<job> finish_and_next(std::uint32_t slot, const answer_item& answer, instant now,
-                                     bool& tell);
+  std::optional<job> finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell);
+
+  /// False if another actor has taken the place.
+  [[nodiscard]] bool has_place(const seat& me) const;
 
 private:
   struct waiting_item {
@@ -95,21 +117,14 @@ private:
     instant deadline;
   };
 
-  struct lane {
-    bool idle = true;
-    bool running = false;
-    bool forgotten = false; // nobody wants what is running
-    work_item item;         // what is running, without its payload's bytes
-    std::atomic<bool> stop{false};
-  };
-
-  std::optional<job> take_next(std::uint32_t slot);
-  bool end_run(std::uint32_t slot, const answer_item& answer, instant now);
-  void wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake);
+  std::optional<job> take_next(seat& me);
+  bool end_run(seat& me, const answer_item& answer, instant now);
+  [[nodiscard]] std::size_t slots_for(std::size_t messages) const;
+  bool wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here);
 
   mutable std::mutex mutex_;
   std::deque<waiting_item> waiting_;
-  std::vector<std::unique_ptr<lane>> lanes_;
+  std::vector<std::shared_ptr<seat>> seats_;
   batch_builder answers_;
   std::uint32_t untold_ = 0; // answers of which the gateway has not been told
   instant first_untold_{};

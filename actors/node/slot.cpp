@@ -17,11 +17,71 @@ outcome run(handler& code, const run_queue::job& job, std::string_view service, 
   return result;
 }
 
+// What a slot does between two sleeps.
+class shift {
+public:
+  shift(caf::stateful_actor<slot_state>& self, const slot_settings& settings)
+      : self_(self), s_(settings) {}
+
+  void work() {
+    auto job = s_.queue->next(*s_.seat);
+    do {
+      auto now = clock_now();
+      while (job) job = run_one(*job, now);
+    } while ((job = find_work()));
+    if (s_.loop) s_.loop->call_watchman();
+  }
+
+private:
+  static instant clock_now() { return std::chrono::steady_clock::now(); }
+
+  // `now` is when it begins, and then when it has ended.
+  std::optional<run_queue::job> run_one(const run_queue::job& job, instant& now) {
+    auto result = run(*self_.state.code, job, s_.service, now, s_.max_reply_bytes);
+    const auto end = clock_now();
+    answer_item answer;
+    answer.token = job.item.token;
+    answer.attempt = job.item.attempt;
+    answer.code = result.code;
+    if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
+    answer.payload = std::move(result.payload);
+    answer.run_us =
+        static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(end - now).count());
+    now = end;
+    bool tell = false;
+    auto next = s_.queue->finish_and_next(*s_.seat, answer, end, tell);
+    if (tell) tell_gateway();
+    return next;
+  }
+
+  void tell_gateway() {
+    const bool here = attend();
+    self_.send(s_.gateway, answered_atom_v);
+    if (!here) return;
+    s_.loop->settle();
+    s_.loop->leave();
+  }
+
+  // Attends the loop until it brings a message; nothing: others see to it.
+  std::optional<run_queue::job> find_work() {
+    if (!attend()) return std::nullopt;
+    std::optional<run_queue::job> job;
+    while (!(job = s_.queue->next(*s_.seat)) && s_.queue->has_place(*s_.seat)) s_.loop->turn();
+    s_.loop->leave();
+    return job;
+  }
+
+  // Only for short messages: while one runs nobody attends.
+  bool attend() { return s_.loop && s_.queue->fast() && s_.loop->attend(s_.seat.get()); }
+
+  caf::stateful_actor<slot_state>& self_;
+  const slot_settings& s_;
+};
+
 } // namespace
 
-caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_name,
-                   std::uint32_t number, std::shared_ptr<run_queue> queue,
-                   std::unique_ptr<handler> code, caf::actor gateway, std::size_t max_reply_bytes) {
+caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings,
+                   std::unique_ptr<handler> code) {
   self->state.code = std::move(code);
   self->set_exception_handler([](std::exception_ptr& thrown) -> caf::error {
     try {
@@ -33,28 +93,7 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_na
                              "something that is no std::exception was thrown");
     }
   });
-  return {
-      [=, service_name = std::move(service_name)](run_atom) {
-        auto now = std::chrono::steady_clock::now();
-        auto job = queue->next(number);
-        while (job) {
-          auto result = run(*self->state.code, *job, service_name, now, max_reply_bytes);
-          const auto end = std::chrono::steady_clock::now();
-          answer_item answer;
-          answer.token = job->item.token;
-          answer.attempt = job->item.attempt;
-          answer.code = result.code;
-          if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
-          answer.payload = std::move(result.payload);
-          answer.run_us = static_cast<std::uint32_t>(
-              std::chrono::duration_cast<microseconds>(end - now).count());
-          bool tell = false;
-          job = queue->finish_and_next(number, answer, end, tell);
-          if (tell) self->send(gateway, answered_atom_v);
-          now = end;
-        }
-      },
-  };
+  return {[self, settings = std::move(settings)](run_atom) { shift{*self, settings}.work(); }};
 }
 
 } // namespace ropewalk

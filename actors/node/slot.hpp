@@ -3,22 +3,34 @@
 #include "actors/handlers/handler.hpp"
 #include "actors/messages.hpp"
 #include "actors/node/run_queue.hpp"
+#include "net/sockets/shared_loop.hpp"
 
 #include <memory>
 #include <string>
 
 namespace ropewalk {
 
+/// What a slot is given.
+struct slot_settings {
+  std::string service;
+  std::shared_ptr<run_queue> queue;
+  std::shared_ptr<run_queue::seat> seat;
+  caf::actor gateway;
+  shared_loop* loop =
+      nullptr; ///< attended while there is no work, if messages are short; may be null
+  std::size_t max_reply_bytes = 0;
+};
+
 /// One slot: runs one message at a time, on a thread of its own, where handlers may block. Woken by
-/// (run), it works until its service's queue is empty. What a handler throws ends it; its pool
-/// starts another.
+/// (run), it works until its service's queue is empty. A slot of a service with short messages then
+/// attends the event loop, if nobody else does, and finds its next work there; every other sleeps.
+/// What a handler throws ends it; its pool starts another.
 struct slot_state {
   std::unique_ptr<handler> code;
   const char* name = "slot";
 };
 
-caf::behavior slot(caf::stateful_actor<slot_state>* self, std::string service_name,
-                   std::uint32_t number, std::shared_ptr<run_queue> queue,
-                   std::unique_ptr<handler> code, caf::actor gateway, std::size_t max_reply_bytes);
+caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings,
+                   std::unique_ptr<handler> code);
 
 } // namespace ropewalk

@@ -68,7 +68,7 @@ int run_broker(broker_options& o) {
   tune_allocator();
   allow_descriptors();
   block_signals();
-  process_config config;
+  process_config config{process_config::loop::own_thread};
   caf::actor_system system{config};
   const auto top = system.spawn(broker_supervisor, s,
                                 standard_broker_parts(spawn_basp_door(system, std::move(door))));

@@ -1,6 +1,7 @@
 #include "apps/ropewalk/process.hpp"
 
 #include "actors/messages.hpp"
+#include "net/sockets/shared_loop.hpp"
 #include "net/tcp/socket.hpp"
 
 #include <array>
@@ -17,9 +18,12 @@
 
 namespace ropewalk {
 
-process_config::process_config() {
+process_config::process_config(loop kind) {
   add_message_types<caf::id_block::ropewalk>();
-  load<caf::io::middleman>();
+  if (kind == loop::shared)
+    shared_loop::use_for(*this);
+  else
+    load<caf::io::middleman>();
   // Measured on two processors: half the latency of work stealing, and no idle CPU.
   set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", std::size_t{2});

@@ -70,10 +70,12 @@ int run_node(worker_options& o) {
   set_up_log(o.name, o.log_level);
   tune_allocator();
   block_signals();
-  process_config config;
+  process_config config{process_config::loop::shared};
   caf::actor_system system{config};
+  auto& loop = shared_loop::of(system);
+  loop.start();
   const auto top =
-      system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door))));
+      system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door)), loop));
   leave_process(run_until_done(top));
 }
 

@@ -2,6 +2,7 @@
 #include "tests/cluster/processes.hpp"
 
 #include <csignal>
+#include <thread>
 
 using namespace ropewalk;
 
@@ -86,6 +87,30 @@ TEST_CASE("short messages do not wait behind a long one while a slot elsewhere i
   }
   CHECK(std::chrono::steady_clock::now() - start < 500ms * time_factor);
   REQUIRE(connection.wait(10s)->id == slow);
+}
+
+TEST_CASE(
+    "a handler that was quick and then takes long stops neither its node nor its neighbours") {
+  cluster c;
+  c.start_node(
+      "a", {"--service", "sleep=builtin:sleep", "--service", "echo=builtin:echo", "--slots", "1"});
+  REQUIRE(c.has_nodes(1));
+  auto quick = c.connect();
+  for (int i = 0; i < 200; ++i) REQUIRE(quick.call("sleep", "0").code == error_code::ok);
+  auto slow = c.connect();
+  slow.send("sleep", shared_bytes::copy_of("4500")); // longer than a node may be silent
+  slow.flush();
+  std::this_thread::sleep_for(50ms); // nothing else is on its way when it starts
+  for (int i = 0; i < 40; ++i) {
+    const auto before = std::chrono::steady_clock::now();
+    REQUIRE(quick.call("echo", "x").code == error_code::ok);
+    REQUIRE(std::chrono::steady_clock::now() - before < 1s * time_factor);
+    std::this_thread::sleep_for(100ms);
+  }
+  const auto answer = slow.wait(10s);
+  REQUIRE(answer);
+  REQUIRE(answer->code == error_code::ok);
+  REQUIRE(c.status()["redispatched"] == 0);
 }
 
 TEST_CASE("a node that starts before its broker joins when there is one") {

@@ -27,7 +27,7 @@ const std::map<std::string, std::set<std::string>> arrows{
      {"net/protocol", "net/tcp", "net/tls", "net/sockets", "actors", "actors/dispatch",
       "actors/supervise"}},
     {"actors/node",
-     {"net/protocol", "net/tcp", "actors", "actors/dispatch", "actors/supervise",
+     {"net/protocol", "net/tcp", "net/sockets", "actors", "actors/dispatch", "actors/supervise",
       "actors/handlers"}},
     {"apps/ropewalk",
      {"net/protocol", "net/tcp", "net/tls", "net/client", "net/sockets", "actors", "actors/broker",

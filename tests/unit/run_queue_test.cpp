@@ -30,12 +30,20 @@ answer_item answer_to(const run_queue::job& job, std::uint32_t run_us = 1) {
   return result;
 }
 
+// What the slots are given when they start.
+std::vector<std::shared_ptr<run_queue::seat>> seats_of(run_queue& queue) {
+  std::vector<std::shared_ptr<run_queue::seat>> result;
+  for (std::uint32_t i = 0; i < queue.slots(); ++i) result.push_back(queue.take_seat(i));
+  return result;
+}
+
 const instant now = std::chrono::steady_clock::now();
 
 } // namespace
 
 TEST_CASE("idle slots are woken once, busy ones not at all") {
   run_queue queue{2};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 1), now, wake);
   REQUIRE(wake == std::vector<std::uint32_t>{0});
@@ -49,62 +57,115 @@ TEST_CASE("idle slots are woken once, busy ones not at all") {
 
 TEST_CASE("messages start in the order in which they came") {
   run_queue queue{3};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 100), now, wake);
   for (std::uint64_t i = 1; i <= 100; ++i) {
     const auto slot = static_cast<std::uint32_t>(i % 3);
-    auto job = queue.next(slot);
+    auto job = queue.next(*seats[slot]);
     REQUIRE(job->item.token == i);
-    queue.finish(slot, answer_to(*job), now);
+    queue.finish(*seats[slot], answer_to(*job), now);
   }
-  REQUIRE_FALSE(queue.next(0));
+  REQUIRE_FALSE(queue.next(*seats[0]));
 }
 
 TEST_CASE("the gateway is told of the first slow answer, and of more only after it fetched that") {
   run_queue queue{1};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 3), now, wake);
-  auto job = queue.next(0);
-  REQUIRE(queue.finish(0, answer_to(*job, 100'000), now));
-  job = queue.next(0);
-  REQUIRE_FALSE(queue.finish(0, answer_to(*job, 100'000), now));
+  auto job = queue.next(*seats[0]);
+  REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
+  job = queue.next(*seats[0]);
+  REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
   REQUIRE_FALSE(queue.take_answers().empty());
-  job = queue.next(0);
-  REQUIRE(queue.finish(0, answer_to(*job, 100'000), now));
+  job = queue.next(*seats[0]);
+  REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
 }
 
 TEST_CASE("the last answer of a fast service is always told") {
   run_queue queue{1};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 10), now, wake);
   int told = 0;
-  while (auto job = queue.next(0)) told += queue.finish(0, answer_to(*job), now) ? 1 : 0;
+  while (auto job = queue.next(*seats[0]))
+    told += queue.finish(*seats[0], answer_to(*job), now) ? 1 : 0;
   REQUIRE(told == 1);
   REQUIRE(queue.fast());
 }
 
-TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
+TEST_CASE(
+    "short messages wake no more slots than they are worth, until they turn out not to be short") {
+  run_queue queue{3};
+  const auto seats = seats_of(queue);
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 1), now, wake);
+  queue.finish(*seats[0], answer_to(*queue.next(*seats[0])), now);
+  for (const auto& seat : seats) queue.next(*seat); // all idle
+  wake.clear();
+  queue.push(items(2, 20), now, wake);
+  REQUIRE(wake.size() == 1);
+  wake.clear();
+  queue.rouse(wake);
+  REQUIRE(wake.size() == 2);
+  wake.clear();
+  queue.rouse(wake);
+  REQUIRE(wake.empty());
+}
+
+TEST_CASE("a slot that looks by itself is not woken, and comes first") {
+  run_queue queue{2};
+  const auto seats = seats_of(queue);
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 1), now, wake, seats[1].get());
+  REQUIRE(wake.empty());
+  REQUIRE(queue.next(*seats[1])->item.token == 1);
+  queue.push(items(2, 1), now, wake, seats[1].get()); // it is busy now
+  REQUIRE(wake == std::vector<std::uint32_t>{0});
+}
+
+TEST_CASE("a slot whose place another has taken gets nothing more, and its answer is not wanted") {
   run_queue queue{1};
+  const auto old = queue.take_seat(0);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 2), now, wake);
-  const auto job = queue.next(0);
+  const auto job = queue.next(*old);
+  const auto seat = queue.take_seat(0);
+  REQUIRE(job->stop->load());
+  REQUIRE_FALSE(queue.has_place(*old));
+  REQUIRE(queue.slot_died(0)->token == 1); // as the gateway asks when the new one is announced
+  REQUIRE(queue.slot_revived(0));
+  REQUIRE_FALSE(queue.finish(*old, answer_to(*job), now));
+  REQUIRE(queue.take_answers().empty());
+  REQUIRE_FALSE(queue.next(*old));
+  REQUIRE(queue.next(*seat)->item.token == 2);
+}
+
+TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
+  run_queue queue{1};
+  const auto seats = seats_of(queue);
+  std::vector<std::uint32_t> wake;
+  queue.push(items(1, 2), now, wake);
+  const auto job = queue.next(*seats[0]);
   REQUIRE_FALSE(job->stop->load());
   REQUIRE(queue.withdraw({{1, 1}}).empty());
   REQUIRE(job->stop->load());
   REQUIRE(queue.withdraw({{2, 7}}).empty()); // another attempt's
   REQUIRE(queue.withdraw({{2, 1}, {99, 1}}) == std::vector<attempt_ref>{{2, 1}});
-  REQUIRE_FALSE(queue.next(0));
+  REQUIRE_FALSE(queue.next(*seats[0]));
 }
 
 TEST_CASE("what waits behind slots that do not come to an end can be taken back") {
   run_queue queue{2};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 5), now, wake);
-  const auto first = queue.next(0);
-  const auto second = queue.next(1);
+  const auto first = queue.next(*seats[0]);
+  const auto second = queue.next(*seats[1]);
   REQUIRE(queue.take_stalled(now + milliseconds{4}, milliseconds{5}).empty()); // not yet
-  queue.finish(0, answer_to(*first), now + milliseconds{4});
-  queue.next(0);
+  queue.finish(*seats[0], answer_to(*first), now + milliseconds{4});
+  queue.next(*seats[0]);
   REQUIRE(
       queue.take_stalled(now + milliseconds{8}, milliseconds{5}).empty()); // one has ended since
   REQUIRE(queue.take_stalled(now + milliseconds{9}, milliseconds{5}).size() == 2);
@@ -113,33 +174,36 @@ TEST_CASE("what waits behind slots that do not come to an end can be taken back"
 
 TEST_CASE("a slot that died gives up what it was running, and only that") {
   run_queue queue{2};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 3), now, wake);
-  queue.next(0);
+  queue.next(*seats[0]);
   const auto lost = queue.slot_died(0);
   REQUIRE(lost->token == 1);
   REQUIRE_FALSE(queue.slot_died(0));
   REQUIRE(queue.count().waiting == 2);
   REQUIRE(queue.slot_revived(0)); // there is work for it
-  REQUIRE(queue.next(0)->item.token == 2);
+  REQUIRE(queue.next(*seats[0])->item.token == 2);
 }
 
 TEST_CASE("answers to a broker that is gone are dropped, what was running included") {
   run_queue queue{1};
+  const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
   queue.push(items(1, 3), now, wake);
-  const auto job = queue.next(0);
+  const auto job = queue.next(*seats[0]);
   queue.forget_all();
   REQUIRE(job->stop->load());
-  REQUIRE_FALSE(queue.finish(0, answer_to(*job), now));
+  REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job), now));
   REQUIRE(queue.take_answers().empty());
-  REQUIRE_FALSE(queue.next(0));
+  REQUIRE_FALSE(queue.next(*seats[0]));
 }
 
 TEST_CASE("many slots and a gateway: every message is answered once") {
   constexpr std::uint64_t total = 200'000;
   constexpr std::uint32_t slots = 4;
   run_queue queue{slots};
+  const auto seats = seats_of(queue);
   std::vector<std::atomic<bool>> woken(slots);
   std::atomic<bool> done{false};
   std::vector<std::thread> threads;
@@ -150,8 +214,8 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
           std::this_thread::yield();
           continue;
         }
-        while (auto job = queue.next(slot))
-          queue.finish(slot, answer_to(*job), std::chrono::steady_clock::now());
+        while (auto job = queue.next(*seats[slot]))
+          queue.finish(*seats[slot], answer_to(*job), std::chrono::steady_clock::now());
       }
     });
   std::set<std::uint64_t> answered;
