@@ -2,6 +2,7 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
+#include "net/sockets/shared_loop.hpp"
 #include "net/sockets/basp_door.hpp"
 
 #include <iostream>
@@ -68,8 +69,9 @@ int run_broker(broker_options& o) {
   tune_allocator();
   allow_descriptors();
   block_signals();
-  process_config config{process_config::loop::own_thread};
+  process_config config;
   caf::actor_system system{config};
+  shared_loop::of(system).start();
   const auto top = system.spawn(broker_supervisor, s,
                                 standard_broker_parts(spawn_basp_door(system, std::move(door))));
   leave_process(run_until_done(top));

@@ -5,7 +5,6 @@
 #include "net/tcp/socket.hpp"
 
 #include <array>
-#include <caf/io/middleman.hpp>
 #include <csignal>
 #include <malloc.h>
 #include <poll.h>
@@ -18,12 +17,9 @@
 
 namespace ropewalk {
 
-process_config::process_config(loop kind) {
+process_config::process_config() {
   add_message_types<caf::id_block::ropewalk>();
-  if (kind == loop::shared)
-    shared_loop::use_for(*this);
-  else
-    load<caf::io::middleman>();
+  shared_loop::use_for(*this);
   // Measured on two processors: half the latency of work stealing, and no idle CPU.
   set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", std::size_t{2});

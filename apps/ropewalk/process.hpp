@@ -6,14 +6,10 @@
 
 namespace ropewalk {
 
-/// CAF set up as a broker or node process wants it.
+/// CAF set up as a broker or node process wants it; its event loop is a shared_loop.
 class process_config : public caf::actor_system_config {
 public:
-  enum class loop {
-    own_thread, ///< a broker's: the event loop's thread does all the work
-    shared      ///< a node's: shared_loop, which its slots attend
-  };
-  explicit process_config(loop kind);
+  process_config();
 };
 
 /// Sets glibc's allocator up for messages of up to 2 MB that come and go; call it first.

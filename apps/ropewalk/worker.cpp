@@ -70,7 +70,7 @@ int run_node(worker_options& o) {
   set_up_log(o.name, o.log_level);
   tune_allocator();
   block_signals();
-  process_config config{process_config::loop::shared};
+  process_config config;
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
   loop.start();

@@ -20,8 +20,9 @@ namespace {
 // Looking costs a processor about 5 us.
 constexpr std::chrono::milliseconds watch_interval{2};
 
-// What a slot sends passes the gateway and BASP, a turn each.
-constexpr int most_settling_turns = 4;
+// Who posts without an end must not keep the sockets from being served. What a slot sends passes two
+// actors.
+constexpr int most_rounds = 16;
 
 int make_eventfd() {
   const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -107,17 +108,24 @@ void shared_loop::stop() {
 bool shared_loop::attend(const void* who) {
   std::thread::id nobody;
   if (!attendant_.compare_exchange_strong(nobody, std::this_thread::get_id())) return false;
-  thread_id(std::this_thread::get_id()); // CAF looks at it on the attending thread
+  thread_id(std::this_thread::get_id()); // for CAF's dispatch()
   shifts_.store(shifts_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   who_ = who;
   return true;
 }
 
-// While work comes in without a pause there is always something: what was sent before is long
-// written then.
+void shared_loop::turn() {
+  poll_once(posted_.empty());
+  settle();
+}
+
 void shared_loop::settle() {
-  for (int turns = 0; turns < most_settling_turns && !std::exchange(settled_, true); ++turns)
-    poll_once(false);
+  for (int round = 0; round < most_rounds && !posted_.empty(); ++round) {
+    running_.swap(posted_);
+    for (auto& one : running_) resume(std::move(one));
+    running_.clear();
+  }
+  handle_internal_events();
 }
 
 // The watchman falls asleep only while somebody attends, and looks again after it has said so: one
@@ -139,13 +147,13 @@ void shared_loop::call_watchman() {
 }
 
 void shared_loop::exec_later(caf::resumable* what) {
-  if (attendant_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-    settled_ = false;
-    return default_multiplexer::exec_later(what);
-  }
   const auto kind = what->subtype();
   if (kind != caf::resumable::io_actor && kind != caf::resumable::function_object)
     return system().scheduler().enqueue(what);
+  if (attendant_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+    posted_.emplace_back(what, false);
+    return;
+  }
   bool first = false;
   {
     const std::lock_guard lock{inbox_mutex_};
@@ -172,7 +180,6 @@ void shared_loop::keep_watch() {
     }
     handed_over_ = false;
     while (!handed_over_ && watch_ != watch::ending) turn();
-    settle();
     leave();
     if (!look()) return;
   }

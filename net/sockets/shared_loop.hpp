@@ -48,11 +48,12 @@ public:
   // -- the thread that attends
   // -------------------------------------------------------------------------------------------------
 
-  /// Handles what there is to handle; waits for something if there is nothing.
-  void turn() { poll_once(true); }
+  /// Handles what there is to handle, and all that follows from it; waits for something if there is
+  /// nothing.
+  void turn();
 
   /// Handles what the attending thread itself has brought about: what it sent is written to its
-  /// socket then.
+  /// socket then. Asks no socket.
   void settle();
 
   /// The loop is alone from here on.
@@ -86,7 +87,9 @@ private:
   std::atomic<std::uint32_t> shifts_{0};     // how often somebody began to attend
   const void* who_ = nullptr;
   bool handed_over_ = false;
-  bool settled_ = true; // nothing was posted by the attending thread since
+  // By the attending thread. CAF would look at the sockets between any two of these.
+  std::vector<caf::intrusive_ptr<caf::resumable>> posted_;
+  std::vector<caf::intrusive_ptr<caf::resumable>> running_;
 
   std::mutex inbox_mutex_;
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;
