@@ -12,8 +12,8 @@ namespace {
 constexpr double fast_us = 50;
 
 // How long and for how many it waits at most.
-constexpr microseconds longest_hold{100};
-constexpr std::uint32_t most_held = 64;
+constexpr microseconds longest_hold{200};
+constexpr std::uint32_t most_held = 512;
 
 } // namespace
 
