@@ -1,5 +1,7 @@
 #pragma once
 
+#include "net/protocol/small_blocks.hpp"
+
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -19,7 +21,8 @@ public:
   /// A copy in memory of its own.
   static shared_bytes copy_of(std::string_view view) {
     if (view.empty()) return {};
-    auto memory = std::make_shared_for_overwrite<char[]>(view.size());
+    auto memory =
+        std::allocate_shared_for_overwrite<char[]>(small_block_allocator<char>{}, view.size());
     std::memcpy(memory.get(), view.data(), view.size());
     const char* begin = memory.get();
     return {std::move(memory), {begin, view.size()}};
