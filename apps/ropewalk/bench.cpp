@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -25,6 +26,7 @@ struct bench_options {
   std::string service;
   connection_options connection;
   std::size_t size = 64;
+  std::optional<std::string> data;
   unsigned window = 64;
   unsigned connections = 8;
   double seconds = 3;
@@ -42,13 +44,14 @@ struct result {
   std::string broken;
 };
 
-std::vector<shared_bytes> make_payloads(std::size_t size) {
+std::vector<shared_bytes> make_payloads(const bench_options& o) {
+  if (o.data) return {shared_bytes::copy_of(*o.data)};
   // Several, so that an answer to another request is seen to be wrong; few, so that they stay in
   // the cache.
   std::vector<shared_bytes> payloads;
-  std::mt19937_64 random{size};
-  for (int i = 0; i < (size > 256 * 1024 ? 2 : 4); ++i) {
-    std::string text(size, '\0');
+  std::mt19937_64 random{o.size};
+  for (int i = 0; i < (o.size > 256 * 1024 ? 2 : 4); ++i) {
+    std::string text(o.size, '\0');
     for (auto& c : text) c = static_cast<char>(random());
     payloads.push_back(shared_bytes::copy_of(text));
   }
@@ -139,7 +142,7 @@ constexpr std::chrono::seconds last_answers{10};
 
 result measure(const bench_options& o, std::vector<client> clients) {
   result r;
-  const auto payloads = make_payloads(o.size);
+  const auto payloads = make_payloads(o);
   const descriptor poller{::epoll_create1(EPOLL_CLOEXEC)};
   std::vector<std::unique_ptr<connection>> connections;
   for (auto& c : clients) {
@@ -227,8 +230,10 @@ void print(const bench_options& o, const result& r) {
                 static_cast<unsigned long long>(r.wrong));
 }
 
-int run_bench(const bench_options& o) {
+int run_bench(bench_options& o) {
+  if (o.data) o.size = o.data->size();
   tune_allocator();
+  allow_descriptors();
   std::vector<client> clients;
   for (unsigned i = 0; i < o.connections; ++i) {
     auto connected = connect(o.connection);
@@ -253,9 +258,10 @@ command_action add_bench(CLI::App& app) {
   app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")
       ->required();
   add_connection(app, o->connection);
-  app.add_option("--size", o->size, "payload of a message, bytes")
-      ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
-      ->capture_default_str();
+  auto* const size = app.add_option("--size", o->size, "payload of a message, random bytes")
+                         ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
+                         ->capture_default_str();
+  app.add_option("--data", o->data, "send this and not random bytes")->excludes(size);
   app.add_option("--window", o->window, "messages in flight on each connection")
       ->check(CLI::Range(1u, 100'000u))
       ->capture_default_str();

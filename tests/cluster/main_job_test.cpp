@@ -234,6 +234,21 @@ TEST_CASE("ropewalk bench counts and verifies every message") {
   }
 }
 
+TEST_CASE("ropewalk bench sends what it is told to, over as many connections as it is told to") {
+  cluster c;
+  c.start_node("a", {"--service", "sleep=builtin:sleep"});
+  REQUIRE(c.has_nodes(1));
+  const auto result =
+      c.run({"bench", "sleep", "--broker", c.clients().text(), "--data", "1", "--window", "1",
+             "--connections", "1500", "--seconds", "0.5", "--json"});
+  INFO(result.out << result.err);
+  REQUIRE(result.status == 0); // more connections than a shell's 1,024 descriptors
+  const auto j = nlohmann::json::parse(result.out);
+  REQUIRE(j["sent"] == j["answered"]);
+  REQUIRE(j["answered"] >= 1500);
+  REQUIRE(j["latency_us"]["p50"] >= 1000);
+}
+
 TEST_CASE("wrong command lines are refused with a sentence that helps") {
   cluster c;
   const auto handler = c.run({"worker", "--service", "x=builtin:nope"});
