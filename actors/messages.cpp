@@ -1,6 +1,7 @@
 #include "actors/messages.hpp"
 
 #include "net/protocol/limits.hpp"
+#include "net/protocol/open_buffer.hpp"
 
 #include <algorithm>
 
@@ -25,12 +26,18 @@ caf::error inspect(caf::deserializer& source, batch& x) {
   std::uint32_t bytes = 0;
   if (auto error = source(bytes)) return error;
   if (bytes > limits::max_basp_bytes) return caf::sec::invalid_argument;
-  // What is not there is not made room for.
-  if (const auto* direct = dynamic_cast<caf::binary_deserializer*>(&source);
-      direct && direct->remaining() < bytes)
-    return caf::sec::end_of_stream;
   x.pieces.clear();
   if (bytes == 0) return caf::none;
+  if (auto* direct = dynamic_cast<caf::binary_deserializer*>(&source)) {
+    if (direct->remaining() < bytes)
+      return caf::sec::end_of_stream; // what is not there is not made room for
+    const auto* at = reinterpret_cast<const char*>(direct->remainder().data());
+    if (auto share = open_buffer::share({at, bytes})) {
+      x.pieces.push_back(std::move(*share));
+      direct->skip(bytes);
+      return caf::none;
+    }
+  }
   auto memory = std::make_shared_for_overwrite<char[]>(bytes);
   if (auto error = source.apply_raw(bytes, memory.get())) return error;
   const char* begin = memory.get();

@@ -1,6 +1,7 @@
 #include "net/sockets/basp_scribe.hpp"
 
 #include "net/protocol/limits.hpp"
+#include "net/protocol/open_buffer.hpp"
 
 #include <algorithm>
 #include <array>
@@ -88,7 +89,10 @@ bool basp_scribe::deliver() {
   have_ = 0;
   msg().handle = hdl();
   msg().buf.swap(delivered);
-  invoke_mailbox_element(&loop());
+  {
+    const open_buffer shared{msg().buf};
+    invoke_mailbox_element(&loop());
+  }
   msg().buf.swap(delivered);
   return !detached() && wanted_ <= limits::max_basp_bytes;
 }

@@ -1,0 +1,72 @@
+#include "net/protocol/open_buffer.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <functional>
+#include <utility>
+
+namespace ropewalk {
+
+namespace {
+
+// Memory of buffers whose last share has gone, for the next that are taken: fresh memory would be
+// filled with zeros first. A thread keeps as much as a few of the largest messages need.
+class spare_buffers {
+public:
+  void give(std::vector<char> buffer) {
+    if (kept_bytes_ + buffer.capacity() > most_kept) return;
+    kept_bytes_ += buffer.capacity();
+    kept_.push_back(std::move(buffer));
+  }
+
+  std::vector<char> take() {
+    if (kept_.empty()) return {};
+    auto result = std::move(kept_.back());
+    kept_.pop_back();
+    kept_bytes_ -= result.capacity();
+    return result;
+  }
+
+private:
+  static constexpr std::size_t most_kept = std::size_t{8} << 20; // bytes
+  std::vector<std::vector<char>> kept_;
+  std::size_t kept_bytes_ = 0;
+};
+
+thread_local spare_buffers spares;
+thread_local open_buffer* innermost = nullptr;
+
+} // namespace
+
+struct open_buffer::taken {
+  std::vector<char> bytes;
+
+  taken() = default;
+  taken(const taken&) = delete;
+  taken& operator=(const taken&) = delete;
+  ~taken() { spares.give(std::move(bytes)); }
+};
+
+open_buffer::open_buffer(std::vector<char>& bytes)
+    : bytes_(bytes), outer_(std::exchange(innermost, this)) {}
+
+open_buffer::~open_buffer() {
+  innermost = outer_;
+  if (!taken_) return;
+  taken_->bytes = std::exchange(bytes_, spares.take());
+}
+
+std::optional<shared_bytes> open_buffer::share(std::string_view bytes) {
+  auto* const open = innermost;
+  if (!open || bytes.size() < limits::large_payload_bytes ||
+      2 * bytes.size() < open->bytes_.capacity())
+    return std::nullopt;
+  const auto* const begin = open->bytes_.data();
+  const auto* const end = begin + open->bytes_.size();
+  if (std::less<>{}(bytes.data(), begin) || std::less<>{}(end, bytes.data() + bytes.size()))
+    return std::nullopt;
+  if (!open->taken_) open->taken_ = std::make_shared<taken>();
+  return shared_bytes{std::shared_ptr<const char[]>(open->taken_, bytes.data()), bytes};
+}
+
+} // namespace ropewalk
