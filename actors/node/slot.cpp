@@ -33,6 +33,11 @@ public:
   }
 
 private:
+  struct leaving { // whatever happens: a loop that nobody leaves is attended by nobody else
+    shared_loop& loop;
+    ~leaving() { loop.leave(); }
+  };
+
   static instant clock_now() { return std::chrono::steady_clock::now(); }
 
   // `now` is when it begins, and then when it has ended.
@@ -55,20 +60,21 @@ private:
   }
 
   void tell_gateway() {
-    const bool here = attend();
+    if (!attend()) return self_.send(s_.gateway, answered_atom_v);
+    const leaving at_the_end{*s_.loop};
     self_.send(s_.gateway, answered_atom_v);
-    if (!here) return;
     s_.loop->settle();
-    s_.loop->leave();
   }
 
   // Attends the loop until it brings a message; nothing: others see to it.
   std::optional<run_queue::job> find_work() {
     if (!attend()) return std::nullopt;
-    std::optional<run_queue::job> job;
-    while (!(job = s_.queue->next(*s_.seat)) && s_.queue->has_place(*s_.seat)) s_.loop->turn();
-    s_.loop->leave();
-    return job;
+    const leaving at_the_end{*s_.loop};
+    for (;;) {
+      if (auto job = s_.queue->next(*s_.seat)) return job;
+      if (!s_.queue->has_place(*s_.seat)) return std::nullopt;
+      s_.loop->turn();
+    }
   }
 
   // Only for short messages: while one runs nobody attends.

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <iostream>
 #include <map>
-#include <optional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <sys/epoll.h>
 #include <unordered_map>

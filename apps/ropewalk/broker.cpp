@@ -2,8 +2,8 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
-#include "net/sockets/shared_loop.hpp"
 #include "net/sockets/basp_door.hpp"
+#include "net/sockets/shared_loop.hpp"
 
 #include <iostream>
 #include <memory>

@@ -20,8 +20,8 @@ namespace {
 // Looking costs a processor about 5 us.
 constexpr std::chrono::milliseconds watch_interval{2};
 
-// Who posts without an end must not keep the sockets from being served. What a slot sends passes two
-// actors.
+// Who posts without an end must not keep the sockets from being served. What a slot sends passes
+// two actors.
 constexpr int most_rounds = 16;
 
 int make_eventfd() {

@@ -17,9 +17,8 @@ namespace ropewalk {
 /// Here a slot's thread that runs out of work attends the loop itself, finds its next work there,
 /// leaves the loop to run it, and comes back with the answers.
 ///
-///     slot's thread      attends ... work! leaves   runs it   attends: answers go out ... work!
-///     ... watchman           asleep                     looks every watch_interval: is the loop
-///     alone?
+///     slot:      attends ... work! leaves | runs it | attends: answers go out ... work! leaves |
+///     watchman:  asleep                   | looks every watch_interval: is the loop alone?     |
 ///
 /// So that a handler that takes long, or never returns, does not stop the process's sockets, a
 /// watchman (a thread of this class) attends a loop that was alone for a whole watch_interval, and
