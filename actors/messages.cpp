@@ -9,16 +9,19 @@ namespace ropewalk {
 
 caf::error inspect(caf::serializer& sink, batch& x) {
   auto bytes = static_cast<std::uint32_t>(x.size());
-  // CAF's vector would grow, and copy what it has, several times on the way to a large batch.
-  if (auto* direct = dynamic_cast<caf::serializer_impl<std::vector<char>>*>(&sink)) {
-    auto& buffer = direct->buf();
-    const auto needed = buffer.size() + sizeof bytes + bytes;
-    if (buffer.capacity() < needed) buffer.reserve(std::max(needed, 2 * buffer.capacity()));
-  }
   if (auto error = sink(bytes)) return error;
-  for (const auto& piece : x.pieces)
+  auto* direct = dynamic_cast<caf::serializer_impl<std::vector<char>>*>(&sink);
+  for (const auto& piece : x.pieces) {
+    if (direct) {
+      auto& buffer = direct->buf();
+      if (open_output::insert(buffer, piece)) continue;
+      // CAF's vector would grow, and copy what it has, several times on the way to a large batch.
+      const auto needed = buffer.size() + piece.size();
+      if (buffer.capacity() < needed) buffer.reserve(std::max(needed, 2 * buffer.capacity()));
+    }
     if (auto error = sink.apply_raw(piece.size(), const_cast<char*>(piece.view().data())))
       return error;
+  }
   return caf::none;
 }
 

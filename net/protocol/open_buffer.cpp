@@ -35,6 +35,7 @@ private:
 
 thread_local spare_buffers spares;
 thread_local open_buffer* innermost = nullptr;
+thread_local open_output* output = nullptr;
 
 } // namespace
 
@@ -67,6 +68,24 @@ std::optional<shared_bytes> open_buffer::share(std::string_view bytes) {
     return std::nullopt;
   if (!open->taken_) open->taken_ = std::make_shared<taken>();
   return shared_bytes{std::shared_ptr<const char[]>(open->taken_, bytes.data()), bytes};
+}
+
+void open_output::open(const std::vector<char>& buffer) {
+  buffer_ = &buffer;
+  message_ = buffer.size();
+  output = this;
+}
+
+void open_output::close() {
+  if (output == this) output = nullptr;
+}
+
+bool open_output::insert(const std::vector<char>& buffer, const shared_bytes& bytes) {
+  if (!output || output->buffer_ != &buffer || bytes.size() < limits::large_payload_bytes ||
+      bytes.borrowed())
+    return false;
+  output->insertions_.push_back({output->message_, buffer.size(), bytes});
+  return true;
 }
 
 } // namespace ropewalk

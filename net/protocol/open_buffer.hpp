@@ -32,4 +32,35 @@ private:
   open_buffer* outer_;
 };
 
+/// A send buffer that somebody serialises into on this thread. What is large need not be copied
+/// into it: it is noted here, and who owns the buffer sends it in its place.
+class open_output {
+public:
+  struct insertion {
+    std::size_t message = 0; ///< where in the buffer the message begins
+    std::size_t at = 0;      ///< where in the buffer the bytes belong
+    shared_bytes bytes;
+  };
+
+  open_output() = default;
+  ~open_output() { close(); }
+  open_output(const open_output&) = delete;
+  open_output& operator=(const open_output&) = delete;
+
+  /// The next message will be written to the end of `buffer`.
+  void open(const std::vector<char>& buffer);
+  void close();
+
+  /// True if the bytes are noted for the end of `buffer`; false if it is not the open one, or a
+  /// copy is cheaper.
+  static bool insert(const std::vector<char>& buffer, const shared_bytes& bytes);
+
+  [[nodiscard]] std::vector<insertion>& insertions() { return insertions_; }
+
+private:
+  const std::vector<char>* buffer_ = nullptr;
+  std::size_t message_ = 0;
+  std::vector<insertion> insertions_;
+};
+
 } // namespace ropewalk

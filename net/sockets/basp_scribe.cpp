@@ -2,6 +2,7 @@
 
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
+#include "net/protocol/wire.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,9 +14,39 @@
 
 namespace ropewalk {
 
+namespace {
+
+// Of the payload's length in a serialised BASP header: behind operation, padding and flags, a byte
+// each (caf/io/basp/header.hpp).
+constexpr std::size_t basp_length_at = 4;
+
+} // namespace
+
 void basp_scribe::configure_read(caf::io::receive_policy::config config) {
   wanted_ = config.second;
   if (!std::exchange(launched_, true)) add_to_loop();
+}
+
+std::vector<char>& basp_scribe::wr_buf() {
+  auto& buffer = stream_scribe::wr_buf();
+  writing_.open(buffer);
+  return buffer;
+}
+
+// BASP has counted what is in the buffer; what is inserted is added to the length in its header.
+void basp_scribe::flush() {
+  writing_.close();
+  if (auto& large = writing_.insertions(); !large.empty()) {
+    auto& buffer = output().tail();
+    for (const auto& one : large) {
+      char* const length = buffer.data() + one.message + basp_length_at;
+      store_be(length,
+               load_be<std::uint32_t>(length) + static_cast<std::uint32_t>(one.bytes.size()));
+    }
+    output().weave(large);
+    large.clear();
+  }
+  stream_scribe::flush();
 }
 
 std::vector<char>& basp_scribe::piece() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/protocol/limits.hpp"
+#include "net/protocol/open_buffer.hpp"
 #include "net/sockets/stream_scribe.hpp"
 
 #include <functional>
@@ -24,6 +25,10 @@ public:
 
   std::vector<char>& rd_buf() override { return piece(); }
 
+  /// Where BASP writes its next message to. Large payloads are not copied into it (open_output).
+  std::vector<char>& wr_buf() override;
+  void flush() override;
+
   ~basp_scribe() override { settle(); }
 
   /// To be called once, when hands are shaken or the scribe goes away.
@@ -43,6 +48,7 @@ private:
   void make_room();
   bool deliver();
 
+  open_output writing_;
   std::size_t wanted_ = 0;
   std::size_t have_ = 0;
   // One buffer each, so that neither is shrunk and filled with zeros again at every turn.

@@ -21,13 +21,32 @@ std::vector<char>& outbox::tail() {
   return pieces_.back().own;
 }
 
+void outbox::append_copy(std::string_view bytes) {
+  auto& to = tail();
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
 void outbox::append(const shared_bytes& bytes) {
-  if (bytes.size() < limits::large_payload_bytes || bytes.borrowed()) {
-    auto& to = tail();
-    to.insert(to.end(), bytes.view().begin(), bytes.view().end());
-  } else {
+  if (bytes.size() < limits::large_payload_bytes || bytes.borrowed())
+    append_copy(bytes.view());
+  else
     pieces_.emplace_back().shared = bytes;
+}
+
+void outbox::weave(std::span<const open_output::insertion> in) {
+  if (in.empty()) return;
+  auto& own = tail();
+  auto from = in.front().at;
+  const std::vector<char> copy(own.begin() + static_cast<std::ptrdiff_t>(from), own.end());
+  own.resize(from);
+  std::string_view rest{copy.data(), copy.size()};
+  for (const auto& one : in) {
+    append_copy(rest.substr(0, one.at - from));
+    rest.remove_prefix(one.at - from);
+    from = one.at;
+    append(one.bytes);
   }
+  append_copy(rest);
 }
 
 std::size_t outbox::size() const {

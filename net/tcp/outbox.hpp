@@ -1,9 +1,12 @@
 #pragma once
 
 #include "net/protocol/bytes.hpp"
+#include "net/protocol/open_buffer.hpp"
 #include "net/tcp/stream.hpp"
 
 #include <deque>
+#include <span>
+#include <string_view>
 #include <vector>
 
 namespace ropewalk {
@@ -22,6 +25,9 @@ public:
 
   /// Appends by reference what is not borrowed and not small; copies the rest.
   void append(const shared_bytes& bytes);
+
+  /// Puts what was not copied into the tail in its places there, by reference.
+  void weave(std::span<const open_output::insertion> in);
 
   /// Unsent bytes.
   [[nodiscard]] std::size_t size() const;
@@ -46,6 +52,7 @@ private:
     }
   };
 
+  void append_copy(std::string_view bytes);
   void drop_sent(std::size_t count);
 
   std::size_t kept_bytes_;

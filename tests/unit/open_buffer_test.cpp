@@ -68,3 +68,23 @@ TEST_CASE("memory whose last share is gone is what the next buffer gets") {
   REQUIRE(second.data() == memory);
   REQUIRE(other.view() == std::string(2 * large, 'b'));
 }
+
+TEST_CASE("what is large is noted for an open output, and nothing else") {
+  std::vector<char> buffer{'h', 'e', 'a', 'd'};
+  const std::vector<char> other;
+  const auto bytes = shared_bytes::copy_of(std::string(large, 'x'));
+  open_output out;
+  REQUIRE_FALSE(open_output::insert(buffer, bytes)); // it is not open yet
+  out.open(buffer);
+  buffer.push_back(':');
+  REQUIRE(open_output::insert(buffer, bytes));
+  REQUIRE_FALSE(open_output::insert(other, bytes));
+  REQUIRE_FALSE(open_output::insert(buffer, bytes.part(0, large - 1)));
+  REQUIRE_FALSE(open_output::insert(buffer, shared_bytes::borrow(bytes.view()))); // may not stay
+  REQUIRE(out.insertions().size() == 1);
+  REQUIRE(out.insertions().front().message == 4);
+  REQUIRE(out.insertions().front().at == 5);
+  REQUIRE(out.insertions().front().bytes.view().data() == bytes.view().data());
+  out.close();
+  REQUIRE_FALSE(open_output::insert(buffer, bytes));
+}

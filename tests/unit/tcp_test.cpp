@@ -59,6 +59,42 @@ TEST_CASE("an outbox sends small and large pieces in order, however little the s
   REQUIRE(out.sent() == expected.size());
 }
 
+TEST_CASE("what was left out of an outbox's tail is sent in its place") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
+  const descriptor a{pair[0]};
+  const descriptor b{pair[1]};
+  const auto wire = make_plain_stream(a.get());
+  auto put = [](outbox& out, std::string_view text) {
+    out.tail().insert(out.tail().end(), text.begin(), text.end());
+  };
+  auto large = [](char with) {
+    return shared_bytes::copy_of(std::string(limits::large_payload_bytes, with));
+  };
+  auto text = [](const shared_bytes& bytes) { return std::string{bytes.view()}; };
+  const auto x = large('x');
+  const auto y = large('y');
+  const auto z = large('z');
+  outbox out;
+  put(out, "before|head|between|end");
+  out.weave(std::vector<open_output::insertion>{{7, 12, x}, {7, 12, y}, {7, 20, z}});
+  put(out, "|more");
+  out.weave({});
+  out.weave(std::vector<open_output::insertion>{{0, 8, x}}); // at the very end
+  const auto expected =
+      "before|head|" + text(x) + text(y) + "between|" + text(z) + "end|more" + text(x);
+  REQUIRE(out.size() == expected.size());
+  std::string got;
+  std::string some(65'536, '\0');
+  while (got.size() < expected.size()) {
+    REQUIRE(out.send(*wire) != outbox::state::failed);
+    const auto count = ::read(b.get(), some.data(), some.size());
+    REQUIRE(count > 0);
+    got.append(some, 0, static_cast<std::size_t>(count));
+  }
+  REQUIRE(got == expected);
+}
+
 TEST_CASE("an outbox whose peer is gone says so") {
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
