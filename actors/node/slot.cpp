@@ -55,15 +55,19 @@ private:
     now = end;
     bool tell = false;
     auto next = s_.queue->finish_and_next(*s_.seat, answer, end, tell);
-    if (tell) tell_gateway();
+    if (tell) tell_gateway(next.has_value());
     return next;
   }
 
-  void tell_gateway() {
+  // With more to run it will not find the time for a turn by itself before long.
+  void tell_gateway(bool more) {
     if (!attend()) return self_.send(s_.gateway, answered_atom_v);
     const leaving at_the_end{*s_.loop};
     self_.send(s_.gateway, answered_atom_v);
-    s_.loop->settle();
+    if (more)
+      s_.loop->turn(); // does not wait: there is something to handle
+    else
+      s_.loop->settle();
   }
 
   // Attends the loop until it brings a message; nothing: others see to it.

@@ -47,12 +47,12 @@ public:
   // -- the thread that attends
   // -------------------------------------------------------------------------------------------------
 
-  /// Handles what there is to handle, and all that follows from it; waits for something if there is
-  /// nothing.
+  /// Handles what there is to handle on sockets and in mailboxes, and all that follows from it:
+  /// what was sent is written to its socket then. Waits for something if there is nothing.
   void turn();
 
-  /// Handles what the attending thread itself has brought about: what it sent is written to its
-  /// socket then. Asks no socket.
+  /// Handles what the attending thread itself has brought about, as `turn` does, and asks no
+  /// socket.
   void settle();
 
   /// The loop is alone from here on.

@@ -100,8 +100,8 @@ TEST_CASE("threads that take turns at the loop run everything once, one at a tim
           std::this_thread::yield();
           continue;
         }
-        s.loop.post([] {}); // so that there is something to settle
-        s.loop.settle();
+        s.loop.post([] {}); // or the turn would wait for something
+        s.loop.turn();
         s.loop.leave();
         if (i == 0) std::this_thread::sleep_for(100us); // the watchman gets some, too
       }
