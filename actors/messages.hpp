@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/report.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <caf/all.hpp>
@@ -16,12 +17,14 @@ struct offered_service {
   std::uint32_t slots = 0;
 };
 
-/// What a node says of itself when it joins.
+/// What a node says of itself when it joins a broker, or one shard of it.
 struct node_description {
   std::string name;
   std::uint32_t pid = 0;
   std::string host;
   std::uint32_t restarts = 0; ///< 1 if its master started it in place of one that fell
+  std::uint16_t shard =
+      0; ///< what the node calls this shard; stands in all that the shard sends it
   std::vector<offered_service> services;
 };
 
@@ -32,7 +35,8 @@ typename Inspector::result_type inspect(Inspector& f, offered_service& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, node_description& x) {
-  return f(caf::meta::type_name("node_description"), x.name, x.pid, x.host, x.restarts, x.services);
+  return f(caf::meta::type_name("node_description"), x.name, x.pid, x.host, x.restarts, x.shard,
+           x.services);
 }
 
 template <class Inspector>
@@ -61,21 +65,27 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::node_description))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::attempt_ref))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::batch))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::node_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::shard_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::broker_report))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))
+  CAF_ADD_TYPE_ID(ropewalk, (std::vector<std::uint16_t>))
 
-  // node -> cluster: (join, node_description, gateway), answered by (welcome, node number, front) or an error
+  // node -> cluster: (join, node_description, gateway), answered by (welcome, node number, front, cluster ports of all
+  // shards, or none if there is just this one) or an error
   CAF_ADD_ATOM(ropewalk, ropewalk, join_atom, "join")
   CAF_ADD_ATOM(ropewalk, ropewalk, welcome_atom, "welcome")
 
-  // front -> gateway: (work, batch of work_item); (withdraw, attempts that nobody waits for)
+  // front -> gateway, each with the number by which the node knows the shard: (work, shard, batch of work_item);
+  // (withdraw, shard, attempts that nobody waits for)
   CAF_ADD_ATOM(ropewalk, ropewalk, work_atom, "work")
   CAF_ADD_ATOM(ropewalk, ropewalk, withdraw_atom, "withdraw")
 
   // gateway -> front, each with the node's number: (answers, node, batch of answer_item); (restarted, node, count);
   // (slots, node, service, how many of them live), ahead of the answer that says what one of them died of;
-  // (failing, node, service, bool). A node that drains says (retire, node): no more work, answered by (retired);
-  // at its end (leave, node), answered by (left), behind which nothing follows.
+  // (failing, node, service, bool). A node that drains says (retire, node): no more work, answered by (retired, shard);
+  // at its end (leave, node), answered by (left, shard), behind which nothing follows.
   CAF_ADD_ATOM(ropewalk, ropewalk, answers_atom, "answers")
   CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
   CAF_ADD_ATOM(ropewalk, ropewalk, slots_atom, "slots")
@@ -86,15 +96,20 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, left_atom, "left")
 
   // within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
-  // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports)
+  // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports);
+  // front -> fronts of the other shards, in the same process: (status), answered by a broker_report
   CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")
   CAF_ADD_ATOM(ropewalk, ropewalk, lost_atom, "lost")
   CAF_ADD_ATOM(ropewalk, ropewalk, new_front_atom, "newfront")
   CAF_ADD_ATOM(ropewalk, ropewalk, ready_atom, "ready")
+  CAF_ADD_ATOM(ropewalk, ropewalk, status_atom, "status")
 
-  // within a node: node -> gateway (attach, front, number) and (detach); gateway -> slot (run);
+  // within a node: membership -> gateway (attach, shard, front, number) and (detach, shard); membership -> node
+  // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);
   // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
   // (slot_down, service, slot, why); gateway -> node (drained), (recycle)
+  CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")
+  CAF_ADD_ATOM(ropewalk, ropewalk, settled_atom, "settled")
   CAF_ADD_ATOM(ropewalk, ropewalk, attach_atom, "attach")
   CAF_ADD_ATOM(ropewalk, ropewalk, detach_atom, "detach")
   CAF_ADD_ATOM(ropewalk, ropewalk, run_atom, "run")

@@ -24,20 +24,27 @@ void start_front(self_pointer self) {
   if (self->state.cluster) self->send(self->state.cluster, new_front_atom_v, self->state.front);
 }
 
+// The broker is ready when its last shard is.
+void opened(self_pointer self, const std::string& clients, std::uint16_t port) {
+  const auto& s = self->state.settings;
+  if (!s.shard.group->opened(s.shard.number, port)) return;
+  const auto ports = *s.shard.group->ports();
+  spdlog::info("ready: clients={} nodes={}{}", clients,
+               endpoint{s.cluster.host, ports.front()}.text(),
+               ports.size() == 1 ? "" : " shards=" + std::to_string(ports.size()));
+}
+
 void open_cluster(self_pointer self, const std::string& clients) {
-  self->state.cluster = self->spawn<caf::monitored>(cluster, self->state.front);
+  self->state.cluster =
+      self->spawn<caf::monitored>(cluster, self->state.front, self->state.settings.shard.group);
   const auto& where = self->state.settings.cluster;
   self->request(self->state.parts.door, caf::infinite, caf::publish_atom_v, where.port,
                 caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster),
                 std::set<std::string>{}, where.host, true)
-      .then(
-          [self, clients](std::uint16_t port) {
-            spdlog::info("ready: clients={} nodes={}", clients,
-                         endpoint{self->state.settings.cluster.host, port}.text());
-          },
-          [self](const caf::error& error) {
-            give_up(self, "cannot open the cluster port: " + caf::to_string(error));
-          });
+      .then([self, clients](std::uint16_t port) { opened(self, clients, port); },
+            [self](const caf::error& error) {
+              give_up(self, "cannot open the cluster port: " + caf::to_string(error));
+            });
 }
 
 void fell(self_pointer self, const caf::down_msg& down) {
@@ -53,8 +60,8 @@ void fell(self_pointer self, const caf::down_msg& down) {
                              " times within " +
                              std::to_string(state.settings.restarts.window.count()) +
                              " ms; giving up. The last time: " + caf::to_string(down.reason));
-  spdlog::error("the front fell ({}); starting it again in {} ms", caf::to_string(down.reason),
-                pause->count());
+  spdlog::error("{}the front fell ({}); starting it again in {} ms", state.settings.shard.label(),
+                caf::to_string(down.reason), pause->count());
   self->delayed_send(self, *pause, again_atom_v);
 }
 
@@ -84,7 +91,7 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings, bro
         if (!std::exchange(self->state.ready, true))
           open_cluster(self, clients);
         else
-          spdlog::info("ready again: clients={}", clients);
+          spdlog::info("{}ready again: clients={}", self->state.settings.shard.label(), clients);
       },
       [self](again_atom) { start_front(self); },
       [self](reload_atom) { self->send(self->state.front, reload_atom_v); },

@@ -16,10 +16,10 @@ struct broker_parts {
 /// The parts of a real broker.
 broker_parts standard_broker_parts(caf::actor door);
 
-/// The top of a broker process. Starts the front, then the cluster, then opens the cluster's door.
-/// A front that falls is started again (restart_policy); when that happens too often, or when the
-/// cluster falls, it gives up: the process ends with an error, and docker, systemd or whoever
-/// started it decides. (drain) ends it in good order.
+/// The top of a broker process, or of one of its shards. Starts the front, then the cluster, then
+/// opens the cluster's door. A front that falls is started again (restart_policy); when that
+/// happens too often, or when the cluster falls, it gives up: the process ends with an error, and
+/// docker, systemd or whoever started it decides. (drain) ends it in good order.
 struct broker_supervisor_state {
   broker_settings settings;
   broker_parts parts;

@@ -24,8 +24,10 @@ bool makes_sense(const node_description& d) {
 
 } // namespace
 
-caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front) {
+caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front,
+                      std::shared_ptr<const shard_group> group) {
   self->state.front = std::move(front);
+  self->state.group = std::move(group);
   self->set_down_handler([self](caf::down_msg& down) {
     const auto found = self->state.nodes.find(down.source);
     if (found == self->state.nodes.end()) return;
@@ -41,10 +43,17 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
                               "a node must offer services with names and slots within limits"));
           return;
         }
+        auto ports = self->state.group->ports();
+        if (!ports) {
+          promise.deliver(
+              caf::make_error(caf::sec::invalid_argument, "the broker is still starting"));
+          return;
+        }
         const auto front = self->state.front;
         self->request(front, caf::infinite, admit_atom_v, std::move(description), gateway)
             .then(
-                [self, promise, front, gateway](std::uint32_t node) mutable {
+                [self, promise, front, gateway,
+                 ports = std::move(*ports)](std::uint32_t node) mutable {
                   if (front != self->state.front) {
                     promise.deliver(caf::make_error(caf::sec::invalid_argument,
                                                     "the broker has just restarted"));
@@ -52,7 +61,7 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
                   }
                   self->monitor(gateway);
                   self->state.nodes.insert_or_assign(gateway.address(), node);
-                  promise.deliver(welcome_atom_v, node, front);
+                  promise.deliver(welcome_atom_v, node, front, std::move(ports));
                 },
                 [promise](caf::error& error) mutable { promise.deliver(std::move(error)); });
       },

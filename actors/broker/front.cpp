@@ -1,9 +1,7 @@
 #include "actors/broker/front.hpp"
 
 #include <caf/io/network/multiplexer.hpp>
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 namespace ropewalk {
 
@@ -16,8 +14,8 @@ constexpr milliseconds tick_interval{20};
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      dispatcher_(settings_.dispatch, clock_now()), gate_(settings_.access), started_(clock_now()),
-      now_(started_) {}
+      dispatcher_(settings_.dispatch, clock_now()), gate_(settings_.access),
+      label_(settings_.shard.label()), started_(clock_now()), now_(started_) {}
 
 caf::behavior front::make_behavior() {
   if (const auto wrong = gate_.load()) {
@@ -25,6 +23,7 @@ caf::behavior front::make_behavior() {
     return {};
   }
   if (!listen()) return {};
+  settings_.shard.group->set_front(settings_.shard.number, this);
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
       [this](const caf::io::new_data_msg& msg) { readable(msg.handle); },
@@ -41,13 +40,14 @@ caf::behavior front::make_behavior() {
         if (node >= members_.size() || !members_[node].present) return;
         dispatcher_.retire(node);
         finish_turn(); // what was placed goes before the word that nothing more will come
-        send(members_[node].gateway, retired_atom_v);
+        send(members_[node].gateway, retired_atom_v, members_[node].description.shard);
       },
       [this](leave_atom, std::uint32_t node) {
         if (node >= members_.size() || !members_[node].present) return;
         const auto gateway = members_[node].gateway;
+        const auto shard = members_[node].description.shard;
         lost(node, "it was drained");
-        send(gateway, left_atom_v);
+        send(gateway, left_atom_v, shard);
       },
       [this](slots_atom, std::uint32_t node, std::uint16_t service, std::uint32_t live) {
         if (node >= members_.size() || !members_[node].present) return;
@@ -61,12 +61,19 @@ caf::behavior front::make_behavior() {
         dispatcher_.set_failing(node, service, failing, now_);
         carry_out();
       },
+      [this](status_atom) { return report(); },
       [this](restarted_atom, std::uint32_t, std::uint32_t count) { restarts_ += count; },
       [this](again_atom) { tick(); },
       [this](patrol_atom) { patrol(); },
       [this](reload_atom) { reload(); },
       [this](drain_atom) { drain(); },
   };
+}
+
+// What CAF still holds of a front that fell must not count as clients.
+void front::on_exit() {
+  last_admission_.reset();
+  for (auto& s : sessions_) s.admission.reset();
 }
 
 // -- nodes
@@ -81,13 +88,14 @@ std::uint32_t front::admit(node_description description, caf::actor gateway) {
   std::string names;
   for (const auto& service : description.services) {
     offers.push_back({service.name, service.slots});
+    settings_.shard.group->add_service(service.name);
     names += (names.empty() ? "" : ", ") + service.name;
   }
   const auto index = dispatcher_.join(offers, now_);
   if (index >= members_.size()) members_.resize(index + 1);
   auto& m = members_[index];
   restarts_ += description.restarts;
-  spdlog::info("node {} joined from {} (pid {}): {}", description.name, description.host,
+  spdlog::info("{}node {} joined from {} (pid {}): {}", label_, description.name, description.host,
                description.pid, names);
   m.description = std::move(description);
   m.gateway = std::move(gateway);
@@ -102,9 +110,10 @@ void front::lost(std::uint32_t node, const std::string& why) {
   auto& m = members_[node];
   const auto had = dispatcher_.view(node).in_flight;
   if (had > 0)
-    spdlog::warn("node {} is gone ({}); {} messages go to others", m.description.name, why, had);
+    spdlog::warn("{}node {} is gone ({}); {} messages go to others", label_, m.description.name,
+                 why, had);
   else
-    spdlog::info("node {} is gone ({})", m.description.name, why);
+    spdlog::info("{}node {} is gone ({})", label_, m.description.name, why);
   dispatcher_.lose(node, "node " + m.description.name + " is gone (" + why + ")", now_);
   m = member{};
   carry_out();
@@ -195,8 +204,10 @@ void front::finish_turn() {
     auto& m = members_[index];
     m.dirty = false;
     if (!m.present) continue;
-    if (!m.work.empty()) send(m.gateway, work_atom_v, m.work.take());
-    if (!m.withdrawn.empty()) send(m.gateway, withdraw_atom_v, std::exchange(m.withdrawn, {}));
+    const auto shard = m.description.shard;
+    if (!m.work.empty()) send(m.gateway, work_atom_v, shard, m.work.take());
+    if (!m.withdrawn.empty())
+      send(m.gateway, withdraw_atom_v, shard, std::exchange(m.withdrawn, {}));
   }
   dirty_members_.clear();
   for (const auto index : dirty_sessions_)
@@ -217,7 +228,7 @@ void front::tick() {
   carry_out();
   if (draining_) {
     if (all_done() && by_handle_.empty()) {
-      spdlog::info("drained: every request is answered");
+      spdlog::info("{}drained: every request is answered", label_);
       quit(caf::exit_reason::user_shutdown);
     } else if (all_done()) {
       // A socket that is closed with unread bytes resets, and the client may lose answers on their
@@ -226,7 +237,7 @@ void front::tick() {
       for (auto& s : sessions_)
         if (s.scribe && !s.closing) close_after_answer(s);
     } else if (now_ >= drain_end_) {
-      spdlog::warn("the drain time is over: {} requests are left without an answer",
+      spdlog::warn("{}the drain time is over: {} requests are left without an answer", label_,
                    dispatcher_.totals().waiting + dispatcher_.totals().placed);
       quit(caf::exit_reason::user_shutdown);
     }
@@ -239,7 +250,7 @@ void front::drain() {
   if (draining_) return;
   draining_ = true;
   drain_end_ = clock_now() + settings_.drain_time;
-  spdlog::info("draining: {} requests in hand",
+  spdlog::info("{}draining: {} requests in hand", label_,
                dispatcher_.totals().waiting + dispatcher_.totals().placed);
   expect_tick();
 }
@@ -248,51 +259,6 @@ bool front::all_done() const {
   if (dispatcher_.totals().waiting + dispatcher_.totals().placed > 0) return false;
   return std::all_of(sessions_.begin(), sessions_.end(),
                      [](const session& s) { return !s.scribe || s.scribe->output().empty(); });
-}
-
-std::string front::status() const {
-  const auto& totals = dispatcher_.totals();
-  nlohmann::json result;
-  result["nodes"] = nlohmann::json::array();
-  for (node_index i = 0; i < members_.size(); ++i) {
-    const auto& m = members_[i];
-    if (!m.present) continue;
-    const auto view = dispatcher_.view(i);
-    nlohmann::json services = nlohmann::json::array();
-    std::uint32_t slots = 0;
-    for (const auto& s : m.description.services) {
-      services.push_back(s.name);
-      slots += s.slots;
-    }
-    result["nodes"].push_back({{"name", m.description.name},
-                               {"pid", m.description.pid},
-                               {"address", m.description.host},
-                               {"services", services},
-                               {"slots", slots},
-                               {"in_flight", view.in_flight},
-                               {"answered", view.answered}});
-  }
-  nlohmann::json refused = nlohmann::json::object();
-  for (int code = 1; code < error_codes; ++code)
-    if (totals.refused[code] > 0)
-      refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
-  result["in_flight"] = totals.placed;
-  result["queued"] = totals.waiting;
-  result["restarts"] = restarts_;
-  result["redispatched"] = totals.redispatched;
-  result["returned"] = totals.returned;
-  result["submitted"] = totals.submitted;
-  result["answered"] = totals.answered;
-  result["refused"] = refused;
-  result["stale_answers"] = totals.stale;
-  result["held_bytes"] = totals.held_bytes;
-  result["connections"] = by_handle_.size();
-  result["turned_away"] = turned_away_;
-  result["draining"] = draining_;
-  result["pid"] = ::getpid();
-  result["uptime_seconds"] = std::chrono::duration<double>(clock_now() - started_).count();
-  // Names come from nodes: what is not UTF-8 in them must not stop the status.
-  return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 } // namespace ropewalk

@@ -21,18 +21,24 @@ namespace ropewalk {
 ///     turn) gateways -> answer batches -> dispatcher -> frames -> client sockets (one write a
 ///     socket and turn)
 ///
-/// Runs on the event loop's thread and never blocks. If it falls, its clients' connections close,
+/// Runs on its event loop's thread and never blocks. If it falls, its clients' connections close,
 /// the nodes notice and join the next front.
 class front final : public caf::io::broker {
 public:
   front(caf::actor_config& config, broker_settings settings, caf::actor supervisor);
 
   const char* name() const override { return "front"; }
+  void on_exit() override;
 
 protected:
   caf::behavior make_behavior() override;
 
 private:
+  struct status_asker {
+    caf::io::connection_handle who;
+    std::uint64_t id;
+  };
+
   struct member { // a node
     node_description description;
     caf::actor gateway;
@@ -88,7 +94,12 @@ private:
   void tick();
   void drain();
   [[nodiscard]] bool all_done() const;
-  [[nodiscard]] std::string status() const;
+
+  // -- status
+  [[nodiscard]] broker_report report() const;
+  void handle_status(session& from, std::uint64_t id);
+  void collect_status();
+  void tell_status();
 
   broker_settings settings_;
   caf::actor supervisor_;
@@ -103,11 +114,17 @@ private:
   std::vector<connection_index> watched_; // slow readers, and connections that are being closed
   std::vector<caf::io::accept_handle> starving_doors_; // do not accept for want of descriptors
   instant last_starved_;
-  std::string last_address_;          // of who was let in last
-  std::uint64_t announced_bytes_ = 0; // of messages that are on their way in
-  std::uint64_t unread_bytes_ = 0;    // of answers, of all clients
-  std::uint64_t turned_away_ = 0;     // connections that were refused
+  std::optional<client_census::admission> last_admission_; // of who was let in last
+  std::uint64_t announced_bytes_ = 0;                      // of messages that are on their way in
+  std::uint64_t unread_bytes_ = 0;                         // of answers, of all clients
+  std::uint64_t turned_away_ = 0;                          // connections that were refused
   std::uint64_t restarts_ = 0;
+  std::string label_; // which shard this is, for the log; empty if there is just one
+  // STATUS: who waits for the round that is under way, and who for the next one.
+  std::vector<status_asker> status_asked_;
+  std::vector<status_asker> status_waiting_;
+  broker_report status_;
+  std::size_t shards_to_hear_ = 0;
   instant started_;
   instant now_; // of this turn
   bool turn_open_ = false;

@@ -33,7 +33,8 @@ caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
 bool front::listen() {
   std::vector<std::string> where;
   for (const auto& address : settings_.listen) {
-    auto result = listen_tcp(address);
+    auto result =
+        listen_tcp(address, settings_.shard.group->size() > 1 ? port_use::shared : port_use::alone);
     if (const auto* error = std::get_if<socket_error>(&result)) {
       quit(caf::make_error(caf::sec::cannot_open_port, error->what));
       return false;
@@ -66,11 +67,9 @@ void front::starved(caf::io::accept_handle door) {
 }
 
 bool front::let_in(const sockaddr_storage& peer) {
-  const auto key = gatekeeper::address_of(peer);
-  if (gate_.admit(key, by_handle_.size())) {
-    last_address_ = key;
-    return true;
-  }
+  last_admission_.reset(); // if he before could not be served
+  last_admission_ = settings_.shard.group->census()->admit(gatekeeper::address_of(peer));
+  if (last_admission_) return true;
   ++turned_away_;
   now_ = clock_now();
   complain("too many connections: a new one is closed; raise --connections or "
@@ -107,7 +106,7 @@ void front::connected(caf::io::connection_handle hdl) {
   s.scribe.reset(static_cast<client_scribe*>(&*scribe));
   s.scribe->index = index;
   s.index = index;
-  s.address = last_address_;
+  s.admission = std::exchange(last_admission_, std::nullopt);
   s.opened = s.last_heard = now_;
   if (gate_.asks_who()) s.scribe->input().set_max_payload(limits::max_hello_bytes);
   by_handle_.emplace(hdl, index);
@@ -130,7 +129,6 @@ void front::disconnected(caf::io::connection_handle hdl) {
 
 void front::forget(session& which) {
   by_handle_.erase(which.scribe->hdl());
-  gate_.left(which.address);
   announced_bytes_ -= which.announced_bytes;
   unread_bytes_ -= which.unread_bytes;
   dispatcher_.disconnect(which.index, now_);
@@ -277,9 +275,7 @@ void front::handle(session& from, const incoming_frame& frame) {
                  frame.payload.view());
     return touch(from);
   case frame_kind::status:
-    append_frame(from.scribe->output().tail(), frame_kind::status, error_code::ok, frame.head.id,
-                 {}, status());
-    return touch(from);
+    return handle_status(from, frame.head.id);
   case frame_kind::pong:
     return;
   case frame_kind::hello_ok:
@@ -313,6 +309,10 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
   const auto id = frame.head.id;
   if (id == 0) return refuse(from, 0, error_code::bad_request, "a request's id must not be 0");
   if (draining_) return refuse(from, id, error_code::draining);
+  if (!fields.key.empty() && settings_.shard.group->size() > 1)
+    return refuse(from, id, error_code::bad_request,
+                  "an ordering key holds for all clients, and these are spread over shards here: "
+                  "leave the key out, or run the broker without --shards");
   auto name = frame.service.empty() ? fields.service : frame.service;
   if (name.empty()) name = from.default_service;
   if (name.empty())
@@ -325,7 +325,9 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
       return refuse(from, id, error_code::unauthorized,
                     from.who->name + " may not ask for service '" + std::string{name} + "'");
     }
-    const auto found = dispatcher_.find_service(name);
+    auto found = dispatcher_.find_service(name);
+    if (!found && settings_.shard.group->has_service(name)) // its node is about to join here, too
+      found = dispatcher_.service_named(std::string{name});
     if (!found)
       return refuse(from, id, error_code::no_service,
                     "no worker has offered service '" +
@@ -411,7 +413,8 @@ void front::set_reading(session& which) {
 void front::flush(session& which) {
   which.dirty = false;
   which.scribe->flush();
-  if (which.half_closed && (which.closing || dispatcher_.requests_of(which.index) == 0)) {
+  if (which.half_closed &&
+      (which.closing || (dispatcher_.requests_of(which.index) == 0 && which.statuses_due == 0))) {
     const auto scribe = which.scribe;
     forget(which);
     scribe->graceful_shutdown();

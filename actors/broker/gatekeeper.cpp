@@ -42,21 +42,6 @@ std::optional<std::string> gatekeeper::load() {
   return std::nullopt;
 }
 
-bool gatekeeper::admit(const std::string& address, std::uint64_t present) {
-  if (present >= settings_.connections) return false;
-  if (settings_.connections_per_address == 0) return true;
-  auto& count = by_address_[address];
-  if (count >= settings_.connections_per_address) return false;
-  ++count;
-  return true;
-}
-
-void gatekeeper::left(const std::string& address) {
-  if (settings_.connections_per_address == 0) return;
-  const auto found = by_address_.find(address);
-  if (found != by_address_.end() && --found->second == 0) by_address_.erase(found);
-}
-
 std::unique_ptr<stream> gatekeeper::speak(int fd) const {
   return context_ ? context_->accept(fd) : make_plain_stream(fd);
 }

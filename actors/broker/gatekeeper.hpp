@@ -2,7 +2,6 @@
 
 #include "actors/broker/access_list.hpp"
 #include "actors/dispatch/instant.hpp"
-#include "net/protocol/limits.hpp"
 #include "net/tls/tls.hpp"
 
 #include <cstdint>
@@ -10,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <sys/socket.h>
-#include <unordered_map>
 
 namespace ropewalk {
 
@@ -21,13 +19,11 @@ struct client_access_settings {
   std::string authority; ///< clients must show a certificate that comes from it; empty: none
   std::string
       access_file; ///< who may ask for what; empty: everybody (with a certificate, if asked)
-  std::uint64_t connections = limits::connections.standard;                         ///< in all
-  std::uint64_t connections_per_address = limits::connections_per_address.standard; ///< 0: no limit
 };
 
-/// Stands at the client port: counts who is in, speaks TLS with whom it must, and knows who may ask
-/// for what. What the files say can be read again at any time; it holds for whoever comes from then
-/// on, and `access` of those who are in is looked up anew.
+/// Stands at the client port: speaks TLS with whom it must, and knows who may ask for what. What
+/// the files say can be read again at any time; it holds for whoever comes from then on, and
+/// `access` of those who are in is looked up anew.
 class gatekeeper {
 public:
   explicit gatekeeper(client_access_settings settings);
@@ -38,12 +34,6 @@ public:
   /// How an address is counted: an IPv4 address, or the half of an IPv6 address that one customer
   /// has.
   static std::string address_of(const sockaddr_storage& peer);
-
-  /// Counts a newcomer in; false if there are too many.
-  bool admit(const std::string& address, std::uint64_t present);
-
-  /// One of those that were admitted is gone.
-  void left(const std::string& address);
 
   /// How bytes go over a new connection.
   [[nodiscard]] std::unique_ptr<stream> speak(int fd) const;
@@ -58,7 +48,6 @@ private:
   client_access_settings settings_;
   std::shared_ptr<const tls_context> context_;
   std::shared_ptr<const access_list> list_;
-  std::unordered_map<std::string, std::uint64_t> by_address_;
 };
 
 /// Lets ten lines a second into the log and counts the rest: who is refused must not fill the disk.

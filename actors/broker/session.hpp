@@ -1,12 +1,14 @@
 #pragma once
 
 #include "actors/broker/access_list.hpp"
+#include "actors/broker/client_census.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <caf/intrusive_ptr.hpp>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace ropewalk {
@@ -32,12 +34,14 @@ struct session {
 
   text_order lines;
 
-  std::string address;                     ///< as the gatekeeper counts it
+  std::optional<client_census::admission> admission;
   std::shared_ptr<const access_list> list; ///< keeps `who` alive
   const access* who = nullptr;             ///< null: not known, or nobody asked
 
   std::uint64_t announced_bytes = 0; ///< of a message on its way, as counted by the front
   std::uint64_t unread_bytes = 0;    ///< of answers, as counted by the front
+
+  std::uint32_t statuses_due = 0; ///< it asked so often, and is not answered yet
 
   bool dirty = false; ///< has something to be written at the end of the turn
   bool reading = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/gatekeeper.hpp"
+#include "actors/broker/shard_group.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/supervise/restart_policy.hpp"
 #include "net/tcp/endpoint.hpp"
@@ -9,7 +10,7 @@
 
 namespace ropewalk {
 
-/// What `ropewalk broker` was told.
+/// What `ropewalk broker` was told, for one of its shards.
 struct broker_settings {
   std::vector<endpoint> listen{{"127.0.0.1", 7070}};
   endpoint cluster{"127.0.0.1", 7071};
@@ -24,6 +25,13 @@ struct broker_settings {
   client_access_settings access;
   milliseconds drain_time{limits::drain.standard};
   restart_policy::settings restarts;
+  shard_place shard;
 };
+
+/// What shard `number` of a group gets of what was told for the process: its part of what the
+/// process may hold and hand out ahead, and its cluster port, which is the first one's and `number`
+/// more (any, if any will do).
+broker_settings share_of(const broker_settings& all, const std::shared_ptr<shard_group>& group,
+                         std::uint16_t number);
 
 } // namespace ropewalk

@@ -93,6 +93,9 @@ public:
   /// be kept.
   [[nodiscard]] std::optional<service_index> find_service(std::string_view name) const;
 
+  /// The same; there is one from now on if there was none. Requests for it wait for a node.
+  service_index service_named(const std::string& name);
+
   /// A request comes in. Its id must not be that of another of this connection that waits for its
   /// answer: then it is refused (BAD_REQUEST), and the other goes on.
   void submit(submission what, instant now);
@@ -223,7 +226,6 @@ private:
   void enter_connection(std::uint32_t index, connection_index connection);
   void leave_connection(std::uint32_t index);
   [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost);
-  service_index service_named(const std::string& name);
 
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);

@@ -22,12 +22,11 @@ constexpr milliseconds stall_patience{5};
 gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
                  caf::actor node, std::uint64_t recycle_after, shared_loop* loop)
     : broker(config), services_(std::move(services)), slots_(services_.size()),
-      told_slots_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
-      loop_(loop) {}
+      node_(std::move(node)), recycle_after_(recycle_after), loop_(loop) {}
 
 caf::behavior gateway::make_behavior() {
   return {
-      [this](work_atom, const batch& work) { take_work(work); },
+      [this](work_atom, shard_number from, const batch& work) { take_work(from, work); },
       [this](answered_atom) { send_answers(); },
       [this](again_atom) {
         tick_expected_ = false;
@@ -35,9 +34,9 @@ caf::behavior gateway::make_behavior() {
         return_stalled();
         send_answers();
       },
-      [this](withdraw_atom, const std::vector<attempt_ref>& attempts) {
+      [this](withdraw_atom, shard_number from, const std::vector<attempt_ref>& attempts) {
         for (std::uint16_t i = 0; i < service_count(); ++i)
-          for (const auto& a : services_[i]->withdraw(attempts)) give_back(i, a);
+          for (const auto& a : services_[i]->withdraw(from, attempts)) give_back(i, {from, a});
         send_answers();
       },
       [this](slot_up_atom, std::uint16_t service, std::uint32_t slot, caf::actor& who) {
@@ -48,32 +47,26 @@ caf::behavior gateway::make_behavior() {
       },
       [this](failing_atom, std::uint16_t service, bool failing) {
         if (failing)
-          for (const auto& item : services_[service]->take_waiting())
-            give_back(service, {item.token, item.attempt});
-        if (front_) send(front_, failing_atom_v, number_, service, failing);
+          for (const auto& which : services_[service]->take_waiting()) give_back(service, which);
+        for (const auto& s : shards_)
+          if (s.front) send(s.front, failing_atom_v, s.number, service, failing);
         send_answers();
       },
-      [this](attach_atom, caf::actor& front, std::uint32_t number) {
-        front_ = std::move(front);
-        number_ = number;
-        for (std::uint16_t i = 0; i < service_count(); ++i) {
-          told_slots_[i] = services_[i]->slots(); // so it was said when the node joined
-          tell_slots(i);
-        }
-        send_answers();
-        if (draining_) drain();
+      [this](attach_atom, shard_number which, caf::actor& front, std::uint32_t number) {
+        attach(which, std::move(front), number);
       },
-      [this](detach_atom) { lose_broker(); },
+      [this](detach_atom, shard_number which) { detach(which); },
       [this](drain_atom) { drain(); },
-      [this](retired_atom) {
-        retired_ = true;
+      [this](retired_atom, shard_number which) {
+        if (which >= shards_.size()) return;
+        shards_[which].retired = true;
         drain_further();
       },
-      [this](left_atom) { send(node_, drained_atom_v); },
+      [this](left_atom, shard_number which) { detach(which); },
   };
 }
 
-void gateway::take_work(const batch& work) {
+void gateway::take_work(shard_number from, const batch& work) {
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::vector<work_item>> by_service(services_.size());
   batch_reader reader{work.flat()};
@@ -81,9 +74,9 @@ void gateway::take_work(const batch& work) {
     if (item->service >= services_.size()) {
       spdlog::error(
           "the broker sent work for a service that this node does not have; it goes back");
-      give_back(0, {item->token, item->attempt});
+      give_back(0, {from, {item->token, item->attempt}});
     } else if (draining_) {
-      give_back(item->service, {item->token, item->attempt});
+      give_back(item->service, {from, {item->token, item->attempt}});
     } else {
       by_service[item->service].push_back(std::move(*item));
       if (++taken_ == recycle_after_) send(node_, recycle_atom_v);
@@ -93,7 +86,7 @@ void gateway::take_work(const batch& work) {
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (by_service[i].empty()) continue;
     std::vector<std::uint32_t> idle;
-    services_[i]->push(std::move(by_service[i]), now, idle, loop_ ? loop_->who() : nullptr);
+    services_[i]->push(from, std::move(by_service[i]), now, idle, loop_ ? loop_->who() : nullptr);
     wake(i, idle);
     if (services_[i]->count().waiting > 0) expect_tick();
   }
@@ -128,7 +121,9 @@ void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who)
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   slots_[service][slot] = nullptr;
   tell_slots(service);
-  if (front_) send(front_, restarted_atom_v, number_, std::uint32_t{1});
+  // One of them counts it: what all of them say is added up.
+  const auto one = std::find_if(shards_.begin(), shards_.end(), [](auto& s) { return !!s.front; });
+  if (one != shards_.end()) send(one->front, restarted_atom_v, one->number, std::uint32_t{1});
   report_lost(service, slot, why);
   send_answers();
 }
@@ -137,39 +132,50 @@ void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::
   const auto had = services_[service]->slot_died(slot);
   if (!had) return;
   answer_item news;
-  news.token = had->token;
-  news.attempt = had->attempt;
+  news.token = had->attempt.token;
+  news.attempt = had->attempt.attempt;
   news.end = item_end::crashed;
   news.payload = shared_bytes::copy_of(why);
-  services_[service]->add_answer(news);
+  services_[service]->add_answer(had->shard, news);
+}
+
+std::uint32_t gateway::live_slots(std::uint16_t service) const {
+  return static_cast<std::uint32_t>(
+      std::count_if(slots_[service].begin(), slots_[service].end(),
+                    [](const caf::actor& slot) { return slot != nullptr; }));
 }
 
 // A slot that is being started again is none that work could be sent to.
 void gateway::tell_slots(std::uint16_t service) {
-  const auto live = static_cast<std::uint32_t>(
-      std::count_if(slots_[service].begin(), slots_[service].end(),
-                    [](const caf::actor& slot) { return slot != nullptr; }));
-  if (!front_ || std::exchange(told_slots_[service], live) == live) return;
-  send(front_, slots_atom_v, number_, service, live);
+  for (auto& s : shards_) tell_slots(s, service);
 }
 
-void gateway::give_back(std::uint16_t service, const attempt_ref& which) {
+void gateway::tell_slots(shard& s, std::uint16_t service) {
+  if (!s.front) return;
+  const auto live = live_slots(service);
+  if (std::exchange(s.told_slots[service], live) != live)
+    send(s.front, slots_atom_v, s.number, service, live);
+}
+
+void gateway::give_back(std::uint16_t service, const run_queue::origin& which) {
   answer_item back;
-  back.token = which.token;
-  back.attempt = which.attempt;
+  back.token = which.attempt.token;
+  back.attempt = which.attempt.attempt;
   back.end = item_end::returned;
-  services_[service]->add_answer(back);
+  services_[service]->add_answer(which.shard, back);
 }
 
 void gateway::send_answers() {
-  if (!front_) return; // work may come before the news of who sent it: its answers wait for that
-  batch_builder all;
   bool more = false;
-  for (const auto& service : services_) {
-    all.add(service->take_answers());
-    more = more || service->count().waiting > 0;
+  for (shard_number i = 0; i < shards_.size(); ++i) {
+    auto& s = shards_[i];
+    // Work may come before the news of who sent it: its answers wait for that.
+    if (!s.front) continue;
+    batch_builder all;
+    for (const auto& service : services_) all.add(service->take_answers(i));
+    if (!all.empty()) send(s.front, answers_atom_v, s.number, all.take());
   }
-  if (!all.empty()) send(front_, answers_atom_v, number_, all.take());
+  for (const auto& service : services_) more = more || service->count().waiting > 0;
   if (more) expect_tick();
   if (draining_) drain_further();
 }
@@ -177,8 +183,7 @@ void gateway::send_answers() {
 void gateway::return_stalled() {
   const auto now = std::chrono::steady_clock::now();
   for (std::uint16_t i = 0; i < service_count(); ++i)
-    for (const auto& item : services_[i]->take_stalled(now, stall_patience))
-      give_back(i, {item.token, item.attempt});
+    for (const auto& which : services_[i]->take_stalled(now, stall_patience)) give_back(i, which);
 }
 
 void gateway::expect_tick() {
@@ -186,33 +191,50 @@ void gateway::expect_tick() {
   delayed_send(this, look_interval, again_atom_v);
 }
 
-// The broker is gone, or has given this node up: whoever asked will be answered by somebody else.
-void gateway::lose_broker() {
-  front_ = nullptr;
-  for (const auto& service : services_) service->forget_all();
-  if (draining_) send(node_, drained_atom_v);
+void gateway::attach(shard_number which, caf::actor front, std::uint32_t number) {
+  if (which >= shards_.size()) shards_.resize(which + 1u);
+  auto& s = shards_[which];
+  s = shard{std::move(front), number, {}};
+  for (std::uint16_t i = 0; i < service_count(); ++i) {
+    s.told_slots.push_back(services_[i]->slots()); // so it was said when the node joined
+    tell_slots(s, i);
+  }
+  send_answers();
+  if (draining_) drain();
+}
+
+// It is gone, or has given this node up: whoever asked there will be answered by somebody else.
+void gateway::detach(shard_number which) {
+  if (which >= shards_.size()) return;
+  shards_[which] = shard{};
+  for (const auto& service : services_) service->forget(which);
+  if (draining_) drain_further();
 }
 
 void gateway::drain() {
   draining_ = true;
-  if (!front_) {
-    send(node_, drained_atom_v);
-    return;
-  }
   for (std::uint16_t i = 0; i < service_count(); ++i)
-    for (const auto& item : services_[i]->take_waiting()) give_back(i, {item.token, item.attempt});
-  send(front_, retire_atom_v, number_);
+    for (const auto& which : services_[i]->take_waiting()) give_back(i, which);
+  for (const auto& s : shards_)
+    if (s.front && !s.retired) send(s.front, retire_atom_v, s.number);
   send_answers();
 }
 
 void gateway::drain_further() {
-  if (!retired_ || leaving_ || !front_) return;
+  if (std::none_of(shards_.begin(), shards_.end(), [](auto& s) { return !!s.front; }))
+    return send(node_, drained_atom_v);
+  if (leaving_ ||
+      std::any_of(shards_.begin(), shards_.end(), [](auto& s) { return s.front && !s.retired; }))
+    return;
   for (const auto& service : services_) {
     const auto has = service->count();
-    if (has.waiting + has.running > 0 || has.answers) return;
+    if (has.waiting + has.running > 0) return;
+    for (shard_number i = 0; i < shards_.size(); ++i)
+      if (shards_[i].front && service->has_answers(i)) return;
   }
   leaving_ = true;
-  send(front_, leave_atom_v, number_);
+  for (const auto& s : shards_)
+    if (s.front) send(s.front, leave_atom_v, s.number);
 }
 
 } // namespace ropewalk

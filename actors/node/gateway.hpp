@@ -10,14 +10,15 @@
 
 namespace ropewalk {
 
-/// Batches in and out of a node: takes work from the front apart into the services' queues and
-/// wakes slots; fetches their answers and sends them back, all that there are in one message. A CAF
-/// broker without sockets, so that it runs on the event loop's thread and BASP reaches it without a
-/// change of threads; it never blocks.
+/// Batches in and out of a node: takes work from the fronts (one; one a shard, if the broker has
+/// several) apart into the services' queues and wakes slots; fetches their answers and sends them
+/// back, all that there are for a front in one message. A CAF broker without sockets, so that it
+/// runs on the event loop's thread and BASP reaches it without a change of threads; it never
+/// blocks.
 ///
-/// Draining: the front is told to send nothing more (retire); what has not started goes back; when
-/// the last running message is answered it takes its leave, and only when that is confirmed is it
-/// drained: then nothing is on the way.
+/// Draining: the fronts are told to send nothing more (retire); what has not started goes back;
+/// when the last running message is answered it takes its leave, and only when that is confirmed is
+/// it drained: then nothing is on the way.
 class gateway final : public caf::io::broker {
 public:
   /// `loop` is the one that slots attend; null: there is none.
@@ -30,35 +31,44 @@ protected:
   caf::behavior make_behavior() override;
 
 private:
-  void take_work(const batch& work);
+  using shard_number = run_queue::shard_number;
+
+  struct shard {
+    caf::actor front; // null: not a member there
+    std::uint32_t number = 0;
+    std::vector<std::uint32_t> told_slots; // by service: how many live, as the front knows it
+    bool retired = false;
+  };
+
+  void take_work(shard_number from, const batch& work);
   void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
   void rouse();
   void report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void tell_slots(std::uint16_t service);
+  void tell_slots(shard& s, std::uint16_t service);
   void send_answers();
-  void give_back(std::uint16_t service, const attempt_ref& which);
-  void lose_broker();
+  void give_back(std::uint16_t service, const run_queue::origin& which);
+  void attach(shard_number which, caf::actor front, std::uint32_t number);
+  void detach(shard_number which);
   void drain();
   void drain_further();
   void return_stalled();
   void expect_tick();
+  [[nodiscard]] std::uint32_t live_slots(std::uint16_t service) const;
   [[nodiscard]] std::uint16_t service_count() const {
     return static_cast<std::uint16_t>(services_.size());
   }
 
   std::vector<std::shared_ptr<run_queue>> services_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen
-  std::vector<std::uint32_t> told_slots_;      // by service: how many live, as the front knows it
+  std::vector<shard> shards_;
   caf::actor node_;
-  caf::actor front_; // null: no broker
-  std::uint32_t number_ = 0;
   std::uint64_t recycle_after_; // messages; 0: never
   std::uint64_t taken_ = 0;
   shared_loop* loop_;
   bool draining_ = false;
-  bool retired_ = false;
   bool leaving_ = false;
   bool tick_expected_ = false;
 };

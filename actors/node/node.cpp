@@ -2,12 +2,12 @@
 
 #include "actors/handlers/handler.hpp"
 #include "actors/node/gateway.hpp"
+#include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
 #include "actors/node/slot.hpp"
 
 #include <algorithm>
 #include <caf/all.hpp>
-#include <random>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -16,11 +16,6 @@ namespace ropewalk {
 namespace {
 
 using self_pointer = caf::stateful_actor<node_state>*;
-
-// A broker that answers at all answers a join within this.
-constexpr std::chrono::seconds join_patience{5};
-
-void join(self_pointer self);
 
 void start_pool(self_pointer self, std::uint16_t service) {
   auto& state = self->state;
@@ -40,82 +35,73 @@ void tell_master(self_pointer self, std::string_view line) {
     spdlog::warn("the master does not listen any more");
 }
 
-void search_again(self_pointer self, std::uint64_t round, const std::string& why) {
+void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
   auto& state = self->state;
-  if (!state.joining || round != state.join_round) return; // of an attempt that was given up before
-  state.joining = false;
-  if (state.draining) return self->send(self, drained_atom_v);
-  if (!std::exchange(state.told_searching, true))
-    spdlog::warn("no broker at {} ({}); trying again until there is one",
-                 state.settings.broker.text(), why);
-  self->delayed_send(self, state.patience.next(), join_atom_v);
+  const auto& s = state.settings;
+  membership_settings m;
+  m.broker = {s.broker.host, port};
+  m.me.name = s.name;
+  m.me.pid = static_cast<std::uint32_t>(::getpid());
+  m.me.host = s.host;
+  m.me.shard = shard;
+  m.me.restarts = shard == 0 ? s.restarts_before : 0; // counts once in all
+  for (const auto& service : s.services) m.me.services.push_back({service.name, s.slots});
+  m.door = state.parts.door;
+  m.node = self;
+  m.gateway = state.gateway;
+  state.members[shard] = {self->spawn<caf::monitored>(membership, std::move(m)), port};
 }
 
-void joined(self_pointer self, std::uint32_t number, const caf::actor& front) {
-  auto& state = self->state;
-  state.front = front;
-  state.joining = false;
-  state.settings.restarts_before = 0; // said once
-  state.patience.reset();
-  state.told_searching = false;
-  self->monitor(front);
-  self->send(state.gateway, attach_atom_v, front, number);
-  spdlog::info("joined the broker at {} as {}", state.settings.broker.text(), state.settings.name);
-  tell_master(self, "joined\n");
-  if (state.draining) self->send(state.gateway, drain_atom_v);
+void part(self_pointer self, std::uint16_t shard) {
+  auto& member = self->state.members[shard];
+  self->demonitor(member.membership);
+  self->send_exit(member.membership, caf::exit_reason::user_shutdown);
+  self->send(self->state.gateway, detach_atom_v, shard);
 }
 
-void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor_ptr& cluster) {
-  auto& state = self->state;
-  if (round != state.join_round) return;
-  if (!cluster) return search_again(self, round, "it is no Ropewalk broker");
-  state.cluster = caf::actor_cast<caf::actor>(cluster);
-  // CAF may hand out the actor of a broker that has just died, and drops a request to it in
-  // silence; not so a monitor.
-  self->monitor(state.cluster);
-  node_description me;
-  me.name = state.settings.name;
-  me.pid = static_cast<std::uint32_t>(::getpid());
-  me.host = state.settings.host;
-  me.restarts = state.settings.restarts_before;
-  for (const auto& service : state.settings.services)
-    me.services.push_back({service.name, state.settings.slots});
-  self->request(state.cluster, join_patience, join_atom_v, std::move(me), state.gateway)
-      .then(
-          [self, round](welcome_atom, std::uint32_t number, const caf::actor& front) {
-            if (round == self->state.join_round) joined(self, number, front);
-          },
-          [self, round](const caf::error& error) {
-            search_again(self, round, caf::to_string(error));
-          });
+// The first shard has let this node in, and says where all of them are.
+void join_others(self_pointer self, const std::vector<std::uint16_t>& ports) {
+  auto& members = self->state.members;
+  while (members.size() > std::max<std::size_t>(ports.size(), 1)) {
+    part(self, static_cast<std::uint16_t>(members.size() - 1));
+    members.pop_back();
+  }
+  for (std::size_t i = 1; i < ports.size(); ++i) {
+    const auto shard = static_cast<std::uint16_t>(i);
+    if (i < members.size()) {
+      if (members[i].port == ports[i]) continue;
+      part(self, shard);
+    } else {
+      members.emplace_back();
+    }
+    join(self, shard, ports[i]);
+  }
 }
 
-void join(self_pointer self) {
+void joined(self_pointer self, std::uint16_t shard, const std::vector<std::uint16_t>& ports) {
   auto& state = self->state;
-  if (state.draining) return;
-  state.joining = true;
-  const auto round = ++state.join_round;
-  const auto& broker = state.settings.broker;
-  self->request(state.parts.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
-      .then([self, round](const caf::node_id&, const caf::strong_actor_ptr& cluster,
-                          const std::set<std::string>&) { ask_to_join(self, round, cluster); },
-            [self, round](const caf::error& error) {
-              search_again(self, round, caf::to_string(error));
-            });
+  if (shard >= state.members.size()) return; // a membership that was just ended
+  state.members[shard].joined = true;
+  if (shard == 0 && !state.draining) join_others(self, ports);
+  if (std::all_of(state.members.begin(), state.members.end(), [](auto& m) { return m.joined; }))
+    tell_master(self, "joined\n");
+}
+
+void settled(self_pointer self, std::uint16_t shard) {
+  auto& members = self->state.members;
+  if (shard >= members.size()) return;
+  members[shard].settled = true;
+  if (std::all_of(members.begin(), members.end(), [](auto& m) { return m.settled; }))
+    self->send(self->state.gateway, drain_atom_v);
 }
 
 void fell(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
-  if (state.front && down.source == state.front) {
-    spdlog::warn("the broker at {} is gone", state.settings.broker.text());
-    state.front = nullptr;
-    self->send(state.gateway, detach_atom_v);
-    return join(self);
-  }
-  if (state.joining && state.cluster && down.source == state.cluster)
-    return search_again(self, state.join_round, "the broker is gone");
   if (down.source == state.gateway)
     return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
+  if (std::any_of(state.members.begin(), state.members.end(),
+                  [&](auto& m) { return m.membership == down.source; }))
+    return give_up(self, "a membership fell: " + caf::to_string(down.reason));
   const auto found = std::find(state.pools.begin(), state.pools.end(), down.source);
   if (found == state.pools.end()) return;
   *found = nullptr;
@@ -162,7 +148,6 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   auto& state = self->state;
   state.settings = std::move(settings);
   state.parts = std::move(parts);
-  state.patience = backoff{milliseconds{50}, milliseconds{1000}, std::random_device{}()};
   // A pool has had its restarts before its fall counts here: the second fall within its window is
   // one too many.
   auto restarts = state.settings.restarts;
@@ -178,9 +163,13 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   state.pools.resize(state.settings.services.size());
   const auto services = static_cast<std::uint16_t>(state.settings.services.size());
   for (std::uint16_t i = 0; i < services; ++i) start_pool(self, i);
-  join(self);
+  state.members.resize(1);
+  join(self, 0, state.settings.broker.port);
   return {
-      [self](join_atom) { join(self); },
+      [self](joined_atom, std::uint16_t shard, const std::vector<std::uint16_t>& ports) {
+        joined(self, shard, ports);
+      },
+      [self](settled_atom, std::uint16_t shard) { settled(self, shard); },
       [self](again_atom, std::uint16_t service) {
         start_pool(self, service);
         self->send(self->state.gateway, failing_atom_v, service, false);
@@ -189,7 +178,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
         if (std::exchange(self->state.draining, true)) return;
         spdlog::info("draining: what runs may finish within {} ms",
                      self->state.settings.drain_time.count());
-        if (!self->state.joining) self->send(self->state.gateway, drain_atom_v);
+        for (const auto& m : self->state.members) self->send(m.membership, drain_atom_v);
         self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);
       },
       [self](recycle_atom) {

@@ -24,24 +24,26 @@ struct node_parts {
 /// The parts of a real node. `loop` is its system's, which slots attend.
 node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop);
 
-/// The top of a node process. Starts the gateway and a pool per service, joins its broker and,
-/// whenever that goes away, joins again, for ever, with back-off. A pool that falls is started
-/// again (its service is reported failing meanwhile); too often, and the node ends with an error:
-/// its process exits, and a master, docker or systemd decides.
+/// The top of a node process. Starts the gateway, a pool per service and a membership of its
+/// broker; if the broker says that it has more shards than the one that was joined, a membership of
+/// each of those. A pool that falls is started again (its service is reported failing meanwhile);
+/// too often, and the node ends with an error: its process exits, and a master, docker or systemd
+/// decides.
 struct node_state {
+  struct member { // of a shard
+    caf::actor membership;
+    std::uint16_t port = 0; ///< the shard's cluster port
+    bool joined = false;    ///< at least once
+    bool settled = false;   ///< is not going to join any more
+  };
+
   node_settings settings;
   node_parts parts;
   caf::actor gateway;
-  caf::actor front; ///< null while there is no broker
   run_queues queues;
   std::vector<caf::actor> pools; ///< by service; held, or CAF would end them as unreachable
+  std::vector<member> members;   ///< by shard; the first is the one whose port was named
   restart_policy policy{{}};
-  backoff patience{milliseconds{50}, milliseconds{1000}, 1};
-  bool told_searching = false; ///< the log knows that there is no broker
-  caf::actor cluster;          ///< whom it asked to join
-  std::uint64_t join_round =
-      0;                ///< tells the news of this attempt to join from that of earlier ones
-  bool joining = false; ///< has asked to join: the broker may count on it already
   bool draining = false;
   const char* name = "node";
 };

@@ -21,12 +21,12 @@ run_queue::run_queue(std::uint32_t slots) {
   for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
 }
 
-void run_queue::push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake,
-                     const void* here) {
+void run_queue::push(shard_number shard, std::vector<work_item> items, instant now,
+                     std::vector<std::uint32_t>& wake, const void* here) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
     const auto deadline = now + milliseconds{item.remaining_ms};
-    waiting_.push_back({std::move(item), deadline});
+    waiting_.push_back({std::move(item), deadline, shard});
   }
   if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
 }
@@ -65,7 +65,7 @@ std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot) {
   fresh->idle = old.idle;
   fresh->running = old.running; // what it took along is given up when the new one is announced
   fresh->forgotten = old.forgotten;
-  fresh->item = old.item;
+  fresh->runs = old.runs;
   old.given_up = true;
   old.stop.store(true);
   seats_[slot] = fresh;
@@ -90,13 +90,11 @@ std::optional<run_queue::job> run_queue::take_next(seat& me) {
   }
   auto& first = waiting_.front();
   job result{std::move(first.item), first.deadline, &me.stop};
+  me.runs = {first.shard, {result.item.token, result.item.attempt}};
   waiting_.pop_front();
   me.idle = false;
   me.running = true;
   me.forgotten = false;
-  me.item.token = result.item.token;
-  me.item.attempt = result.item.attempt;
-  me.item.service = result.item.service;
   me.stop.store(false, std::memory_order_relaxed);
   return result;
 }
@@ -121,7 +119,7 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   mean_us_ += (us - mean_us_) * (us > mean_us_ ? 1.0 / 4 : 1.0 / 32);
   fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
   if (me.forgotten) return false;
-  answers_.add(answer);
+  answers_for(me.runs.shard).add(answer);
   if (told_) return false;
   if (untold_++ == 0) first_untold_ = now;
   const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held &&
@@ -131,41 +129,48 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   return true;
 }
 
-batch run_queue::take_answers() {
+batch_builder& run_queue::answers_for(shard_number shard) {
+  if (shard >= answers_.size()) answers_.resize(shard + 1u);
+  return answers_[shard];
+}
+
+batch run_queue::take_answers(shard_number shard) {
   const std::lock_guard lock{mutex_};
   told_ = false;
   untold_ = 0;
-  return answers_.take();
+  return answers_for(shard).take();
 }
 
-std::vector<attempt_ref> run_queue::withdraw(const std::vector<attempt_ref>& attempts) {
+std::vector<attempt_ref> run_queue::withdraw(shard_number shard,
+                                             const std::vector<attempt_ref>& attempts) {
   std::unordered_map<std::uint64_t, std::uint8_t> unwanted;
   for (const auto& a : attempts) unwanted.emplace(a.token, a.attempt);
-  auto is_unwanted = [&unwanted](const work_item& item) {
-    const auto found = unwanted.find(item.token);
-    return found != unwanted.end() && found->second == item.attempt;
+  auto is_unwanted = [&](shard_number whose, std::uint64_t token, std::uint8_t attempt) {
+    const auto found = unwanted.find(token);
+    return whose == shard && found != unwanted.end() && found->second == attempt;
   };
   const std::lock_guard lock{mutex_};
   for (auto& s : seats_)
-    if (s->running && is_unwanted(s->item)) s->stop.store(true);
+    if (s->running && is_unwanted(s->runs.shard, s->runs.attempt.token, s->runs.attempt.attempt))
+      s->stop.store(true);
   std::vector<attempt_ref> taken;
   std::erase_if(waiting_, [&](const waiting_item& w) {
-    if (!is_unwanted(w.item)) return false;
+    if (!is_unwanted(w.shard, w.item.token, w.item.attempt)) return false;
     taken.push_back({w.item.token, w.item.attempt});
     return true;
   });
   return taken;
 }
 
-std::vector<work_item> run_queue::take_waiting() {
+std::vector<run_queue::origin> run_queue::take_waiting() {
   const std::lock_guard lock{mutex_};
-  std::vector<work_item> result;
-  for (auto& w : waiting_) result.push_back(std::move(w.item));
+  std::vector<origin> result;
+  for (const auto& w : waiting_) result.push_back({w.shard, {w.item.token, w.item.attempt}});
   waiting_.clear();
   return result;
 }
 
-std::vector<work_item> run_queue::take_stalled(instant now, microseconds least_patience) {
+std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds least_patience) {
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
@@ -179,24 +184,23 @@ std::vector<work_item> run_queue::take_stalled(instant now, microseconds least_p
   return take_waiting();
 }
 
-void run_queue::forget_all() {
+void run_queue::forget(shard_number shard) {
   const std::lock_guard lock{mutex_};
-  waiting_.clear();
-  answers_.take();
-  told_ = false;
-  untold_ = 0;
+  std::erase_if(waiting_, [shard](const waiting_item& w) { return w.shard == shard; });
+  answers_for(shard).take();
   for (auto& s : seats_) {
+    if (!s->running || s->runs.shard != shard) continue;
     s->forgotten = true;
     s->stop.store(true);
   }
 }
 
-std::optional<work_item> run_queue::slot_died(std::uint32_t slot) {
+std::optional<run_queue::origin> run_queue::slot_died(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
   auto& s = *seats_[slot];
   s.idle = false;
   if (!std::exchange(s.running, false) || s.forgotten) return std::nullopt;
-  return s.item;
+  return s.runs;
 }
 
 bool run_queue::slot_revived(std::uint32_t slot) {
@@ -205,18 +209,22 @@ bool run_queue::slot_revived(std::uint32_t slot) {
   return !waiting_.empty();
 }
 
-void run_queue::add_answer(const answer_item& item) {
+void run_queue::add_answer(shard_number shard, const answer_item& item) {
   const std::lock_guard lock{mutex_};
-  answers_.add(item);
+  answers_for(shard).add(item);
 }
 
 run_queue::counts run_queue::count() const {
   const std::lock_guard lock{mutex_};
   counts result;
   result.waiting = waiting_.size();
-  for (const auto& s : seats_) result.running += s->running ? 1 : 0;
-  result.answers = !answers_.empty();
+  for (const auto& s : seats_) result.running += s->running && !s->forgotten ? 1 : 0;
   return result;
+}
+
+bool run_queue::has_answers(shard_number shard) const {
+  const std::lock_guard lock{mutex_};
+  return shard < answers_.size() && !answers_[shard].empty();
 }
 
 } // namespace ropewalk

@@ -18,8 +18,21 @@ namespace ropewalk {
 /// time; answers collect until the gateway fetches them. This is the one piece of state that actors
 /// share: a CAF message per request would cost more than many a handler. Actors are told only of
 /// changes: a slot that there is work, the gateway that there are answers.
+///
+/// Messages of all shards of a broker wait in one line; a shard's answers collect by themselves,
+/// and a token means something only to the shard that gave it.
 class run_queue {
 public:
+  using shard_number = std::uint16_t;
+
+  /// An attempt, and which shard's it is.
+  struct origin {
+    shard_number shard = 0;
+    attempt_ref attempt;
+
+    friend bool operator==(const origin&, const origin&) = default;
+  };
+
   /// A slot's place: what it runs. A slot that is started anew takes a new one.
   class seat {
     friend class run_queue;
@@ -27,7 +40,7 @@ public:
     bool running = false;
     bool forgotten = false; // nobody wants what is running
     bool given_up = false;  // another slot has the place
-    work_item item;         // what is running, without its payload's bytes
+    origin runs;            // what is running
     std::atomic<bool> stop{false};
   };
 
@@ -40,47 +53,49 @@ public:
 
   /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`. The
   /// slot that sits at `here`, if it is one of this service, looks by itself and is not among them.
-  void push(std::vector<work_item> items, instant now, std::vector<std::uint32_t>& wake,
-            const void* here = nullptr);
+  void push(shard_number shard, std::vector<work_item> items, instant now,
+            std::vector<std::uint32_t>& wake, const void* here = nullptr);
 
   /// Every idle slot for which there is a message must be woken: what short messages were expected
   /// to do without.
   void rouse(std::vector<std::uint32_t>& wake);
 
-  /// All answers since the last call.
-  batch take_answers();
+  /// All answers for a shard since the last call.
+  batch take_answers(shard_number shard);
 
   /// Nobody wants these attempts' answers: those that have not started are taken out and returned,
   /// those that run are told to stop.
-  std::vector<attempt_ref> withdraw(const std::vector<attempt_ref>& attempts);
+  std::vector<attempt_ref> withdraw(shard_number shard, const std::vector<attempt_ref>& attempts);
 
   /// Takes out everything that has not started.
-  std::vector<work_item> take_waiting();
+  std::vector<origin> take_waiting();
 
   /// Takes out everything that has not started if every slot is busy and none has come to an end
   /// for `least_patience`, and three times as long as it usually takes until one does: what was
   /// handed out ahead must not wait behind a long message.
-  std::vector<work_item> take_stalled(instant now, microseconds least_patience);
+  std::vector<origin> take_stalled(instant now, microseconds least_patience);
 
-  /// Nobody wants what is running, nor the answers: the broker that asked is gone.
-  void forget_all();
+  /// Nobody wants what the shard asked for, nor the answers: it is gone.
+  void forget(shard_number shard);
 
   /// The slot's actor died, or another takes its place: what it was running, if it was. The slot
   /// counts as busy until `revived`.
-  std::optional<work_item> slot_died(std::uint32_t slot);
+  std::optional<origin> slot_died(std::uint32_t slot);
 
   /// A new actor has the slot; true if there is work for it.
   bool slot_revived(std::uint32_t slot);
 
   /// Adds an answer that no slot gave; the gateway fetches it with the others.
-  void add_answer(const answer_item& item);
+  void add_answer(shard_number shard, const answer_item& item);
 
   struct counts {
     std::size_t waiting = 0;
-    std::size_t running = 0;
-    bool answers = false; ///< some were not fetched yet
+    std::size_t running = 0; ///< and wanted
   };
   [[nodiscard]] counts count() const;
+
+  /// True if answers for a shard were not fetched yet.
+  [[nodiscard]] bool has_answers(shard_number shard) const;
 
   /// True if messages take so little time that slots hold back the news of an answer for a moment,
   /// to say many at once: then the gateway looks by itself every now and then.
@@ -115,18 +130,20 @@ private:
   struct waiting_item {
     work_item item;
     instant deadline;
+    shard_number shard;
   };
 
   std::optional<job> take_next(seat& me);
   bool end_run(seat& me, const answer_item& answer, instant now);
+  batch_builder& answers_for(shard_number shard);
   [[nodiscard]] std::size_t slots_for(std::size_t messages) const;
   bool wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here);
 
   mutable std::mutex mutex_;
   std::deque<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;
-  batch_builder answers_;
-  std::uint32_t untold_ = 0; // answers of which the gateway has not been told
+  std::vector<batch_builder> answers_; // by shard
+  std::uint32_t untold_ = 0;           // answers of which the gateway has not been told
   instant first_untold_{};
   instant last_progress_{}; // when a slot last came to an end, or was woken
   bool told_ = false;       // and has not fetched them yet

@@ -4,6 +4,7 @@
 #include "apps/ropewalk/process.hpp"
 #include "net/sockets/basp_door.hpp"
 #include "net/sockets/shared_loop.hpp"
+#include "net/tcp/socket.hpp"
 
 #include <iostream>
 #include <memory>
@@ -21,9 +22,39 @@ struct broker_options {
   std::string cluster_tls;
   std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0,
                 attempts = 0, retry_share = 0;
-  std::uint64_t max_message = 0, restarts = 0;
+  std::uint64_t max_message = 0, restarts = 0, shards = 0;
+  client_census::settings census;
   broker_settings settings;
 };
+
+// A CAF system with one shard of the broker in it.
+class shard_system {
+public:
+  shard_system(const broker_settings& settings, const basp_door_settings& door) : system_(config_) {
+    shared_loop::of(system_).start();
+    top_ = system_.spawn(broker_supervisor, settings,
+                         standard_broker_parts(spawn_basp_door(system_, door)));
+  }
+
+  [[nodiscard]] const caf::actor& top() const { return top_; }
+
+private:
+  process_config config_;
+  caf::actor_system system_;
+  caf::actor top_;
+};
+
+// Shards listen on the same ports. Those are nobody else's, and all know them.
+std::optional<socket_error> reserve_ports(std::vector<endpoint>& listen,
+                                          std::vector<descriptor>& held) {
+  for (auto& address : listen) {
+    auto port = reserve_port(address);
+    if (auto* error = std::get_if<socket_error>(&port)) return std::move(*error);
+    held.push_back(std::get<descriptor>(std::move(port)));
+    address = local_endpoint(held.back().get());
+  }
+  return std::nullopt;
+}
 
 int run_broker(broker_options& o) {
   auto& s = o.settings;
@@ -53,6 +84,11 @@ int run_broker(broker_options& o) {
         spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
     };
   }
+  if (s.cluster.port != 0 && s.cluster.port + o.shards - 1 > 65535) {
+    std::cerr << "ropewalk broker: " << o.shards << " shards take as many cluster ports, from "
+              << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
+    return 2;
+  }
   if (const auto wrong = gatekeeper{s.access}.load()) {
     std::cerr << "ropewalk broker: " << *wrong << '\n';
     return 2;
@@ -69,12 +105,21 @@ int run_broker(broker_options& o) {
   tune_allocator();
   allow_descriptors();
   block_signals();
-  process_config config;
-  caf::actor_system system{config};
-  shared_loop::of(system).start();
-  const auto top = system.spawn(broker_supervisor, s,
-                                standard_broker_parts(spawn_basp_door(system, std::move(door))));
-  leave_process(run_until_done(top));
+  const auto shards = static_cast<std::uint16_t>(o.shards);
+  std::vector<descriptor> ports;
+  if (shards > 1)
+    if (const auto error = reserve_ports(s.listen, ports)) {
+      spdlog::error("cannot start: {}", error->what);
+      leave_process(1);
+    }
+  const auto group = std::make_shared<shard_group>(shards, o.census);
+  std::vector<std::unique_ptr<shard_system>> systems;
+  std::vector<caf::actor> tops;
+  for (std::uint16_t i = 0; i < shards; ++i) {
+    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), door));
+    tops.push_back(systems.back()->top());
+  }
+  leave_process(run_until_done(tops));
 }
 
 } // namespace
@@ -86,7 +131,8 @@ command_action add_broker(CLI::App& app) {
       ->check(is_endpoint())
       ->allow_extra_args(false)
       ->capture_default_str();
-  app.add_option("--cluster", o->cluster, "where workers join")
+  app.add_option("--cluster", o->cluster,
+                 "where workers join; with --shards, the first of so many ports")
       ->check(is_endpoint())
       ->capture_default_str();
   app.add_flag("--insecure-cluster", o->insecure_cluster,
@@ -118,8 +164,8 @@ command_action add_broker(CLI::App& app) {
   add_limit(app, limits::unread_answers, s.unread_answers_bytes);
   add_limit(app, limits::unread_answers_time, s.unread_answers_time);
   add_limit(app, limits::answers_memory, s.answers_bytes);
-  add_limit(app, limits::connections, access.connections);
-  add_limit(app, limits::connections_per_address, access.connections_per_address);
+  add_limit(app, limits::connections, o->census.connections);
+  add_limit(app, limits::connections_per_address, o->census.connections_per_address);
   add_limit(app, limits::hello_time, s.hello_time);
   add_limit(app, limits::message_time, s.message_time);
   add_limit(app, limits::idle_time, s.idle_time);
@@ -130,6 +176,7 @@ command_action add_broker(CLI::App& app) {
   add_limit(app, limits::node_bytes, s.dispatch.node_bytes);
   add_limit(app, limits::node_prefetch, o->node_prefetch);
   add_limit(app, limits::node_prefetch_time, o->node_prefetch_time);
+  add_limit(app, limits::shards, o->shards);
   add_limit(app, limits::restarts, o->restarts);
   add_limit(app, limits::restart_window, s.restarts.window);
   return [o] { return run_broker(*o); };

@@ -56,7 +56,7 @@ void block_signals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-int run_until_done(const caf::actor& top) {
+int run_until_done(const std::vector<caf::actor>& tops) {
   sigset_t signals;
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);
@@ -64,13 +64,20 @@ int run_until_done(const caf::actor& top) {
   ::sigaddset(&signals, SIGHUP);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC)};
   const descriptor done{::eventfd(0, EFD_CLOEXEC)};
-  std::atomic<bool> good{false};
-  caf::actor_cast<caf::abstract_actor*>(top)->attach_functor([&](const caf::error& reason) {
-    good =
-        !reason || reason == caf::exit_reason::normal || reason == caf::exit_reason::user_shutdown;
-    const std::uint64_t one = 1;
-    if (::write(done.get(), &one, sizeof one) < 0) std::abort();
-  });
+  std::atomic<std::size_t> left{tops.size()};
+  std::atomic<bool> good{true};
+  for (const auto& top : tops)
+    caf::actor_cast<caf::abstract_actor*>(top)->attach_functor([&](const caf::error& reason) {
+      const bool well = !reason || reason == caf::exit_reason::normal ||
+                        reason == caf::exit_reason::user_shutdown;
+      if (!well) good = false;
+      if (--left > 0 && well) return;
+      const std::uint64_t one = 1;
+      if (::write(done.get(), &one, sizeof one) < 0) std::abort();
+    });
+  const auto tell_all = [&tops](auto what) {
+    for (const auto& top : tops) caf::anon_send(top, what);
+  };
   for (bool draining = false;;) {
     std::array<pollfd, 2> fds{pollfd{signal_fd.get(), POLLIN, 0}, pollfd{done.get(), POLLIN, 0}};
     ::poll(fds.data(), fds.size(), -1);
@@ -78,14 +85,14 @@ int run_until_done(const caf::actor& top) {
     signalfd_siginfo info{};
     if (fds[0].revents == 0 || ::read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGHUP) {
-      caf::anon_send(top, reload_atom_v);
+      tell_all(reload_atom_v);
       continue;
     }
     if (std::exchange(draining, true)) {
       spdlog::warn("told a second time: ending at once");
       return 1;
     }
-    caf::anon_send(top, drain_atom_v);
+    tell_all(drain_atom_v);
   }
 }
 

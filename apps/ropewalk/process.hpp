@@ -3,6 +3,7 @@
 #include <caf/all.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace ropewalk {
 
@@ -22,9 +23,10 @@ void allow_descriptors();
 /// any.
 void block_signals();
 
-/// Waits until `top` has ended, passing on the first SIGTERM or SIGINT as (drain); a second one
-/// ends the process at once. Returns the process's exit status: 0 if `top` ended in good order.
-int run_until_done(const caf::actor& top);
+/// Waits until all of `tops` have ended in good order, or one has not; passes on the first SIGTERM
+/// or SIGINT as (drain), and SIGHUP as (reload). A second SIGTERM ends the process at once. Returns
+/// the process's exit status: 0 if all ended in good order.
+int run_until_done(const std::vector<caf::actor>& tops);
 
 /// Ends the process without waiting for threads that may be in the middle of a handler.
 [[noreturn]] void leave_process(int status);

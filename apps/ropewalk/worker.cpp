@@ -76,7 +76,7 @@ int run_node(worker_options& o) {
   loop.start();
   const auto top =
       system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door)), loop));
-  leave_process(run_until_done(top));
+  leave_process(run_until_done({top}));
 }
 
 int run_processes(const worker_options& o) {

@@ -185,6 +185,15 @@ inline constexpr limit node_prefetch_time{"node-prefetch-time",
                                           "the node and back, and is the longest a short message "
                                           "can be stuck behind one like it"};
 
+inline constexpr limit shards{
+    "shards",
+    "event loops",
+    1,
+    1,
+    64,
+    "threads of a broker that own clients and dispatch; the memory and queue limits are of all of "
+    "them. More than one pays when the first has a processor of its own and that is not enough"};
+
 inline constexpr limit slots{
     "slots", "slots", 0, 0, 4096, "messages run at the same time, per service; 0: one a processor"};
 
@@ -218,6 +227,7 @@ inline constexpr std::array all{max_message,
                                 node_bytes,
                                 node_prefetch,
                                 node_prefetch_time,
+                                shards,
                                 slots,
                                 restarts,
                                 restart_window};

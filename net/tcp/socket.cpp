@@ -79,7 +79,11 @@ socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patie
   return socket_error{"cannot connect to " + where.text() + ": " + std::strerror(error)};
 }
 
-socket_result listen_tcp(const endpoint& where) {
+namespace {
+
+enum class then { stay_bound, listen };
+
+socket_result bind_tcp(const endpoint& where, port_use use, then next) {
   std::string unresolved;
   const auto list = resolve(where, AI_PASSIVE, unresolved);
   if (!list) return socket_error{"cannot listen on " + where.text() + ": " + unresolved};
@@ -89,16 +93,32 @@ socket_result listen_tcp(const endpoint& where) {
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (use == port_use::shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   if (list->ai_family == AF_INET6)
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   if (::bind(fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
-      ::listen(fd.get(), SOMAXCONN) != 0) {
+      (next == then::listen && ::listen(fd.get(), SOMAXCONN) != 0)) {
     std::string why = std::strerror(errno);
     if (errno == EADDRINUSE)
       why += " (another process listens there; choose another port, or stop it)";
     return socket_error{"cannot listen on " + where.text() + ": " + why};
   }
   return fd;
+}
+
+} // namespace
+
+socket_result listen_tcp(const endpoint& where, port_use use) {
+  return bind_tcp(where, use, then::listen);
+}
+
+socket_result reserve_port(const endpoint& where) {
+  // Whoever shares the port already would let another one in: only one that does not share is told.
+  if (where.port != 0) {
+    auto alone = bind_tcp(where, port_use::alone, then::stay_bound);
+    if (std::holds_alternative<socket_error>(alone)) return alone;
+  }
+  return bind_tcp(where, port_use::shared, then::stay_bound);
 }
 
 endpoint local_endpoint(int fd) {

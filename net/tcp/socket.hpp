@@ -44,9 +44,17 @@ using socket_result = std::variant<descriptor, socket_error>;
 /// that the name has, all within `patience`. Blocks.
 socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
 
+/// Whether other sockets of this user may listen on the same port; then new connections are spread
+/// over them (SO_REUSEPORT).
+enum class port_use : std::uint8_t { alone, shared };
+
 /// A listening TCP socket on the first address that the name has; port 0 takes a free one.
 /// "0.0.0.0" is every IPv4 address, "::" every address.
-socket_result listen_tcp(const endpoint& where);
+socket_result listen_tcp(const endpoint& where, port_use use = port_use::alone);
+
+/// Takes a port on which sockets of this process are going to listen with port_use::shared: as long
+/// as this one lives the port is not free. Unlike those it fails if anybody has the port already.
+socket_result reserve_port(const endpoint& where);
 
 /// The local address of a socket.
 endpoint local_endpoint(int fd);

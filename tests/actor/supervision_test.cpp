@@ -111,10 +111,14 @@ struct node_bench {
   node_bench() {
     gateway = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
       return {
-          [this](attach_atom, const caf::actor&, std::uint32_t number) {
+          [this](attach_atom, std::uint16_t shard, const caf::actor&, std::uint32_t number) {
             log.push_back("attach " + std::to_string(number));
+            attached.insert(shard);
           },
-          [this](detach_atom) { log.push_back("detach"); },
+          [this](detach_atom, std::uint16_t shard) {
+            log.push_back("detach");
+            attached.erase(shard);
+          },
           [this](failing_atom, std::uint16_t, bool failing) {
             log.push_back(failing ? "failing" : "works");
           },
@@ -123,8 +127,9 @@ struct node_bench {
     });
     node_parts parts;
     parts.door = time.system().spawn([this](caf::event_based_actor* self) -> caf::behavior {
-      return {[this, self](caf::connect_atom, const std::string&, std::uint16_t) {
+      return {[this, self](caf::connect_atom, const std::string&, std::uint16_t port) {
         ++connects;
+        connected.insert(port);
         auto promise = self->make_response_promise();
         if (broker)
           promise.deliver(self->node(), caf::actor_cast<caf::strong_actor_ptr>(broker),
@@ -148,11 +153,15 @@ struct node_bench {
     time.run();
   }
 
+  ~node_bench() { end(top); } // it and its memberships hold each other
+  node_bench(const node_bench&) = delete;
+  node_bench& operator=(const node_bench&) = delete;
+
   void start_broker() {
     front = time.system().spawn(idle_actor);
     broker = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
       return {[this](join_atom, const node_description&, const caf::actor&) {
-        return caf::make_message(welcome_atom_v, ++joins, front);
+        return caf::make_message(welcome_atom_v, ++joins, front, shard_ports);
       }};
     });
   }
@@ -169,6 +178,9 @@ struct node_bench {
   std::vector<std::string> log;
   int connects = 0;
   std::uint32_t joins = 0;
+  std::vector<std::uint16_t> shard_ports; // that the broker speaks of
+  std::set<std::uint16_t> connected;      // ports
+  std::set<std::uint16_t> attached;       // shards
   int pools_started = 0;
   caf::actor gateway, broker, front, pool, top;
   std::shared_ptr<caf::optional<caf::error>> ended;
@@ -249,6 +261,40 @@ TEST_CASE("a node that is told to drain while it looks for a broker ends in good
   b.time.run();
   REQUIRE(*b.ended);
   REQUIRE(**b.ended == caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a node joins all shards that its broker has, and leaves those that a new one has not") {
+  node_bench b;
+  b.shard_ports = {7071, 7072, 7073};
+  b.start_broker();
+  b.time.pass(1300ms);
+  REQUIRE(b.connected == std::set<std::uint16_t>{7071, 7072, 7073});
+  REQUIRE(b.attached == std::set<std::uint16_t>{0, 1, 2});
+  REQUIRE(b.joins == 3);
+  b.end_broker();
+  REQUIRE(b.attached.empty());
+  b.shard_ports = {7071, 8000};
+  b.connected.clear();
+  b.start_broker();
+  b.time.pass(3s);
+  REQUIRE(b.connected.contains(8000));
+  REQUIRE(b.attached == std::set<std::uint16_t>{0, 1});
+  b.connected.clear();
+  b.end_broker();
+  b.time.pass(3s);
+  REQUIRE(b.connected == std::set<std::uint16_t>{7071, 8000}); // it looks for those alone
+}
+
+TEST_CASE("a node that is told to drain lets go of all shards before it ends") {
+  node_bench b;
+  b.shard_ports = {7071, 7072};
+  b.start_broker();
+  b.time.pass(1300ms);
+  b.log.clear();
+  caf::anon_send(b.top, drain_atom_v);
+  b.time.pass(100ms);
+  REQUIRE(b.log == std::vector<std::string>{"drain"}); // the gateway: it takes leave of both
+  REQUIRE_FALSE(*b.ended);
 }
 
 namespace {

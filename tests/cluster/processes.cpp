@@ -113,8 +113,8 @@ temporary_folder::~temporary_folder() {
   fs::remove_all(path_, ignored);
 }
 
-cluster::cluster(std::vector<std::string> broker_options)
-    : broker_options_(std::move(broker_options)) {
+cluster::cluster(std::vector<std::string> broker_options, std::uint16_t nodes_port)
+    : broker_options_(std::move(broker_options)), nodes_{"127.0.0.1", nodes_port} {
   failed_before_ = std::uncaught_exceptions();
   start_broker();
 }

@@ -86,7 +86,7 @@ output run_ropewalk(std::vector<std::string> words, const std::string& folder,
 /// A broker and the nodes that a test starts.
 class cluster {
 public:
-  explicit cluster(std::vector<std::string> broker_options = {});
+  explicit cluster(std::vector<std::string> broker_options = {}, std::uint16_t nodes_port = 0);
   ~cluster();
   cluster(const cluster&) = delete;
   cluster& operator=(const cluster&) = delete;

@@ -45,13 +45,13 @@ TEST_CASE("idle slots are woken once, busy ones not at all") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 1), now, wake);
+  queue.push(0, items(1, 1), now, wake);
   REQUIRE(wake == std::vector<std::uint32_t>{0});
   wake.clear();
-  queue.push(items(2, 5), now, wake);
+  queue.push(0, items(2, 5), now, wake);
   REQUIRE(wake == std::vector<std::uint32_t>{1});
   wake.clear();
-  queue.push(items(7, 1), now, wake);
+  queue.push(0, items(7, 1), now, wake);
   REQUIRE(wake.empty());
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("messages start in the order in which they came") {
   run_queue queue{3};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 100), now, wake);
+  queue.push(0, items(1, 100), now, wake);
   for (std::uint64_t i = 1; i <= 100; ++i) {
     const auto slot = static_cast<std::uint32_t>(i % 3);
     auto job = queue.next(*seats[slot]);
@@ -73,12 +73,12 @@ TEST_CASE("the gateway is told of the first slow answer, and of more only after 
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 3), now, wake);
+  queue.push(0, items(1, 3), now, wake);
   auto job = queue.next(*seats[0]);
   REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
   job = queue.next(*seats[0]);
   REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
-  REQUIRE_FALSE(queue.take_answers().empty());
+  REQUIRE_FALSE(queue.take_answers(0).empty());
   job = queue.next(*seats[0]);
   REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
 }
@@ -87,7 +87,7 @@ TEST_CASE("the last answer of a fast service is always told") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 10), now, wake);
+  queue.push(0, items(1, 10), now, wake);
   int told = 0;
   while (auto job = queue.next(*seats[0]))
     told += queue.finish(*seats[0], answer_to(*job), now) ? 1 : 0;
@@ -100,11 +100,11 @@ TEST_CASE(
   run_queue queue{3};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 1), now, wake);
+  queue.push(0, items(1, 1), now, wake);
   queue.finish(*seats[0], answer_to(*queue.next(*seats[0])), now);
   for (const auto& seat : seats) queue.next(*seat); // all idle
   wake.clear();
-  queue.push(items(2, 20), now, wake);
+  queue.push(0, items(2, 20), now, wake);
   REQUIRE(wake.size() == 1);
   wake.clear();
   queue.rouse(wake);
@@ -118,10 +118,10 @@ TEST_CASE("a slot that looks by itself is not woken, and comes first") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 1), now, wake, seats[1].get());
+  queue.push(0, items(1, 1), now, wake, seats[1].get());
   REQUIRE(wake.empty());
   REQUIRE(queue.next(*seats[1])->item.token == 1);
-  queue.push(items(2, 1), now, wake, seats[1].get()); // it is busy now
+  queue.push(0, items(2, 1), now, wake, seats[1].get()); // it is busy now
   REQUIRE(wake == std::vector<std::uint32_t>{0});
 }
 
@@ -129,15 +129,16 @@ TEST_CASE("a slot whose place another has taken gets nothing more, and its answe
   run_queue queue{1};
   const auto old = queue.take_seat(0);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 2), now, wake);
+  queue.push(0, items(1, 2), now, wake);
   const auto job = queue.next(*old);
   const auto seat = queue.take_seat(0);
   REQUIRE(job->stop->load());
   REQUIRE_FALSE(queue.has_place(*old));
-  REQUIRE(queue.slot_died(0)->token == 1); // as the gateway asks when the new one is announced
+  REQUIRE(queue.slot_died(0)->attempt.token ==
+          1); // as the gateway asks when the new one is announced
   REQUIRE(queue.slot_revived(0));
   REQUIRE_FALSE(queue.finish(*old, answer_to(*job), now));
-  REQUIRE(queue.take_answers().empty());
+  REQUIRE(queue.take_answers(0).empty());
   REQUIRE_FALSE(queue.next(*old));
   REQUIRE(queue.next(*seat)->item.token == 2);
 }
@@ -146,13 +147,13 @@ TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 2), now, wake);
+  queue.push(0, items(1, 2), now, wake);
   const auto job = queue.next(*seats[0]);
   REQUIRE_FALSE(job->stop->load());
-  REQUIRE(queue.withdraw({{1, 1}}).empty());
+  REQUIRE(queue.withdraw(0, {{1, 1}}).empty());
   REQUIRE(job->stop->load());
-  REQUIRE(queue.withdraw({{2, 7}}).empty()); // another attempt's
-  REQUIRE(queue.withdraw({{2, 1}, {99, 1}}) == std::vector<attempt_ref>{{2, 1}});
+  REQUIRE(queue.withdraw(0, {{2, 7}}).empty()); // another attempt's
+  REQUIRE(queue.withdraw(0, {{2, 1}, {99, 1}}) == std::vector<attempt_ref>{{2, 1}});
   REQUIRE_FALSE(queue.next(*seats[0]));
 }
 
@@ -160,7 +161,7 @@ TEST_CASE("what waits behind slots that do not come to an end can be taken back"
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 5), now, wake);
+  queue.push(0, items(1, 5), now, wake);
   const auto first = queue.next(*seats[0]);
   const auto second = queue.next(*seats[1]);
   REQUIRE(queue.take_stalled(now + milliseconds{4}, milliseconds{5}).empty()); // not yet
@@ -176,10 +177,10 @@ TEST_CASE("a slot that died gives up what it was running, and only that") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 3), now, wake);
+  queue.push(0, items(1, 3), now, wake);
   queue.next(*seats[0]);
   const auto lost = queue.slot_died(0);
-  REQUIRE(lost->token == 1);
+  REQUIRE(lost->attempt.token == 1);
   REQUIRE_FALSE(queue.slot_died(0));
   REQUIRE(queue.count().waiting == 2);
   REQUIRE(queue.slot_revived(0)); // there is work for it
@@ -190,13 +191,44 @@ TEST_CASE("answers to a broker that is gone are dropped, what was running includ
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(items(1, 3), now, wake);
+  queue.push(0, items(1, 3), now, wake);
   const auto job = queue.next(*seats[0]);
-  queue.forget_all();
+  queue.forget(0);
   REQUIRE(job->stop->load());
   REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job), now));
-  REQUIRE(queue.take_answers().empty());
+  REQUIRE(queue.take_answers(0).empty());
   REQUIRE_FALSE(queue.next(*seats[0]));
+}
+
+TEST_CASE("shards share the slots; each gets its answers, and its going concerns nobody else") {
+  run_queue queue{2};
+  const auto seats = seats_of(queue);
+  std::vector<std::uint32_t> wake;
+  queue.push(0, items(1, 2), now, wake);
+  queue.push(1, items(1, 3), now, wake); // the same tokens
+  const auto a = queue.next(*seats[0]);
+  const auto b = queue.next(*seats[1]);
+  REQUIRE(queue.withdraw(1, {{1, 1}, {2, 1}}).size() == 2);
+  REQUIRE_FALSE(a->stop->load());
+  queue.finish(*seats[0], answer_to(*a), now);
+  const auto of_one = queue.next(*seats[0]);
+  REQUIRE(of_one->item.token == 3);
+  REQUIRE_FALSE(queue.has_answers(1));
+  REQUIRE(queue.has_answers(0));
+  queue.forget(1);
+  REQUIRE(of_one->stop->load());
+  REQUIRE_FALSE(b->stop->load());
+  REQUIRE(queue.count().running == 1); // that is wanted
+  queue.finish(*seats[0], answer_to(*of_one), now);
+  queue.finish(*seats[1], answer_to(*b), now);
+  REQUIRE(queue.take_answers(1).empty());
+  batch_reader reader{queue.take_answers(0).flat()};
+  REQUIRE(reader.next_answer()->token == 1);
+  REQUIRE(reader.next_answer()->token == 2);
+  REQUIRE_FALSE(reader.next_answer());
+  queue.push(1, items(7, 1), now, wake);
+  queue.next(*seats[1]);
+  REQUIRE(queue.slot_died(1) == run_queue::origin{1, {7, 1}});
 }
 
 TEST_CASE("many slots and a gateway: every message is answered once") {
@@ -224,11 +256,11 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
   while (answered.size() < total) {
     if (pushed < total) {
       wake.clear();
-      queue.push(items(pushed, 100), now, wake);
+      queue.push(0, items(pushed, 100), now, wake);
       pushed += 100;
       for (const auto slot : wake) woken[slot] = true;
     }
-    batch_reader reader{queue.take_answers().flat()};
+    batch_reader reader{queue.take_answers(0).flat()};
     while (auto answer = reader.next_answer()) {
       if (!answered.insert(answer->token).second) FAIL("answered twice");
     }

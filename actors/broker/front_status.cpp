@@ -1,0 +1,94 @@
+#include "actors/broker/front.hpp"
+#include "net/protocol/frame.hpp"
+
+/// What the front says of the broker: its own numbers, and those of the other shards, which are
+/// asked whenever a client asks.
+namespace ropewalk {
+
+namespace {
+
+// A shard that does not answer within this is being started again: the others' numbers must do.
+constexpr milliseconds shard_patience{1000};
+
+} // namespace
+
+broker_report front::report() const {
+  const auto& totals = dispatcher_.totals();
+  broker_report result;
+  for (node_index i = 0; i < members_.size(); ++i) {
+    const auto& m = members_[i];
+    if (!m.present) continue;
+    const auto view = dispatcher_.view(i);
+    node_report n;
+    n.name = m.description.name;
+    n.pid = m.description.pid;
+    n.address = m.description.host;
+    for (const auto& s : m.description.services) {
+      n.services.push_back(s.name);
+      n.slots += s.slots;
+    }
+    n.in_flight = view.in_flight;
+    n.answered = view.answered;
+    result.nodes.push_back(std::move(n));
+  }
+  for (int code = 1; code < error_codes; ++code)
+    if (totals.refused[code] > 0)
+      result.refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
+  result.in_flight = totals.placed;
+  result.queued = totals.waiting;
+  result.restarts = restarts_;
+  result.redispatched = totals.redispatched;
+  result.returned = totals.returned;
+  result.submitted = totals.submitted;
+  result.answered = totals.answered;
+  result.stale_answers = totals.stale;
+  result.held_bytes = totals.held_bytes;
+  result.connections = by_handle_.size();
+  result.turned_away = turned_away_;
+  result.shards.push_back({settings_.shard.number, result.connections, result.in_flight,
+                           result.queued, result.answered});
+  result.draining = draining_;
+  result.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  return result;
+}
+
+void front::handle_status(session& from, std::uint64_t id) {
+  ++from.statuses_due;
+  status_waiting_.push_back({from.scribe->hdl(), id});
+  if (status_asked_.empty()) collect_status();
+}
+
+// One round at a time: who asks while others are being asked wants newer numbers than those.
+void front::collect_status() {
+  status_asked_ = std::exchange(status_waiting_, {});
+  status_ = report();
+  const auto others = settings_.shard.group->other_fronts(settings_.shard.number);
+  shards_to_hear_ = others.size();
+  for (const auto& other : others)
+    request(other, shard_patience, status_atom_v)
+        .then(
+            [this](const broker_report& theirs) {
+              status_.add(theirs);
+              if (--shards_to_hear_ == 0) tell_status();
+            },
+            [this](const caf::error&) {
+              if (--shards_to_hear_ == 0) tell_status();
+            });
+  if (others.empty()) tell_status();
+}
+
+void front::tell_status() {
+  const auto text = status_.json();
+  for (const auto& [hdl, id] : std::exchange(status_asked_, {})) {
+    const auto found = by_handle_.find(hdl);
+    if (found == by_handle_.end()) continue;
+    auto& to = sessions_[found->second];
+    --to.statuses_due;
+    append_frame(to.scribe->output().tail(), frame_kind::status, error_code::ok, id, {}, text);
+    touch(to);
+  }
+  carry_out();
+  if (!status_waiting_.empty()) collect_status();
+}
+
+} // namespace ropewalk
