@@ -26,6 +26,7 @@ struct worker_options {
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
+  bool tcp_only = false;
   std::string cluster_tls;
   node_settings settings;
 };
@@ -59,6 +60,7 @@ int run_node(worker_options& o) {
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   basp_door_settings door;
+  door.local = !o.tcp_only;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls));
     if (const auto* error = std::get_if<tls_error>(&context)) {
@@ -119,6 +121,7 @@ int run_processes(const worker_options& o) {
       words.insert(words.end(), {"--recycle-after", std::to_string(after)});
     }
     if (!o.cluster_tls.empty()) words.insert(words.end(), {"--cluster-tls", o.cluster_tls});
+    if (o.tcp_only) words.emplace_back("--tcp-only");
     if (after_fall) words.emplace_back("--after-fall");
     return words;
   };
@@ -169,6 +172,8 @@ command_action add_worker(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);
+  app.add_flag("--tcp-only", o->tcp_only,
+               "reach a broker on this machine by TCP, too, and not by its local socket");
   app.add_option("--processes", o->processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();

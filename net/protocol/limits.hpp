@@ -277,6 +277,10 @@ inline constexpr std::size_t client_buffer_bytes = 8 * kib;
 /// The same for the connection between broker and node: there are few, and batches are large.
 inline constexpr std::size_t node_buffer_bytes = 4 * mib;
 
+/// What the kernel may hold of a node's connection within a machine, in bytes, if the system allows
+/// it (net.core.wmem_max): what TCP grows to by itself (net.ipv4.tcp_wmem).
+inline constexpr int local_socket_bytes = 4 * mib;
+
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;
 

@@ -1,13 +1,17 @@
 #include "net/sockets/basp_door.hpp"
 
 #include "net/sockets/basp_scribe.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/tcp/local_socket.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/io/middleman_actor_impl.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/doorman_impl.hpp>
+#include <caf/io/network/event_handler.hpp>
+#include <functional>
+#include <memory>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace ropewalk {
@@ -17,16 +21,64 @@ namespace {
 // Long enough for a network in trouble, short enough for a node that looks for its broker.
 constexpr std::chrono::milliseconds connect_patience{3000};
 
+// Another socket at which a doorman lets in, besides its own.
+class side_entrance final : public caf::io::network::event_handler {
+public:
+  side_entrance(caf::io::network::default_multiplexer& loop, descriptor listening,
+                std::function<void(int)> let_in)
+      : event_handler(loop, listening.release()), let_in_(std::move(let_in)) {}
+
+  // `keeps_alive` stays as long as the loop may call.
+  void start(caf::intrusive_ptr<caf::io::doorman> keeps_alive) {
+    alive_ = std::move(keeps_alive);
+    activate();
+  }
+
+  void handle_event(caf::io::network::operation) override {
+    const auto guard = alive_;
+    for (int fd = 0; guard && (fd = ::accept4(this->fd(), nullptr, nullptr,
+                                              SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;)
+      let_in_(fd);
+  }
+  void removed_from_loop(caf::io::network::operation) override { alive_.reset(); }
+  void graceful_shutdown() override { passivate(); }
+
+private:
+  std::function<void(int)> let_in_;
+  caf::intrusive_ptr<caf::io::doorman> alive_;
+};
+
 class basp_doorman final : public caf::io::network::doorman_impl {
 public:
   basp_doorman(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-               const basp_door_settings& settings)
-      : doorman_impl(loop, fd), settings_(settings) {}
+               const basp_door_settings& settings, descriptor beside)
+      : doorman_impl(loop, fd), settings_(settings) {
+    if (beside.valid())
+      beside_ = std::make_unique<side_entrance>(loop, std::move(beside), [this](int accepted) {
+        widen_local(accepted);
+        let_in(accepted);
+      });
+  }
 
-  bool new_connection() override {
-    if (detached()) return false;
+  bool new_connection() override { return let_in(acceptor_.accepted_socket()); }
+
+  void launch() override {
+    doorman_impl::launch();
+    if (beside_) beside_->start(this);
+  }
+
+  void graceful_shutdown() override {
+    if (beside_) beside_->graceful_shutdown();
+    doorman_impl::graceful_shutdown();
+  }
+
+private:
+  bool let_in(int fd) {
+    if (detached()) {
+      ::close(fd);
+      return false;
+    }
     auto& loop = acceptor_.backend();
-    const int fd = acceptor_.accepted_socket();
     auto connection = settings_.server ? settings_.server->accept(fd) : make_plain_stream(fd);
     if (!connection) {
       ::close(fd);
@@ -40,7 +92,6 @@ public:
     return doorman::new_connection(&loop, hdl);
   }
 
-private:
   // Who connects and does not shake hands must not keep workers out: only so many may be at it, the
   // latest ones.
   void keep_few_waiting(basp_scribe* newcomer) {
@@ -56,6 +107,7 @@ private:
   // Alive as long as they are in here; they may outlive this doorman.
   std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
       std::make_shared<std::vector<basp_scribe*>>();
+  std::unique_ptr<side_entrance> beside_; // null: there is none
 };
 
 class door final : public caf::io::middleman_actor_impl {
@@ -78,13 +130,24 @@ protected:
     auto result = listen_tcp({addr ? addr : "127.0.0.1", port});
     if (auto* error = std::get_if<socket_error>(&result))
       return caf::make_error(caf::sec::cannot_open_port, std::move(error->what));
+    auto fd = std::get<descriptor>(std::move(result));
+    descriptor beside;
+    if (settings_.local && !settings_.server) {
+      auto local = listen_local(local_endpoint(fd.get()));
+      if (auto* listening = std::get_if<descriptor>(&local)) beside = std::move(*listening);
+    }
     return caf::io::doorman_ptr{
-        caf::make_counted<basp_doorman>(loop(), std::get<descriptor>(result).release(), settings_)};
+        caf::make_counted<basp_doorman>(loop(), fd.release(), settings_, std::move(beside))};
   }
 
 private:
   stream_result connect_stream(const ropewalk::endpoint& where) const {
     if (settings_.client) return connect_tls(where, *settings_.client, connect_patience);
+    if (settings_.local) {
+      auto local = connect_local(where);
+      if (auto* socket = std::get_if<descriptor>(&local))
+        return make_plain_stream(std::move(*socket));
+    }
     auto result = connect_tcp(where, connect_patience);
     if (auto* error = std::get_if<socket_error>(&result)) return std::move(*error);
     return make_plain_stream(std::move(std::get<descriptor>(result)));

@@ -14,12 +14,16 @@ namespace ropewalk {
 struct basp_door_settings {
   std::shared_ptr<const tls_context> server; ///< null: plain TCP
   std::shared_ptr<const tls_context> client; ///< null: plain TCP
+  /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
+  /// and no TLS is asked for.
+  bool local = true;
   /// Hears who was refused and why; called on the loop's thread.
   std::function<void(const std::string&)> when_refused;
 };
 
 /// CAF's own middleman actor, with basp_scribe under every connection between nodes, TLS if told
-/// so, and a connect that gives up after three seconds. Takes the same messages: (publish_atom,
+/// so, a connect that gives up after three seconds, and a way past TCP within a machine. Takes the
+/// same messages: (publish_atom,
 /// ...), (connect_atom, host, port), ...
 caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings = {});
 

@@ -23,12 +23,26 @@ stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop,
 
 void stream_scribe::ack_writes(bool) {}
 
+namespace {
+
+// CAF aborts when it is asked for the port of anything else.
+bool is_tcp(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+  return domain == AF_INET || domain == AF_INET6;
+}
+
+} // namespace
+
 std::string stream_scribe::addr() const {
+  if (!is_tcp(events_.fd())) return "this machine";
   const auto result = caf::io::network::remote_addr_of_fd(events_.fd());
   return result ? *result : std::string{};
 }
 
 std::uint16_t stream_scribe::port() const {
+  if (!is_tcp(events_.fd())) return 0;
   const auto result = caf::io::network::remote_port_of_fd(events_.fd());
   return result ? *result : std::uint16_t{0};
 }

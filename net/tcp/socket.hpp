@@ -52,8 +52,9 @@ enum class port_use : std::uint8_t { alone, shared };
 /// "0.0.0.0" is every IPv4 address, "::" every address.
 socket_result listen_tcp(const endpoint& where, port_use use = port_use::alone);
 
-/// Takes a port on which sockets of this process are going to listen with port_use::shared: as long
-/// as this one lives the port is not free. Unlike those it fails if anybody has the port already.
+/// Takes a port (0: a free one) on which sockets of this process are going to listen with
+/// port_use::shared: as long as this one lives the system gives it to nobody. Unlike those it fails
+/// if anybody listens there already.
 socket_result reserve_port(const endpoint& where);
 
 /// The local address of a socket.

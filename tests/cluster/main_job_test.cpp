@@ -2,6 +2,7 @@
 #include "tests/cluster/processes.hpp"
 
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 using namespace ropewalk;
@@ -10,6 +11,16 @@ namespace {
 
 std::string numbered(std::uint64_t id) {
   return "message " + std::to_string(id);
+}
+
+// Connections to the broker's local socket, as its side sees them.
+int local_connections(const cluster& c) {
+  std::ifstream list{"/proc/net/unix"};
+  int result = 0;
+  for (std::string line; std::getline(list, line);)
+    if (line.ends_with("@ropewalk/" + c.nodes().text()) && line.find(" 0001 03 ") != line.npos)
+      ++result;
+  return result;
 }
 
 } // namespace
@@ -23,6 +34,21 @@ TEST_CASE("a message goes through a worker process and back") {
   REQUIRE(up.status == 0);
   const auto sum = c.run({"send", "sum", "--broker", c.clients().text(), "--data", "abc"});
   REQUIRE(sum.out == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  -\n");
+}
+
+TEST_CASE("a node takes the local socket of a broker on its machine, unless it is told not to") {
+  const bool tcp = GENERATE(false, true);
+  cluster c;
+  std::vector<std::string> options{"--service", "echo=builtin:echo"};
+  if (tcp) options.emplace_back("--tcp-only");
+  c.start_node("a", options);
+  REQUIRE(c.has_nodes(1));
+  REQUIRE(local_connections(c) == (tcp ? 0 : 1));
+  load l{c.connect(), "echo", 300, 8,
+         [](std::uint64_t id) { return std::string(id * 1000, static_cast<char>('a' + id % 26)); }};
+  l.run(30s);
+  REQUIRE(l.answered == 300);
+  REQUIRE(l.wrong == 0);
 }
 
 TEST_CASE("messages of every size up to the cap come back as they went") {

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "net/tcp/socket.hpp"
+
+namespace ropewalk {
+
+/// Stream sockets within a machine, in place of TCP over loopback: Unix sockets carry large
+/// messages and single small ones about a tenth faster (tests/bench/README.md). They have abstract
+/// names, of the network namespace and not of the file system, made from the TCP address that they
+/// stand in for.
+
+/// Listens beside a TCP socket that is bound to `instead_of`, whose host is an address.
+socket_result listen_local(const endpoint& instead_of);
+
+/// Connects to who listens beside TCP on `instead_of`. An error where nobody does, where the host
+/// is not 127.0.0.1 or localhost, and where the listener is another user's (root's is trusted):
+/// anybody can take such a name, and TCP it must be then.
+socket_result connect_local(const endpoint& instead_of);
+
+/// Lets the kernel hold limits::local_socket_bytes of an accepted socket, as of a connected one.
+void widen_local(int fd);
+
+} // namespace ropewalk
