@@ -167,12 +167,24 @@ class Ropewalk(System):
         self.clients, self.nodes = ready.groups()
         for _ in range(workers):
             self.spawn(PROGRAM, "worker", "--broker", self.nodes, *worker)
-        eventually(lambda: log().count(" joined ") == workers, "workers", patience=60)
+        eventually(lambda: log().count(" joined ") >= workers, "workers", patience=60)
 
     def load(self, size, window, seconds, connections=CONNECTIONS, service="echo", *more):
         j = json.loads(self.run_client(PROGRAM, "bench", service, "--broker", self.clients, "--size", size, "--window", window,
                                        "--connections", connections, "--seconds", seconds, "--json", *more))
         return {"rate": j["messages_per_second"], "p50": j["latency_us"]["p50"], "p99": j["latency_us"]["p99"]}
+
+
+class RopewalkOverTcp(Ropewalk):
+    name = "Ropewalk, all over TCP"
+    how = "the same with `ropewalk worker --tcp-only`: nodes of one machine otherwise take the broker's Unix socket"
+
+    @classmethod
+    def build(cls):
+        pass  # the same program
+
+    def start(self):
+        super().start(worker=("--service", "echo=builtin:echo", "--slots", "1", "--tcp-only"))
 
 
 class ZeroMQ(System):
@@ -300,4 +312,4 @@ class AsyncioForked(AsyncioPool):
         self.broker_pids = family([super().start().pid])
 
 
-ALL = [Relay, Ropewalk, ZeroMQ, Nats, Gearman, Erlang, AsyncioPool, AsyncioForked]
+ALL = [Relay, Ropewalk, RopewalkOverTcp, ZeroMQ, Nats, Gearman, Erlang, AsyncioPool, AsyncioForked]
