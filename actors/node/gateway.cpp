@@ -53,16 +53,16 @@ caf::behavior gateway::make_behavior() {
         send_answers();
       },
       [this](attach_atom, shard_number which, caf::actor& front, std::uint32_t number) {
-        attach(which, std::move(front), number);
+        gain_front(which, std::move(front), number);
       },
-      [this](detach_atom, shard_number which) { detach(which); },
+      [this](detach_atom, shard_number which) { lose_front(which); },
       [this](drain_atom) { drain(); },
       [this](retired_atom, shard_number which) {
         if (which >= shards_.size()) return;
         shards_[which].retired = true;
         drain_further();
       },
-      [this](left_atom, shard_number which) { detach(which); },
+      [this](left_atom, shard_number which) { lose_front(which); },
   };
 }
 
@@ -167,7 +167,7 @@ void gateway::give_back(std::uint16_t service, const run_queue::origin& which) {
 
 void gateway::send_answers() {
   bool more = false;
-  for (shard_number i = 0; i < shards_.size(); ++i) {
+  for (shard_number i = 0; i < shard_count(); ++i) {
     auto& s = shards_[i];
     // Work may come before the news of who sent it: its answers wait for that.
     if (!s.front) continue;
@@ -191,7 +191,7 @@ void gateway::expect_tick() {
   delayed_send(this, look_interval, again_atom_v);
 }
 
-void gateway::attach(shard_number which, caf::actor front, std::uint32_t number) {
+void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t number) {
   if (which >= shards_.size()) shards_.resize(which + 1u);
   auto& s = shards_[which];
   s = shard{std::move(front), number, {}};
@@ -204,7 +204,7 @@ void gateway::attach(shard_number which, caf::actor front, std::uint32_t number)
 }
 
 // It is gone, or has given this node up: whoever asked there will be answered by somebody else.
-void gateway::detach(shard_number which) {
+void gateway::lose_front(shard_number which) {
   if (which >= shards_.size()) return;
   shards_[which] = shard{};
   for (const auto& service : services_) service->forget(which);
@@ -229,7 +229,7 @@ void gateway::drain_further() {
   for (const auto& service : services_) {
     const auto has = service->count();
     if (has.waiting + has.running > 0) return;
-    for (shard_number i = 0; i < shards_.size(); ++i)
+    for (shard_number i = 0; i < shard_count(); ++i)
       if (shards_[i].front && service->has_answers(i)) return;
   }
   leaving_ = true;

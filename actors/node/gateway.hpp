@@ -50,13 +50,16 @@ private:
   void tell_slots(shard& s, std::uint16_t service);
   void send_answers();
   void give_back(std::uint16_t service, const run_queue::origin& which);
-  void attach(shard_number which, caf::actor front, std::uint32_t number);
-  void detach(shard_number which);
+  void gain_front(shard_number which, caf::actor front, std::uint32_t number);
+  void lose_front(shard_number which);
   void drain();
   void drain_further();
   void return_stalled();
   void expect_tick();
   [[nodiscard]] std::uint32_t live_slots(std::uint16_t service) const;
+  [[nodiscard]] shard_number shard_count() const {
+    return static_cast<shard_number>(shards_.size());
+  }
   [[nodiscard]] std::uint16_t service_count() const {
     return static_cast<std::uint16_t>(services_.size());
   }
