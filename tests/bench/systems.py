@@ -268,6 +268,7 @@ class Erlang(System):
 
     @classmethod
     def build(cls):
+        (BUILT / "peers").mkdir(parents=True, exist_ok=True)
         subprocess.run(["erlc", "-o", BUILT / "peers", HERE / "peers/relay.erl"], check=True)
 
     def start(self):
