@@ -28,12 +28,7 @@ caf::behavior gateway::make_behavior() {
   return {
       [this](work_atom, shard_number from, const batch& work) { take_work(from, work); },
       [this](answered_atom) { send_answers(); },
-      [this](again_atom) {
-        tick_expected_ = false;
-        rouse();
-        return_stalled();
-        send_answers();
-      },
+      [this](again_atom) { tick(); },
       [this](withdraw_atom, shard_number from, const std::vector<attempt_ref>& attempts) {
         for (std::uint16_t i = 0; i < service_count(); ++i)
           for (const auto& a : services_[i]->withdraw(from, attempts)) give_back(i, {from, a});
@@ -186,9 +181,19 @@ void gateway::return_stalled() {
     for (const auto& which : services_[i]->take_stalled(now, stall_patience)) give_back(i, which);
 }
 
+void gateway::tick() {
+  tick_expected_ = false;
+  rouse();
+  return_stalled();
+  send_answers();
+}
+
 void gateway::expect_tick() {
   if (std::exchange(tick_expected_, true)) return;
-  delayed_send(this, look_interval, again_atom_v);
+  if (!loop_) return delayed_send(this, look_interval, again_atom_v);
+  loop_->remind(look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+    if (!getf(is_terminated_flag)) tick();
+  });
 }
 
 void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t number) {

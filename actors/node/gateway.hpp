@@ -55,6 +55,7 @@ private:
   void drain();
   void drain_further();
   void return_stalled();
+  void tick();
   void expect_tick();
   [[nodiscard]] std::uint32_t live_slots(std::uint16_t service) const;
   [[nodiscard]] shard_number shard_count() const {

@@ -1,11 +1,13 @@
 #include "net/sockets/shared_loop.hpp"
 
+#include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/event_handler.hpp>
 #include <caf/resumable.hpp>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -24,9 +26,8 @@ constexpr std::chrono::milliseconds watch_interval{2};
 // two actors.
 constexpr int most_rounds = 16;
 
-int make_eventfd() {
-  const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (fd < 0) throw std::system_error{errno, std::generic_category(), "eventfd"};
+int made(int fd, const char* what) {
+  if (fd < 0) throw std::system_error{errno, std::generic_category(), what};
   return fd;
 }
 
@@ -51,7 +52,9 @@ private:
 
 class shared_loop::bell final : public caf::io::network::event_handler {
 public:
-  explicit bell(shared_loop& loop) : event_handler(loop, make_eventfd()), loop_(loop) {}
+  explicit bell(shared_loop& loop)
+      : event_handler(loop, made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+        loop_(loop) {}
 
   void ring() const {
     const std::uint64_t one = 1;
@@ -70,9 +73,39 @@ private:
   shared_loop& loop_;
 };
 
+class shared_loop::alarm final : public caf::io::network::event_handler {
+public:
+  explicit alarm(shared_loop& loop)
+      : event_handler(loop, made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+                                 "timerfd_create")) {}
+
+  void set(std::chrono::microseconds after, std::function<void()> what) {
+    what_ = std::move(what);
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(after);
+    const std::chrono::nanoseconds rest = after - seconds;
+    itimerspec when{}; // zero would turn it off
+    when.it_value.tv_sec = seconds.count();
+    when.it_value.tv_nsec = std::max<long>(rest.count(), 1);
+    if (::timerfd_settime(fd(), 0, &when, nullptr) != 0) std::abort();
+  }
+
+  void handle_event(operation) override {
+    std::uint64_t times = 0;
+    if (::read(fd(), &times, sizeof times) < 0) return; // set anew before it was looked at
+    if (const auto what = std::exchange(what_, {})) what();
+  }
+  void removed_from_loop(operation) override {}
+  void graceful_shutdown() override {}
+
+private:
+  std::function<void()> what_;
+};
+
 shared_loop::shared_loop(caf::actor_system* system)
-    : default_multiplexer(system), bell_(std::make_unique<bell>(*this)) {
+    : default_multiplexer(system), bell_(std::make_unique<bell>(*this)),
+      alarm_(std::make_unique<alarm>(*this)) {
   add(operation::read, bell_->fd(), bell_.get());
+  add(operation::read, alarm_->fd(), alarm_.get());
   handle_internal_events();
 }
 
@@ -137,6 +170,10 @@ void shared_loop::leave() {
   const std::lock_guard lock{watch_mutex_};
   if (watch_ == watch::asleep) watch_ = watch::awake;
   watch_changed_.notify_one();
+}
+
+void shared_loop::remind(std::chrono::microseconds after, std::function<void()> what) {
+  alarm_->set(after, std::move(what));
 }
 
 void shared_loop::call_watchman() {

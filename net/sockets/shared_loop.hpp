@@ -5,6 +5,8 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -58,6 +60,10 @@ public:
   /// The loop is alone from here on.
   void leave();
 
+  /// Has `what` run on the loop in a while; once, and in place of what was asked for before. The
+  /// loop's own timer: CAF's would wake a thread of its own for it, and that one the loop.
+  void remind(std::chrono::microseconds after, std::function<void()> what);
+
   /// For whom it is attended; null: the watchman.
   [[nodiscard]] const void* who() const { return who_; }
 
@@ -74,7 +80,8 @@ public:
   void exec_later(caf::resumable* what) override;
 
 private:
-  class bell; // wakes the loop for what other threads put into the inbox
+  class bell;  // wakes the loop for what other threads put into the inbox
+  class alarm; // and this for what is to be done by now
 
   enum class watch { awake, asleep, ending };
 
@@ -93,6 +100,7 @@ private:
   std::mutex inbox_mutex_;
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;
   std::unique_ptr<bell> bell_;
+  std::unique_ptr<alarm> alarm_;
 
   std::mutex watch_mutex_;
   std::condition_variable watch_changed_;
