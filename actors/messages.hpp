@@ -2,6 +2,7 @@
 
 #include "actors/report.hpp"
 #include "net/protocol/batch.hpp"
+#include "net/sockets/compact_form.hpp"
 
 #include <caf/all.hpp>
 #include <cstdint>
@@ -129,3 +130,13 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
 
 CAF_END_TYPE_ID_BLOCK(ropewalk)
 // clang-format on
+
+namespace ropewalk {
+
+/// Batches, which are most of what brokers and nodes say to each other.
+inline compact_forms frequent_messages() {
+  return {std::make_shared<compact_form_of<work_atom, std::uint16_t, batch>>(),
+          std::make_shared<compact_form_of<answers_atom, std::uint32_t, batch>>()};
+}
+
+} // namespace ropewalk

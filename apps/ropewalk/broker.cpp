@@ -71,6 +71,7 @@ int run_broker(broker_options& o) {
     return 2;
   }
   basp_door_settings door;
+  door.forms = frequent_messages();
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_server(cluster_files(o.cluster_tls));
     if (const auto* error = std::get_if<tls_error>(&context)) {

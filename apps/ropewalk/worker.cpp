@@ -60,6 +60,7 @@ int run_node(worker_options& o) {
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   basp_door_settings door;
+  door.forms = frequent_messages();
   door.local = !o.tcp_only;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls));

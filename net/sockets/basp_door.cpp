@@ -1,6 +1,7 @@
 #include "net/sockets/basp_door.hpp"
 
 #include "net/sockets/basp_scribe.hpp"
+#include "net/sockets/compact_basp.hpp"
 #include "net/tcp/local_socket.hpp"
 
 #include <caf/all.hpp>
@@ -163,9 +164,10 @@ private:
 } // namespace
 
 caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings) {
-  auto basp = system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
-  return caf::actor_cast<caf::actor>(
-      system.spawn<door, caf::detached + caf::hidden>(std::move(basp), std::move(settings)));
+  auto& basp = compact_basp::of(system);
+  basp.use(settings.forms);
+  return caf::actor_cast<caf::actor>(system.spawn<door, caf::detached + caf::hidden>(
+      caf::actor_cast<caf::actor>(basp.ctrl()), std::move(settings)));
 }
 
 } // namespace ropewalk

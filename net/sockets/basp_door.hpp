@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/sockets/compact_form.hpp"
 #include "net/tls/tls.hpp"
 
 #include <caf/actor.hpp>
@@ -17,6 +18,7 @@ struct basp_door_settings {
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
   /// and no TLS is asked for.
   bool local = true;
+  compact_forms forms; ///< of messages that are sent very often
   /// Hears who was refused and why; called on the loop's thread.
   std::function<void(const std::string&)> when_refused;
 };

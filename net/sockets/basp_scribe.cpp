@@ -3,6 +3,7 @@
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
 #include "net/protocol/wire.hpp"
+#include "net/sockets/compact_basp.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,15 +17,18 @@ namespace ropewalk {
 
 namespace {
 
-// Of the payload's length in a serialised BASP header: behind operation, padding and flags, a byte
-// each (caf/io/basp/header.hpp).
+// Of flags and payload's length in a serialised BASP header: behind operation and padding
+// (caf/io/basp/header.hpp).
+constexpr std::size_t basp_flags_at = 3;
 constexpr std::size_t basp_length_at = 4;
 
 } // namespace
 
 void basp_scribe::configure_read(caf::io::receive_policy::config config) {
   wanted_ = config.second;
-  if (!std::exchange(launched_, true)) add_to_loop();
+  if (std::exchange(launched_, true)) return;
+  basp_ = static_cast<compact_basp*>(parent());
+  add_to_loop();
 }
 
 std::vector<char>& basp_scribe::wr_buf() {
@@ -50,7 +54,7 @@ void basp_scribe::flush() {
 }
 
 std::vector<char>& basp_scribe::piece() {
-  return wanted_ == caf::io::basp::header_size ? header_ : payload_;
+  return next_ == piece_kind::header ? header_ : payload_;
 }
 
 bool basp_scribe::read_some() {
@@ -81,6 +85,7 @@ bool basp_scribe::read_piece() {
   const auto result = wire().receive(direct ? std::span{to} : std::span{to}.subspan(1));
   if (result.state == stream::state::blocked) return true;
   if (result.state != stream::state::ok) return false;
+  basp_->heard_from(hdl()); // long before the message is complete, perhaps
   auto count = result.bytes;
   if (direct) {
     const auto filled = std::min(count, missing);
@@ -113,11 +118,35 @@ void basp_scribe::make_room() {
   buffer.resize(std::min(wanted_, std::max({2 * have_, limits::read_bytes, buffer.capacity()})));
 }
 
-// False if the connection is over: BASP closed it, or the header announces more than anybody may
-// send.
+// False if the connection is over: BASP closed it, or a header makes no sense.
 bool basp_scribe::deliver() {
-  auto& delivered = piece(); // BASP asks for the next size in the middle of this
   have_ = 0;
+  switch (next_) {
+  case piece_kind::header: {
+    const auto payload_bytes = load_be<std::uint32_t>(header_.data() + basp_length_at);
+    if ((header_[basp_flags_at] & compact_basp::flag) != 0) {
+      next_ = piece_kind::compact_payload;
+      wanted_ = payload_bytes;
+      return wanted_ > 0 && wanted_ <= limits::max_basp_bytes;
+    }
+    if (payload_bytes > 0) next_ = piece_kind::payload;
+    return deliver_to_basp(header_);
+  }
+  case piece_kind::payload:
+    next_ = piece_kind::header;
+    return deliver_to_basp(payload_);
+  case piece_kind::compact_payload: {
+    next_ = piece_kind::header;
+    wanted_ = caf::io::basp::header_size;
+    const open_buffer shared{payload_};
+    return basp_->take(hdl(), header_, payload_);
+  }
+  }
+  return false;
+}
+
+// BASP asks for the size of the next piece in the middle of this.
+bool basp_scribe::deliver_to_basp(std::vector<char>& delivered) {
   msg().handle = hdl();
   msg().buf.swap(delivered);
   {

@@ -9,9 +9,12 @@
 
 namespace ropewalk {
 
+class compact_basp;
+
 /// A connection between two nodes under BASP, CAF's protocol: hands BASP pieces of exactly the size
-/// that it asked for, header and payload in turn, many of them from one read. A payload over
-/// limits::max_basp_bytes closes the connection: BASP itself would believe any length.
+/// that it asked for, header and payload in turn, many of them from one read; to compact_basp the
+/// frames that only that understands. A payload over limits::max_basp_bytes closes the connection:
+/// BASP itself would believe any length.
 class basp_scribe final : public stream_scribe {
 public:
   /// `when_refused` hears why a connection came to nothing before hands were shaken.
@@ -47,8 +50,13 @@ private:
   bool take(const char* bytes, std::size_t count);
   void make_room();
   bool deliver();
+  bool deliver_to_basp(std::vector<char>& delivered);
+
+  enum class piece_kind : std::uint8_t { header, payload, compact_payload };
 
   open_output writing_;
+  compact_basp* basp_ = nullptr; // whose connection this is
+  piece_kind next_ = piece_kind::header;
   std::size_t wanted_ = 0;
   std::size_t have_ = 0;
   // One buffer each, so that neither is shrunk and filled with zeros again at every turn.

@@ -1,5 +1,7 @@
 #include "net/sockets/shared_loop.hpp"
 
+#include "net/sockets/compact_basp.hpp"
+
 #include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/io/middleman.hpp>
@@ -37,6 +39,10 @@ public:
     return new shared_middleman{system}; // CAF's to delete
   }
   caf::io::network::multiplexer& backend() override { return loop_; }
+  void start() override {
+    (void)named_broker<compact_basp>(caf::atom("BASP")); // which CAF then takes for its own
+    middleman::start();
+  }
   void stop() override {
     loop_.stop();
     middleman::stop();

@@ -22,7 +22,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/dispatch", {"net/protocol"}},
     {"actors/supervise", {"net/protocol", "actors/dispatch"}},
     {"actors/handlers", {"net/protocol", "net/tcp"}},
-    {"actors", {"net/protocol"}}, // messages
+    {"actors", {"net/protocol", "net/sockets"}}, // messages
     {"actors/broker",
      {"net/protocol", "net/tcp", "net/tls", "net/sockets", "actors", "actors/dispatch",
       "actors/supervise"}},
