@@ -124,7 +124,7 @@ void front::take_answers(std::uint32_t node, const batch& answers) {
     return; // of a node that was declared lost: refused
   now_ = clock_now();
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
-  while (auto item = reader.next_answer()) {
+  while (const auto* item = reader.next_answer()) {
     switch (item->end) {
     case item_end::answered: {
       const auto whom =
@@ -165,10 +165,9 @@ void front::carry_out() {
       if (!r || r->stage != stage::placed) continue;
       auto& m = members_[p.node];
       const auto left = std::chrono::ceil<milliseconds>(r->deadline - now_).count();
-      const bool small = r->payload.size() < limits::large_payload_bytes; // is copied anyway
-      m.work.add(work_item{p.request, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
-                           dispatcher_.offer_of(*r), r->attempt,
-                           small ? shared_bytes::borrow(r->payload.view()) : r->payload});
+      m.work.add({p.request, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
+                  dispatcher_.offer_of(*r), r->attempt},
+                 r->payload);
       if (!std::exchange(m.dirty, true)) dirty_members_.push_back(p.node);
     }
     for (const auto& r : todo.refuse) {

@@ -158,7 +158,7 @@ void front::readable(caf::io::connection_handle hdl) {
     return carry_out();
   }
   bool any = false;
-  while (auto event = input.next()) {
+  while (auto* event = input.next()) {
     any = true;
     auto& from = sessions_[index];
     if (const auto* frame = std::get_if<incoming_frame>(&*event)) {
@@ -340,7 +340,7 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
   what.connection = from.index;
   what.request_id = id;
   what.service = from.service;
-  what.payload = frame.payload.own();
+  what.payload = frame.payload;
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
@@ -350,7 +350,7 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
                     "there is no such priority: 0 is low, 1 normal, 2 high");
     what.priority = static_cast<priority>(*fields.priority);
   }
-  dispatcher_.submit(std::move(what), now_);
+  dispatcher_.submit(what, now_);
 }
 
 void front::answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,

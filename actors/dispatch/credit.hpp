@@ -3,6 +3,7 @@
 #include "actors/dispatch/instant.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 namespace ropewalk {
@@ -20,9 +21,11 @@ public:
   /// handed out ahead must not wait behind the next long one.
   void ran_for(microseconds run_time) {
     const auto us = std::max(1.0, static_cast<double>(run_time.count()));
+    // As usual: most of the time, and the division below takes longer than the rest of an answer.
+    if (usual_ && std::abs(us - mean_us_) * 256 < mean_us_) return;
     mean_us_ = us > mean_us_ ? mean_us_ + (us - mean_us_) * (known_ ? rise : 1.0)
                              : mean_us_ + (us - mean_us_) * fall;
-    known_ = true;
+    known_ = usual_ = true;
     ahead_ = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_us_);
     allow();
   }
@@ -37,6 +40,7 @@ public:
   /// an end.
   void stalled() {
     ahead_ = 0;
+    usual_ = false;
     allow();
   }
 
@@ -57,6 +61,7 @@ private:
   double prefetch_us_;
   double mean_us_ = 0;
   bool known_ = false;
+  bool usual_ = false; // `ahead_` is what `mean_us_` makes it
   double ahead_ = 0; // per slot
   std::uint32_t allowed_;
 };

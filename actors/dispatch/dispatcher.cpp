@@ -55,10 +55,7 @@ std::uint32_t dispatcher::allocate() {
   }
   const auto index = free_requests_.back();
   free_requests_.pop_back();
-  auto& r = requests_[index];
-  const auto generation = r.generation + 1;
-  r = request{};
-  r.generation = generation;
+  requests_[index].renew();
   return index;
 }
 
@@ -172,8 +169,7 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   return true;
 }
 
-void dispatcher::submit(submission what, instant now) {
-  assert(!what.payload.borrowed());
+void dispatcher::submit(const submission& what, instant now) {
   ++totals_.submitted;
   if (ids_.find(requests_, what.connection, what.request_id) != no_index)
     return refuse(what, error_code::bad_request,
@@ -191,7 +187,7 @@ void dispatcher::submit(submission what, instant now) {
 
   const auto index = allocate();
   auto& r = requests_[index];
-  r.payload = std::move(what.payload);
+  r.payload = what.payload.own();
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;
@@ -206,7 +202,7 @@ void dispatcher::submit(submission what, instant now) {
     return;
   }
   const auto to = s.queue.empty() ? offers_.choose(what.service) : no_index;
-  if (to != no_index) return place(index, to, now); // most of the time, and nothing waits
+  if (to != no_index) return place(index, to); // most of the time, and nothing waits
   wait(index);
   ++totals_.waiting;
   settle(now);
@@ -263,15 +259,14 @@ void dispatcher::pump(service& s, service_index which, instant now) {
       return;
     }
     --totals_.waiting;
-    place(index, to, now);
+    place(index, to);
   }
 }
 
-void dispatcher::place(std::uint32_t index, std::uint32_t to, instant now) {
+void dispatcher::place(std::uint32_t index, std::uint32_t to) {
   auto& r = requests_[index];
   if (r.attempt == 0) services_[r.service].queue.budget().earn();
   r.attempt = r.attempt == 255 ? 1 : static_cast<std::uint8_t>(r.attempt + 1);
-  r.placed_at = now;
   offers_.place(requests_, index, to);
   ++totals_.placed;
   actions_.place.push_back({offers_[to].node, token_of(index)});
@@ -383,7 +378,7 @@ std::optional<completion> dispatcher::complete(node_index from, token which, std
   count_answer(services_[service], now);
   unplace(index);
   release(index);
-  stir(service);
+  if (!services_[service].queue.empty()) stir(service);
   settle(now);
   return result;
 }

@@ -98,7 +98,7 @@ public:
 
   /// A request comes in. Its id must not be that of another of this connection that waits for its
   /// answer: then it is refused (BAD_REQUEST), and the other goes on.
-  void submit(submission what, instant now);
+  void submit(const submission& what, instant now);
 
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
   void cancel(connection_index connection, std::uint64_t request_id, instant now);
@@ -229,7 +229,7 @@ private:
 
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);
-  void place(std::uint32_t index, std::uint32_t offer, instant now);
+  void place(std::uint32_t index, std::uint32_t offer);
   void stir(service_index service);
   void settle(instant now);
   void pump(service& s, service_index index, instant now);

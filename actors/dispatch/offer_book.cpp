@@ -56,7 +56,7 @@ void offer_book::remove_all(node_index which) {
     o.in_use = false;
     services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
-    if (services_[o.service].last == index) services_[o.service].last = no_index;
+    if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.company = 0;
     free_.push_back(index);
   }
   nodes_[which].offers.clear();
@@ -85,15 +85,23 @@ std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candid
 std::uint32_t offer_book::choose(service_index which) {
   if (which >= services_.size()) return no_index;
   auto& s = services_[which];
+  const auto wanted = s.idle.empty() ? offer::room::spare : offer::room::idle;
   const auto& candidates = s.idle.empty() ? s.spare : s.idle;
   if (candidates.empty()) return no_index;
-  const auto better = better_of_two(candidates);
   // Messages that travel together cost both sides less than those that travel alone.
-  if (s.last != no_index && s.last != better) {
+  if (s.company > 0 && offers_[s.last].in == wanted) {
+    --s.company;
+    return s.last;
+  }
+  s.company = 0;
+  const auto better = better_of_two(candidates);
+  if (s.last != no_index && s.last != better && offers_[s.last].in == wanted) {
     const auto& last = offers_[s.last];
-    const auto& other = offers_[better];
-    if (last.in == other.in && (last.load() - other.load()) * last.credit.mean_us() <= company_us)
+    const auto room = company_us / last.credit.mean_us() - (last.load() - offers_[better].load());
+    if (room >= 0) {
+      s.company = static_cast<std::uint32_t>(room * last.slots);
       return s.last;
+    }
   }
   return s.last = better;
 }

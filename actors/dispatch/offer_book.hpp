@@ -99,6 +99,7 @@ private:
     std::vector<std::uint32_t> spare;
     std::uint32_t slots = 0;
     std::uint32_t last = no_index; // to whom the last request went
+    std::uint32_t company = 0;     // so many more may go there before others are looked at again
   };
 
   void set_room(std::uint32_t offer, offer::room to);

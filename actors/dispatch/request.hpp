@@ -27,7 +27,7 @@ struct submission {
   connection_index connection = no_index;
   std::uint64_t request_id = 0;
   service_index service = no_index;
-  shared_bytes payload;                 ///< shared, not borrowed
+  shared_bytes payload;                 ///< copied if it is borrowed, and admitted
   std::string_view key;                 ///< ordering key; empty: none. Borrowed for the call
   std::optional<milliseconds> timeout;  ///< none: the standard one
   std::optional<std::uint8_t> attempts; ///< none: the standard number
@@ -49,7 +49,6 @@ struct request {
   shared_bytes payload;
   std::uint64_t client_id = 0;
   instant deadline;
-  instant placed_at;
   connection_index connection = no_index; ///< no_index: nobody waits for the answer any more
   service_index service = no_index;
   std::uint32_t offer = no_index; ///< with whom it is placed
@@ -64,6 +63,15 @@ struct request {
   std::uint8_t attempts = 0; ///< how many of those are allowed
   ropewalk::priority priority = ropewalk::priority::normal;
   ropewalk::stage stage = ropewalk::stage::free;
+
+  /// What the record was is over. All fields that a new request does not set are as at first; the
+  /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
+  void renew() {
+    ++generation;
+    offer = flow = lane = no_index;
+    next = previous = next_of_connection = previous_of_connection = no_index;
+    attempt = charged = 0;
+  }
 };
 
 /// All requests by index; the lists below are threaded through it.

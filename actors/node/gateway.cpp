@@ -65,7 +65,7 @@ void gateway::take_work(shard_number from, const batch& work) {
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::vector<work_item>> by_service(services_.size());
   batch_reader reader{work.flat()};
-  while (auto item = reader.next_work()) {
+  while (auto* item = reader.next_work()) {
     if (item->service >= services_.size()) {
       spdlog::error(
           "the broker sent work for a service that this node does not have; it goes back");

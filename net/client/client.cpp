@@ -103,7 +103,7 @@ std::optional<std::string> client::hello(std::string_view token,
 }
 
 std::optional<client_answer> client::next_answer() {
-  while (auto event = decoder_.next()) {
+  while (auto* event = decoder_.next()) {
     const auto* frame = std::get_if<incoming_frame>(&*event);
     if (!frame) {
       close("the broker sent something that is not in the protocol");

@@ -31,46 +31,50 @@ shared_bytes batch::flat() const {
 }
 
 char* batch_builder::make_room(std::size_t count) {
-  const auto at = run_.size();
-  if (run_.capacity() < at + count)
-    run_.reserve(std::max({2 * run_.capacity(), last_run_bytes_, at + count}));
-  run_.resize(at + count);
+  if (run_room_ - run_bytes_ < count) {
+    const auto room = std::max({2 * run_room_, last_run_bytes_, run_bytes_ + count});
+    auto larger = std::make_shared_for_overwrite<char[]>(room);
+    std::copy_n(run_.get(), run_bytes_, larger.get());
+    run_ = std::move(larger);
+    run_room_ = room;
+  }
+  char* const result = run_.get() + run_bytes_;
+  run_bytes_ += count;
   bytes_ += count;
-  return run_.data() + at;
+  return result;
 }
 
-void batch_builder::put_payload(const shared_bytes& payload) {
-  if (payload.empty()) return;
-  if (payload.size() < limits::large_payload_bytes) {
-    run_.append(payload.view());
+// The item's header, up to what differs between the kinds.
+char* batch_builder::add_item(const shared_bytes& payload) {
+  const auto bytes = payload.size();
+  const bool large = bytes >= limits::large_payload_bytes;
+  char* const head = make_room(item_header_bytes + (large ? 0 : bytes));
+  store_be(head + 12, static_cast<std::uint32_t>(bytes));
+  if (!large) {
+    std::copy_n(payload.view().data(), bytes, head + item_header_bytes);
   } else {
     seal();
     result_.pieces.push_back(payload.own());
+    bytes_ += bytes;
   }
-  bytes_ += payload.size();
+  return head;
 }
 
-void batch_builder::add(const work_item& item) {
-  char* head = make_room(item_header_bytes);
+void batch_builder::add(const work_head& item, const shared_bytes& payload) {
+  char* const head = add_item(payload);
   store_be(head, item.token);
   store_be(head + 8, item.remaining_ms);
-  store_be(head + 12, static_cast<std::uint32_t>(item.payload.size()));
-  store_be(head + 16, item.service);
-  head[18] = static_cast<char>(item.attempt);
-  std::fill_n(head + 19, 5, '\0');
-  put_payload(item.payload);
+  store_be(head + 16,
+           std::uint64_t{item.service} << 48 | std::uint64_t{item.attempt} << 40); // unused: 0
 }
 
-void batch_builder::add(const answer_item& item) {
-  char* head = make_room(item_header_bytes);
+void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
+  char* const head = add_item(payload);
   store_be(head, item.token);
   store_be(head + 8, item.run_us);
-  store_be(head + 12, static_cast<std::uint32_t>(item.payload.size()));
-  head[16] = static_cast<char>(item.attempt);
-  head[17] = static_cast<char>(item.end);
-  head[18] = static_cast<char>(item.code);
-  std::fill_n(head + 19, 5, '\0');
-  put_payload(item.payload);
+  store_be(head + 16, std::uint64_t{item.attempt} << 56 |
+                          static_cast<std::uint64_t>(item.end) << 48 |
+                          static_cast<std::uint64_t>(item.code) << 40);
 }
 
 void batch_builder::add(batch other) {
@@ -81,11 +85,11 @@ void batch_builder::add(batch other) {
 }
 
 void batch_builder::seal() {
-  if (run_.empty()) return;
-  last_run_bytes_ = run_.size();
-  auto holder = std::make_shared<std::string>(std::exchange(run_, {}));
-  const std::string_view view = *holder;
-  result_.pieces.emplace_back(std::shared_ptr<const char[]>(holder, view.data()), view);
+  if (run_bytes_ == 0) return;
+  last_run_bytes_ = run_bytes_;
+  const std::string_view view{run_.get(), run_bytes_};
+  result_.pieces.emplace_back(std::move(run_), view);
+  run_bytes_ = run_room_ = 0;
 }
 
 batch batch_builder::take() {
@@ -95,49 +99,46 @@ batch batch_builder::take() {
 }
 
 const char* batch_reader::next(shared_bytes& payload) {
-  const auto rest = bytes_.view().substr(at_);
-  if (rest.empty() || malformed_) return nullptr;
-  if (rest.size() < item_header_bytes) {
+  const auto all = bytes_.view();
+  const char* const head = all.data() + at_;
+  const auto left = all.size() - at_;
+  if (left == 0 || malformed_) return nullptr;
+  const std::size_t count = left < item_header_bytes ? left : load_be<std::uint32_t>(head + 12);
+  if (left < item_header_bytes || left - item_header_bytes < count) {
     malformed_ = true;
     return nullptr;
   }
-  const std::size_t count = load_be<std::uint32_t>(rest.data() + 12);
-  if (rest.size() - item_header_bytes < count) {
-    malformed_ = true;
-    return nullptr;
-  }
-  const bool lend = how_ == payloads::lent && count < limits::large_payload_bytes;
-  payload = lend ? shared_bytes::borrow(rest.substr(item_header_bytes, count))
-                 : bytes_.part(at_ + item_header_bytes, count);
+  if (how_ == payloads::lent && count < limits::large_payload_bytes)
+    payload.lend({head + item_header_bytes, count});
+  else
+    payload = bytes_.part(at_ + item_header_bytes, count);
   at_ += item_header_bytes + count;
-  return rest.data();
+  return head;
 }
 
-std::optional<work_item> batch_reader::next_work() {
-  work_item item;
-  const char* head = next(item.payload);
-  if (!head) return std::nullopt;
-  item.token = load_be<std::uint64_t>(head);
-  item.remaining_ms = load_be<std::uint32_t>(head + 8);
-  item.service = load_be<std::uint16_t>(head + 16);
-  item.attempt = static_cast<std::uint8_t>(head[18]);
-  return item;
+work_item* batch_reader::next_work() {
+  const char* const head = next(work_.payload);
+  if (!head) return nullptr;
+  work_.token = load_be<std::uint64_t>(head);
+  work_.remaining_ms = load_be<std::uint32_t>(head + 8);
+  work_.service = load_be<std::uint16_t>(head + 16);
+  work_.attempt = static_cast<std::uint8_t>(head[18]);
+  return &work_;
 }
 
-std::optional<answer_item> batch_reader::next_answer() {
-  answer_item item;
-  const char* head = next(item.payload);
-  if (!head) return std::nullopt;
-  item.token = load_be<std::uint64_t>(head);
-  item.run_us = load_be<std::uint32_t>(head + 8);
-  item.attempt = static_cast<std::uint8_t>(head[16]);
-  item.end = static_cast<item_end>(head[17]);
-  item.code = static_cast<error_code>(head[18]);
-  if (item.end > item_end::crashed || static_cast<int>(item.code) >= error_codes) {
+answer_item* batch_reader::next_answer() {
+  const char* const head = next(answer_.payload);
+  if (!head) return nullptr;
+  answer_.token = load_be<std::uint64_t>(head);
+  answer_.run_us = load_be<std::uint32_t>(head + 8);
+  answer_.attempt = static_cast<std::uint8_t>(head[16]);
+  answer_.end = static_cast<item_end>(head[17]);
+  answer_.code = static_cast<error_code>(head[18]);
+  if (answer_.end > item_end::crashed || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
-    return std::nullopt;
+    return nullptr;
   }
-  return item;
+  return &answer_;
 }
 
 } // namespace ropewalk

@@ -4,8 +4,7 @@
 #include "net/protocol/error.hpp"
 
 #include <cstdint>
-#include <optional>
-#include <string>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -27,11 +26,14 @@ struct batch {
 };
 
 /// Broker to node: run this. The answer must carry the same token and attempt.
-struct work_item {
+struct work_head {
   std::uint64_t token = 0;
   std::uint32_t remaining_ms = 0; ///< until the request's deadline
   std::uint16_t service = 0;      ///< index into the services with which the node joined
   std::uint8_t attempt = 0;       ///< 1 for the first start
+};
+
+struct work_item : work_head {
   shared_bytes payload;
 };
 
@@ -43,12 +45,15 @@ enum class item_end : std::uint8_t {
 };
 
 /// Node to broker.
-struct answer_item {
+struct answer_head {
   std::uint64_t token = 0;
   std::uint32_t run_us = 0; ///< how long the handler ran, microseconds
   std::uint8_t attempt = 0;
   item_end end = item_end::answered;
   error_code code = error_code::ok;
+};
+
+struct answer_item : answer_head {
   shared_bytes payload;
 };
 
@@ -65,25 +70,29 @@ inline constexpr std::size_t item_header_bytes = 24;
 /// Collects items into a batch. Payloads must be shared, or are copied.
 class batch_builder {
 public:
-  void add(const work_item& item);
-  void add(const answer_item& item);
+  void add(const work_head& head, const shared_bytes& payload);
+  void add(const answer_head& head, const shared_bytes& payload);
+  void add(const work_item& item) { add(item, item.payload); }
+  void add(const answer_item& item) { add(item, item.payload); }
 
   /// Takes all that was collected in another builder, behind what is here.
   void add(batch other);
 
-  [[nodiscard]] bool empty() const { return run_.empty() && result_.pieces.empty(); }
+  [[nodiscard]] bool empty() const { return bytes_ == 0; }
   [[nodiscard]] std::size_t size() const { return bytes_; }
 
   /// Everything added since the last call.
   batch take();
 
 private:
+  char* add_item(const shared_bytes& payload);
   char* make_room(std::size_t count);
-  void put_payload(const shared_bytes& payload);
   void seal();
 
   batch result_;
-  std::string run_;
+  std::shared_ptr<char[]> run_; // not yet in result_
+  std::size_t run_bytes_ = 0;
+  std::size_t run_room_ = 0;
   std::size_t last_run_bytes_ = 1024; // what the next run will likely need
   std::size_t bytes_ = 0;
 };
@@ -98,9 +107,10 @@ public:
   explicit batch_reader(shared_bytes bytes, payloads how = payloads::shared)
       : bytes_(std::move(bytes)), how_(how) {}
 
-  /// The next item; nothing at the end or where the bytes make no sense (then `malformed` is true).
-  std::optional<work_item> next_work();
-  std::optional<answer_item> next_answer();
+  /// The next item, which is the reader's and valid until it is called again; null at the end or
+  /// where the bytes make no sense (then `malformed` is true). A batch has items of one kind.
+  work_item* next_work();
+  answer_item* next_answer();
 
   [[nodiscard]] bool malformed() const { return malformed_; }
 
@@ -112,6 +122,8 @@ private:
   payloads how_;
   std::size_t at_ = 0;
   bool malformed_ = false;
+  work_item work_;
+  answer_item answer_;
 };
 
 } // namespace ropewalk

@@ -18,6 +18,12 @@ public:
   /// Somebody else's bytes, without a share in them: call `own` before keeping them.
   static shared_bytes borrow(std::string_view view) { return {nullptr, view}; }
 
+  /// Becomes a view of somebody else's bytes.
+  void lend(std::string_view view) {
+    memory_.reset();
+    view_ = view;
+  }
+
   /// A copy in memory of its own.
   static shared_bytes copy_of(std::string_view view) {
     if (view.empty()) return {};

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace ropewalk {
 
@@ -19,15 +20,32 @@ void decoder::feed(std::string_view bytes) {
     mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
 }
 
-std::optional<decoder_event> decoder::next() {
-  if (dead_) return std::nullopt;
+decoder_event* decoder::next() {
+  if (dead_) return nullptr;
   if (carry_used_) {
     carry_.clear();
     if (carry_.capacity() > limits::large_payload_bytes) carry_.shrink_to_fit();
     carry_used_ = false;
   }
-  discard_from_input();
+  if (std::exchange(event_shares_, false)) std::get<incoming_frame>(event_).payload = {};
+  if (discard_ > 0 || discard_line_) discard_from_input();
   return mode_ == mode::text ? next_line() : next_frame();
+}
+
+decoder_event* decoder::frame(const frame_header& head, std::string_view fields,
+                              std::string_view service, std::string_view payload) {
+  auto* made = std::get_if<incoming_frame>(&event_);
+  if (!made) made = &event_.emplace<incoming_frame>();
+  made->head = head;
+  made->fields = fields;
+  made->service = service;
+  made->payload.lend(payload);
+  return &event_;
+}
+
+decoder_event* decoder::oversized(const frame_header& head) {
+  event_ = oversized_frame{head};
+  return &event_;
 }
 
 void decoder::discard_from_input() {
@@ -53,14 +71,15 @@ bool decoder::carry_up_to(std::size_t count) {
   return carry_.size() >= count;
 }
 
-decoder_event decoder::malformed(std::string_view reason) {
+decoder_event* decoder::malformed(std::string_view reason) {
   dead_ = true;
   in_ = {};
   carry_.clear();
-  return malformed_stream{reason};
+  event_ = malformed_stream{reason};
+  return &event_;
 }
 
-std::optional<decoder_event> decoder::next_frame() {
+decoder_event* decoder::next_frame() {
   if (body_) {
     const auto take = std::min(body_bytes_ - body_have_, in_.size());
     std::copy_n(in_.data(), take, body_.get() + body_have_);
@@ -68,11 +87,11 @@ std::optional<decoder_event> decoder::next_frame() {
     in_.remove_prefix(take);
     return whole_body();
   }
-  if (in_.empty()) return std::nullopt; // whatever carry_ holds waits for more
+  if (in_.empty()) return nullptr; // whatever carry_ holds waits for more
 
   // The header, from the input if it is all there.
   const bool carrying = !carry_.empty() || in_.size() < frame_header_bytes;
-  if (carrying && !carry_up_to(frame_header_bytes)) return std::nullopt;
+  if (carrying && !carry_up_to(frame_header_bytes)) return nullptr;
   const auto head = read_header(carrying ? carry_.data() : in_.data());
   if (head.length >= frame_length_end)
     return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
@@ -90,22 +109,20 @@ std::optional<decoder_event> decoder::next_frame() {
     else
       in_.remove_prefix(frame_header_bytes);
     discard_from_input();
-    return oversized_frame{head};
+    return oversized(head);
   }
 
   const auto front_bytes = frame_header_bytes + head.fields_bytes;
   const auto whole_bytes = front_bytes + head.payload_bytes();
   if (!carrying && in_.size() >= whole_bytes) { // the common case: nothing is copied
-    incoming_frame result{head,
-                          in_.substr(frame_header_bytes, head.fields_bytes),
-                          {},
-                          shared_bytes::borrow(in_.substr(front_bytes, head.payload_bytes()))};
+    const char* const from = in_.data();
     in_.remove_prefix(whole_bytes);
     large_ = head.payload_bytes() >= limits::large_payload_bytes;
-    return result;
+    return frame(head, {from + frame_header_bytes, head.fields_bytes}, {},
+                 {from + front_bytes, head.payload_bytes()});
   }
   if (head.payload_bytes() >= limits::large_payload_bytes) {
-    if (!carry_up_to(front_bytes)) return std::nullopt;
+    if (!carry_up_to(front_bytes)) return nullptr;
     head_ = head;
     fields_.assign(carry_, frame_header_bytes, head.fields_bytes);
     carry_.clear();
@@ -115,20 +132,20 @@ std::optional<decoder_event> decoder::next_frame() {
     large_ = true;
     return next_frame();
   }
-  if (!carry_up_to(whole_bytes)) return std::nullopt;
+  if (!carry_up_to(whole_bytes)) return nullptr;
   carry_used_ = true;
   large_ = false;
   const std::string_view whole = carry_;
-  return incoming_frame{head,
-                        whole.substr(frame_header_bytes, head.fields_bytes),
-                        {},
-                        shared_bytes::borrow(whole.substr(front_bytes))};
+  return frame(head, whole.substr(frame_header_bytes, head.fields_bytes), {},
+               whole.substr(front_bytes));
 }
 
-std::optional<decoder_event> decoder::whole_body() {
-  if (body_have_ < body_bytes_) return std::nullopt;
+decoder_event* decoder::whole_body() {
+  if (body_have_ < body_bytes_) return nullptr;
   const char* begin = body_.get();
-  return incoming_frame{head_, fields_, {}, shared_bytes{std::move(body_), {begin, body_bytes_}}};
+  event_ = incoming_frame{head_, fields_, {}, shared_bytes{std::move(body_), {begin, body_bytes_}}};
+  event_shares_ = true;
+  return &event_;
 }
 
 frame_header decoder::drop_body() {
@@ -148,7 +165,7 @@ void decoder::body_filled(std::size_t count) {
   body_have_ += count;
 }
 
-std::optional<decoder_event> decoder::next_line() {
+decoder_event* decoder::next_line() {
   const auto cap = max_payload_ + limits::max_text_overhead_bytes;
   for (;;) {
     const auto end = in_.find('\n');
@@ -159,12 +176,12 @@ std::optional<decoder_event> decoder::next_line() {
       discard_from_input();
       frame_header head;
       head.id = ++last_line_;
-      return oversized_frame{head};
+      return oversized(head);
     }
     if (end == std::string_view::npos) {
       carry_.append(in_);
       in_ = {};
-      return std::nullopt;
+      return nullptr;
     }
     std::string_view line = in_.substr(0, end);
     if (!carry_.empty()) {
@@ -181,8 +198,8 @@ std::optional<decoder_event> decoder::next_line() {
     }
     frame_header head;
     head.id = ++last_line_;
-    if (request.payload.size() > max_payload_) return oversized_frame{head};
-    return incoming_frame{head, {}, request.service, shared_bytes::borrow(request.payload)};
+    if (request.payload.size() > max_payload_) return oversized(head);
+    return frame(head, {}, request.service, request.payload);
   }
 }
 

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,7 +41,7 @@ using decoder_event = std::variant<incoming_frame, oversized_frame, malformed_st
 ///
 ///     decoder.body_filled(part of the read that went to body_space());
 ///     decoder.feed(the rest of it);
-///     while (auto event = decoder.next()) ...
+///     while (auto* event = decoder.next()) ...
 class decoder {
 public:
   enum class mode : std::uint8_t { undecided, binary, text };
@@ -53,8 +52,9 @@ public:
   /// The bytes stay the caller's and must live until `next` has returned nothing.
   void feed(std::string_view bytes);
 
-  /// The next event, or nothing when more bytes are needed.
-  std::optional<decoder_event> next();
+  /// The next event, which is the decoder's and valid until it is called again; null when more
+  /// bytes are needed.
+  decoder_event* next();
 
   /// Where the rest of a large payload goes; empty if none is being read.
   [[nodiscard]] std::span<char> body_space();
@@ -80,13 +80,18 @@ public:
   [[nodiscard]] bool in_message() const { return !carry_.empty() || body_ || discard_ > 0; }
 
 private:
-  std::optional<decoder_event> next_frame();
-  std::optional<decoder_event> next_line();
-  std::optional<decoder_event> whole_body();
-  decoder_event malformed(std::string_view reason);
+  decoder_event* next_frame();
+  decoder_event* next_line();
+  decoder_event* whole_body();
+  decoder_event* frame(const frame_header& head, std::string_view fields, std::string_view service,
+                       std::string_view payload);
+  decoder_event* oversized(const frame_header& head);
+  decoder_event* malformed(std::string_view reason);
   bool carry_up_to(std::size_t count);
   void discard_from_input();
 
+  decoder_event event_; // the last one: made in its place, since moving one costs as much again
+  bool event_shares_ = false; // memory that must not stay with an idle connection
   std::size_t max_payload_;
   mode mode_;
   bool large_ = false;

@@ -43,7 +43,7 @@ public:
 private:
   void requests_in() {
     decoder_.feed({in_.data(), in_.size()});
-    while (auto event = decoder_.next()) {
+    while (auto* event = decoder_.next()) {
       const auto& frame = std::get<incoming_frame>(*event);
       frame_fields fields;
       if (!read_fields(frame.fields, fields)) throw std::logic_error{"fields"};
@@ -51,30 +51,28 @@ private:
       what.connection = connection_;
       what.request_id = frame.head.id;
       what.service = service_;
-      what.payload = frame.payload.own();
-      dispatcher_.submit(std::move(what), now_);
+      what.payload = frame.payload;
+      dispatcher_.submit(what, now_);
     }
     for (const auto& p : dispatcher_.pending().place) {
       const auto* r = dispatcher_.find(p.request);
-      work_.add(work_item{p.request, 30'000, dispatcher_.offer_of(*r), r->attempt,
-                          shared_bytes::borrow(r->payload.view())});
+      work_.add({p.request, 30'000, dispatcher_.offer_of(*r), r->attempt}, r->payload);
     }
     dispatcher_.pending().place.clear();
   }
 
   void answers_back() {
     batch_reader work{work_.take().flat()};
-    while (auto item = work.next_work()) {
-      answer_item answer;
+    while (const auto* item = work.next_work()) {
+      answer_head answer;
       answer.token = item->token;
       answer.attempt = item->attempt;
       answer.run_us = 2;
-      answer.payload = item->payload;
-      answers_.add(answer);
+      answers_.add(answer, item->payload);
     }
     out_.clear();
     batch_reader answers{answers_.take().flat(), batch_reader::payloads::lent};
-    while (auto item = answers.next_answer()) {
+    while (const auto* item = answers.next_answer()) {
       const auto whom =
           dispatcher_.complete(node_, item->token, item->attempt, microseconds{item->run_us}, now_);
       if (!whom) throw std::logic_error{"an answer was refused"};

@@ -26,7 +26,7 @@ void decode_requests(benchmark::State& state) {
   decoder d{limits::max_message.standard};
   for (auto _ : state) {
     d.feed({bytes.data(), bytes.size()});
-    while (auto event = d.next()) benchmark::DoNotOptimize(event);
+    while (auto* event = d.next()) benchmark::DoNotOptimize(event);
   }
   state.SetItemsProcessed(state.iterations() * 64);
 }

@@ -45,7 +45,7 @@ std::string decode(std::string_view bytes, std::size_t piece, decoder::mode mode
     std::copy_n(part.data(), direct, space.data());
     d.body_filled(direct);
     d.feed(std::string_view{part}.substr(direct));
-    while (auto event = d.next()) said += describe(*event);
+    while (auto* event = d.next()) said += describe(*event);
   }
   return said;
 }

@@ -29,7 +29,7 @@ TEST_CASE("work items come out of a batch as they went in, small and large") {
   REQUIRE(whole.pieces.size() > 1); // the large ones were not copied into the run
   batch_reader reader{whole.flat()};
   for (std::size_t i = 0; i < payloads.size(); ++i) {
-    const auto item = reader.next_work();
+    const auto* item = reader.next_work();
     REQUIRE(item);
     REQUIRE(item->token == i << 33);
     REQUIRE(item->remaining_ms == i);
@@ -51,7 +51,7 @@ TEST_CASE("answers come out of batches that were put together from batches") {
   }
   batch_reader reader{all.take().flat()};
   for (std::uint64_t i = 0; i < 10; ++i) {
-    const auto item = reader.next_answer();
+    const auto* item = reader.next_answer();
     REQUIRE(item);
     REQUIRE(item->token == i);
     REQUIRE(item->code == error_code::failed);

@@ -43,7 +43,7 @@ std::string feed(decoder& d, std::string_view bytes) {
   d.body_filled(direct);
   d.feed(bytes.substr(direct));
   std::string said;
-  while (auto event = d.next()) said += describe(*event);
+  while (auto* event = d.next()) said += describe(*event);
   return said;
 }
 

@@ -261,7 +261,7 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
       for (const auto slot : wake) woken[slot] = true;
     }
     batch_reader reader{queue.take_answers(0).flat()};
-    while (auto answer = reader.next_answer()) {
+    while (const auto* answer = reader.next_answer()) {
       if (!answered.insert(answer->token).second) FAIL("answered twice");
     }
   }
