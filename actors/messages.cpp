@@ -41,10 +41,9 @@ caf::error inspect(caf::deserializer& source, batch& x) {
       return caf::none;
     }
   }
-  auto memory = std::make_shared_for_overwrite<char[]>(bytes);
-  if (auto error = source.apply_raw(bytes, memory.get())) return error;
-  const char* begin = memory.get();
-  x.pieces.emplace_back(std::move(memory), std::string_view{begin, bytes});
+  fresh_bytes memory{bytes};
+  if (auto error = source.apply_raw(bytes, memory.data())) return error;
+  x.pieces.push_back(std::move(memory).share(bytes));
   return caf::none;
 }
 

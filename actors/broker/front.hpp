@@ -65,6 +65,7 @@ private:
   void turn_away(session& from, std::uint64_t id, std::string_view why);
   void reload();
   void handle_hello(session& from, const frame_fields& fields, std::uint64_t id);
+  void submit(const session& from, const incoming_frame& frame, const frame_fields& fields);
   void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields);
   void answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
               std::uint32_t retry_after_ms = 0);

@@ -251,6 +251,7 @@ void front::reload() {
     s.who = list ? list->same_as(*s.who) : nullptr;
     s.list = list;
     s.service = no_index; // what it may ask for is looked up again
+    s.usual_fields.clear();
     if (list && !s.who) turn_away(s, 0, "its right to be here was taken back");
   }
   spdlog::info("certificates and tokens are reloaded");
@@ -258,6 +259,10 @@ void front::reload() {
 }
 
 void front::handle(session& from, const incoming_frame& frame) {
+  // Most clients say the same again and again.
+  if (frame.head.kind == frame_kind::request && !frame.fields.empty() &&
+      frame.fields == from.usual_fields && frame.head.id != 0 && !draining_)
+    return submit(from, frame, {});
   frame_fields fields;
   if (!read_fields(frame.fields, fields))
     return refuse(from, frame.head.id, error_code::bad_request,
@@ -335,21 +340,27 @@ void front::handle_request(session& from, const incoming_frame& frame, const fra
                         "'; check the name, or start one with --service NAME=HANDLER");
     from.service_name = name;
     from.service = *found;
+    from.usual_fields.clear();
   }
+  if (fields.priority && *fields.priority >= priorities)
+    return refuse(from, id, error_code::bad_request,
+                  "there is no such priority: 0 is low, 1 normal, 2 high");
+  if (from.usual_fields.empty() && !fields.service.empty() &&
+      frame.fields.size() == 2 + fields.service.size())
+    from.usual_fields = frame.fields;
+  submit(from, frame, fields);
+}
+
+void front::submit(const session& from, const incoming_frame& frame, const frame_fields& fields) {
   submission what;
   what.connection = from.index;
-  what.request_id = id;
+  what.request_id = frame.head.id;
   what.service = from.service;
-  what.payload = frame.payload;
+  what.payload = frame.payload; // of a small one, the dispatcher makes a copy
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
-  if (fields.priority) {
-    if (*fields.priority >= priorities)
-      return refuse(from, id, error_code::bad_request,
-                    "there is no such priority: 0 is low, 1 normal, 2 high");
-    what.priority = static_cast<priority>(*fields.priority);
-  }
+  if (fields.priority) what.priority = static_cast<priority>(*fields.priority);
   dispatcher_.submit(what, now_);
 }
 

@@ -30,6 +30,7 @@ struct session {
 
   std::string service_name; ///< the last one asked for: most clients ask for one
   service_index service = no_index;
+  std::string usual_fields;    ///< the optional fields that say just that; empty: none did
   std::string default_service; ///< from its hello
 
   text_order lines;

@@ -62,7 +62,7 @@ private:
   double mean_us_ = 0;
   bool known_ = false;
   bool usual_ = false; // `ahead_` is what `mean_us_` makes it
-  double ahead_ = 0; // per slot
+  double ahead_ = 0;   // per slot
   std::uint32_t allowed_;
 };
 

@@ -187,7 +187,7 @@ void dispatcher::submit(const submission& what, instant now) {
 
   const auto index = allocate();
   auto& r = requests_[index];
-  r.payload = what.payload.own();
+  r.payload.keep(what.payload);
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;

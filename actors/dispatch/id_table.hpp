@@ -2,70 +2,85 @@
 
 #include "actors/dispatch/request.hpp"
 
+#include <bit>
 #include <utility>
 #include <vector>
 
 namespace ropewalk {
 
 /// Finds a request by its connection and the id that its client gave it. Open addressing with
-/// linear probing: nothing is allocated while the number of requests stays within what it was.
+/// linear probing: nothing is allocated while the number of requests stays within what it was. A
+/// place knows its request's hash, so that no other request is looked at on the way to one.
 class id_table {
 public:
   /// no_index if there is none.
   [[nodiscard]] std::uint32_t find(const request_table& all, connection_index connection,
                                    std::uint64_t id) const {
     if (size_ == 0) return no_index;
-    for (auto at = home(connection, id); slots_[at] != no_index; at = after(at)) {
-      const auto& r = all[slots_[at]];
-      if (r.client_id == id && r.connection == connection) return slots_[at];
+    const auto hash = hash_of(connection, id);
+    for (auto at = home(hash); places_[at].index != no_index; at = after(at)) {
+      if (places_[at].hash != hash) continue;
+      const auto& r = all[places_[at].index];
+      if (r.client_id == id && r.connection == connection) return places_[at].index;
     }
     return no_index;
   }
 
   /// Its connection and id must not be in the table.
   void insert(const request_table& all, std::uint32_t index) {
-    if (2 * (size_ + 1) > slots_.size()) grow(all);
-    auto at = home(all[index].connection, all[index].client_id);
-    while (slots_[at] != no_index) at = after(at);
-    slots_[at] = index;
+    if (2 * (size_ + 1) > places_.size()) grow();
+    put({index, hash_of(all[index].connection, all[index].client_id)});
     ++size_;
   }
 
   /// It must be in the table.
   void erase(const request_table& all, std::uint32_t index) {
-    auto hole = home(all[index].connection, all[index].client_id);
-    while (slots_[hole] != index) hole = after(hole);
+    auto hole = home(hash_of(all[index].connection, all[index].client_id));
+    while (places_[hole].index != index) hole = after(hole);
     // Those behind it that are not where they would be move up.
-    for (auto at = after(hole); slots_[at] != no_index; at = after(at)) {
-      const auto& r = all[slots_[at]];
-      const auto want = home(r.connection, r.client_id);
+    for (auto at = after(hole); places_[at].index != no_index; at = after(at)) {
+      const auto want = home(places_[at].hash);
       const bool between = hole <= at ? hole < want && want <= at : hole < want || want <= at;
       if (between) continue;
-      slots_[hole] = slots_[at];
+      places_[hole] = places_[at];
       hole = at;
     }
-    slots_[hole] = no_index;
+    places_[hole].index = no_index;
     --size_;
   }
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
 private:
-  [[nodiscard]] std::size_t home(connection_index connection, std::uint64_t id) const {
+  struct place {
+    std::uint32_t index = no_index;
+    std::uint32_t hash = 0;
+  };
+
+  // Clients count: multiplied by the golden ratio, ids in a row come to lie far from each other.
+  static std::uint32_t hash_of(connection_index connection, std::uint64_t id) {
     const auto mixed = (id ^ std::uint64_t{connection} * 0xc2b2ae3d27d4eb4f) * 0x9e3779b97f4a7c15;
-    return (mixed ^ mixed >> 32) & (slots_.size() - 1);
+    return static_cast<std::uint32_t>(mixed >> 32);
   }
-  [[nodiscard]] std::size_t after(std::size_t at) const { return (at + 1) & (slots_.size() - 1); }
+  [[nodiscard]] std::size_t home(std::uint32_t hash) const { return hash >> shift_; }
+  [[nodiscard]] std::size_t after(std::size_t at) const { return (at + 1) & (places_.size() - 1); }
 
-  void grow(const request_table& all) {
-    const auto old = std::exchange(
-        slots_, std::vector<std::uint32_t>(slots_.empty() ? 64 : 2 * slots_.size(), no_index));
-    size_ = 0;
-    for (const auto index : old)
-      if (index != no_index) insert(all, index);
+  void put(place what) {
+    auto at = home(what.hash);
+    while (places_[at].index != no_index) at = after(at);
+    places_[at] = what;
   }
 
-  std::vector<std::uint32_t> slots_; // a power of two of them
+  void grow() {
+    const auto old =
+        std::exchange(places_, std::vector<place>(places_.empty() ? 64 : 2 * places_.size()));
+    shift_ = 32 - static_cast<unsigned>(std::countr_zero(places_.size()));
+    for (const auto& one : old)
+      if (one.index != no_index) put(one);
+  }
+
+  std::vector<place> places_; // a power of two of them
+  unsigned shift_ = 0;        // 32 less that power
   std::size_t size_ = 0;
 };
 

@@ -22,7 +22,8 @@ constexpr milliseconds stall_patience{5};
 gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
                  caf::actor node, std::uint64_t recycle_after, shared_loop* loop)
     : broker(config), services_(std::move(services)), slots_(services_.size()),
-      node_(std::move(node)), recycle_after_(recycle_after), loop_(loop) {}
+      sorted_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
+      loop_(loop) {}
 
 caf::behavior gateway::make_behavior() {
   return {
@@ -63,7 +64,6 @@ caf::behavior gateway::make_behavior() {
 
 void gateway::take_work(shard_number from, const batch& work) {
   const auto now = std::chrono::steady_clock::now();
-  std::vector<std::vector<work_item>> by_service(services_.size());
   batch_reader reader{work.flat()};
   while (auto* item = reader.next_work()) {
     if (item->service >= services_.size()) {
@@ -73,15 +73,16 @@ void gateway::take_work(shard_number from, const batch& work) {
     } else if (draining_) {
       give_back(item->service, {from, {item->token, item->attempt}});
     } else {
-      by_service[item->service].push_back(std::move(*item));
+      sorted_[item->service].push_back(std::move(*item));
       if (++taken_ == recycle_after_) send(node_, recycle_atom_v);
     }
   }
   if (reader.malformed()) spdlog::error("the broker sent a batch that makes no sense");
   for (std::uint16_t i = 0; i < service_count(); ++i) {
-    if (by_service[i].empty()) continue;
+    if (sorted_[i].empty()) continue;
     std::vector<std::uint32_t> idle;
-    services_[i]->push(from, std::move(by_service[i]), now, idle, loop_ ? loop_->who() : nullptr);
+    services_[i]->push(from, sorted_[i], now, idle, loop_ ? loop_->who() : nullptr);
+    sorted_[i].clear();
     wake(i, idle);
     if (services_[i]->count().waiting > 0) expect_tick();
   }

@@ -67,6 +67,7 @@ private:
 
   std::vector<std::shared_ptr<run_queue>> services_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen
+  std::vector<std::vector<work_item>> sorted_; // scratch of take_work: by service
   std::vector<shard> shards_;
   caf::actor node_;
   std::uint64_t recycle_after_; // messages; 0: never

@@ -21,12 +21,12 @@ run_queue::run_queue(std::uint32_t slots) {
   for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
 }
 
-void run_queue::push(shard_number shard, std::vector<work_item> items, instant now,
+void run_queue::push(shard_number shard, std::span<work_item> items, instant now,
                      std::vector<std::uint32_t>& wake, const void* here) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
     const auto deadline = now + milliseconds{item.remaining_ms};
-    waiting_.push_back({std::move(item), deadline, shard});
+    waiting_.emplace_back(std::move(item), deadline, shard);
   }
   if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
 }
@@ -77,26 +77,28 @@ bool run_queue::has_place(const seat& me) const {
   return !me.given_up;
 }
 
-std::optional<run_queue::job> run_queue::next(seat& me) {
+bool run_queue::next(seat& me, job& into) {
   const std::lock_guard lock{mutex_};
-  return take_next(me);
+  return take_next(me, into);
 }
 
-std::optional<run_queue::job> run_queue::take_next(seat& me) {
-  if (me.given_up) return std::nullopt;
+bool run_queue::take_next(seat& me, job& into) {
+  if (me.given_up) return false;
   if (waiting_.empty()) {
     me.idle = true;
-    return std::nullopt;
+    return false;
   }
   auto& first = waiting_.front();
-  job result{std::move(first.item), first.deadline, &me.stop};
-  me.runs = {first.shard, {result.item.token, result.item.attempt}};
+  me.runs = {first.shard, {first.item.token, first.item.attempt}};
+  into.item = std::move(first.item);
+  into.deadline = first.deadline;
+  into.stop = &me.stop;
   waiting_.pop_front();
   me.idle = false;
   me.running = true;
   me.forgotten = false;
   me.stop.store(false, std::memory_order_relaxed);
-  return result;
+  return true;
 }
 
 bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
@@ -104,11 +106,11 @@ bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
   return end_run(me, answer, now);
 }
 
-std::optional<run_queue::job> run_queue::finish_and_next(seat& me, const answer_item& answer,
-                                                         instant now, bool& tell) {
+bool run_queue::finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell,
+                                job& into) {
   const std::lock_guard lock{mutex_};
   tell = end_run(me, answer, now);
-  return take_next(me);
+  return take_next(me, into);
 }
 
 bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
@@ -154,7 +156,7 @@ std::vector<attempt_ref> run_queue::withdraw(shard_number shard,
     if (s->running && is_unwanted(s->runs.shard, s->runs.attempt.token, s->runs.attempt.attempt))
       s->stop.store(true);
   std::vector<attempt_ref> taken;
-  std::erase_if(waiting_, [&](const waiting_item& w) {
+  waiting_.erase_if([&](const waiting_item& w) {
     if (!is_unwanted(w.shard, w.item.token, w.item.attempt)) return false;
     taken.push_back({w.item.token, w.item.attempt});
     return true;
@@ -186,7 +188,7 @@ std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds
 
 void run_queue::forget(shard_number shard) {
   const std::lock_guard lock{mutex_};
-  std::erase_if(waiting_, [shard](const waiting_item& w) { return w.shard == shard; });
+  waiting_.erase_if([shard](const waiting_item& w) { return w.shard == shard; });
   answers_for(shard).take();
   for (auto& s : seats_) {
     if (!s->running || s->runs.shard != shard) continue;

@@ -1,14 +1,15 @@
 #pragma once
 
 #include "actors/dispatch/instant.hpp"
+#include "actors/node/fifo.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace ropewalk {
@@ -51,9 +52,10 @@ public:
   // -- the gateway's side
   // ------------------------------------------------------------------------------------------------
 
-  /// Appends messages; the numbers of slots that must be woken for them are appended to `wake`. The
-  /// slot that sits at `here`, if it is one of this service, looks by itself and is not among them.
-  void push(shard_number shard, std::vector<work_item> items, instant now,
+  /// Appends messages, which are moved away; the numbers of slots that must be woken for them are
+  /// appended to `wake`. The slot that sits at `here`, if it is one of this service, looks by
+  /// itself and is not among them.
+  void push(shard_number shard, std::span<work_item> items, instant now,
             std::vector<std::uint32_t>& wake, const void* here = nullptr);
 
   /// Every idle slot for which there is a message must be woken: what short messages were expected
@@ -107,21 +109,21 @@ public:
   struct job {
     work_item item;
     instant deadline;
-    const std::atomic<bool>* stop; ///< becomes true when nobody wants the answer any more
+    const std::atomic<bool>* stop = nullptr; ///< becomes true when nobody wants the answer any more
   };
 
   /// A new actor takes the slot's place, before it is announced (slot_revived).
   std::shared_ptr<seat> take_seat(std::uint32_t slot);
 
-  /// The next message for who sits here, now running there; nothing: the slot is idle until it is
+  /// The next message for who sits here, now running there; false: the slot is idle until it is
   /// woken.
-  std::optional<job> next(seat& me);
+  bool next(seat& me, job& into);
 
   /// The message that ran here has ended. True if the gateway must be told that there are answers.
   bool finish(seat& me, const answer_item& answer, instant now);
 
   /// Both in one go, as a slot that works does: `tell` says whether the gateway must be told.
-  std::optional<job> finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell);
+  bool finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell, job& into);
 
   /// False if another actor has taken the place.
   [[nodiscard]] bool has_place(const seat& me) const;
@@ -133,14 +135,14 @@ private:
     shard_number shard;
   };
 
-  std::optional<job> take_next(seat& me);
+  bool take_next(seat& me, job& into);
   bool end_run(seat& me, const answer_item& answer, instant now);
   batch_builder& answers_for(shard_number shard);
   [[nodiscard]] std::size_t slots_for(std::size_t messages) const;
   bool wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here);
 
   mutable std::mutex mutex_;
-  std::deque<waiting_item> waiting_;
+  fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;
   std::vector<batch_builder> answers_; // by shard
   std::uint32_t untold_ = 0;           // answers of which the gateway has not been told

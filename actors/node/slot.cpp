@@ -1,15 +1,18 @@
 #include "actors/node/slot.hpp"
 
+#include "actors/node/run_clock.hpp"
+
 #include <caf/all.hpp>
 
 namespace ropewalk {
 
 namespace {
 
-outcome run(handler& code, const run_queue::job& job, std::string_view service, instant now,
+outcome run(handler& code, run_queue::job& job, std::string_view service, instant now,
             std::size_t max_reply_bytes) {
   if (now >= job.deadline) return {error_code::timeout, {}};
-  auto result = code.run({service, job.item.payload, job.item.attempt, job.deadline, job.stop});
+  auto result =
+      code.run({service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop});
   if (result.payload.size() > max_reply_bytes)
     return {
         error_code::too_large,
@@ -24,11 +27,13 @@ public:
       : self_(self), s_(settings) {}
 
   void work() {
-    auto job = s_.queue->next(*s_.seat);
+    run_queue::job job;
+    bool has_work = s_.queue->next(*s_.seat, job);
     do {
-      auto now = clock_now();
-      while (job) job = run_one(*job, now);
-    } while ((job = find_work()));
+      now_ = clock_.now();
+      while (has_work) has_work = run_one(job);
+      has_work = find_work(job);
+    } while (has_work);
     if (s_.loop) s_.loop->call_watchman();
   }
 
@@ -38,12 +43,11 @@ private:
     ~leaving() { loop.leave(); }
   };
 
-  static instant clock_now() { return std::chrono::steady_clock::now(); }
-
-  // `now` is when it begins, and then when it has ended.
-  std::optional<run_queue::job> run_one(const run_queue::job& job, instant& now) {
-    auto result = run(*self_.state.code, job, s_.service, now, s_.max_reply_bytes);
-    const auto end = clock_now();
+  // Puts the next message, if there is one, in the place of the one that it has run.
+  bool run_one(run_queue::job& job) {
+    const auto begin = now_;
+    auto result = run(*self_.state.code, job, s_.service, begin, s_.max_reply_bytes);
+    now_ = clock_.now();
     answer_item answer;
     answer.token = job.item.token;
     answer.attempt = job.item.attempt;
@@ -51,12 +55,11 @@ private:
     if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
     answer.payload = std::move(result.payload);
     answer.run_us =
-        static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(end - now).count());
-    now = end;
+        static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
     bool tell = false;
-    auto next = s_.queue->finish_and_next(*s_.seat, answer, end, tell);
-    if (tell) tell_gateway(next.has_value());
-    return next;
+    const bool more = s_.queue->finish_and_next(*s_.seat, answer, now_, tell, job);
+    if (tell) tell_gateway(more);
+    return more;
   }
 
   // With more to run it will not find the time for a turn by itself before long.
@@ -70,13 +73,13 @@ private:
       s_.loop->settle();
   }
 
-  // Attends the loop until it brings a message; nothing: others see to it.
-  std::optional<run_queue::job> find_work() {
-    if (!attend()) return std::nullopt;
+  // Attends the loop until it brings a message; false: others see to it.
+  bool find_work(run_queue::job& job) {
+    if (!attend()) return false;
     const leaving at_the_end{*s_.loop};
     for (;;) {
-      if (auto job = s_.queue->next(*s_.seat)) return job;
-      if (!s_.queue->has_place(*s_.seat)) return std::nullopt;
+      if (s_.queue->next(*s_.seat, job)) return true;
+      if (!s_.queue->has_place(*s_.seat)) return false;
       s_.loop->turn();
     }
   }
@@ -86,6 +89,8 @@ private:
 
   caf::stateful_actor<slot_state>& self_;
   const slot_settings& s_;
+  run_clock clock_;
+  instant now_{}; // when the last message ended, or the shift began
 };
 
 } // namespace

@@ -4,6 +4,7 @@
 #include "net/protocol/wire.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -23,22 +24,19 @@ shared_bytes batch::flat() const {
   if (pieces.empty()) return {};
   if (pieces.size() == 1) return pieces.front();
   const auto total = size();
-  auto memory = std::make_shared_for_overwrite<char[]>(total);
-  char* to = memory.get();
+  fresh_bytes memory{total};
+  char* to = memory.data();
   for (const auto& piece : pieces) to = std::copy_n(piece.view().data(), piece.size(), to);
-  const char* begin = memory.get();
-  return {std::move(memory), {begin, total}};
+  return std::move(memory).share(total);
 }
 
 char* batch_builder::make_room(std::size_t count) {
-  if (run_room_ - run_bytes_ < count) {
-    const auto room = std::max({2 * run_room_, last_run_bytes_, run_bytes_ + count});
-    auto larger = std::make_shared_for_overwrite<char[]>(room);
-    std::copy_n(run_.get(), run_bytes_, larger.get());
+  if (run_.size() - run_bytes_ < count) {
+    fresh_bytes larger{std::max({2 * run_.size(), last_run_bytes_, run_bytes_ + count})};
+    if (run_.valid()) std::memcpy(larger.data(), run_.data(), run_bytes_);
     run_ = std::move(larger);
-    run_room_ = room;
   }
-  char* const result = run_.get() + run_bytes_;
+  char* const result = run_.data() + run_bytes_;
   run_bytes_ += count;
   bytes_ += count;
   return result;
@@ -87,9 +85,7 @@ void batch_builder::add(batch other) {
 void batch_builder::seal() {
   if (run_bytes_ == 0) return;
   last_run_bytes_ = run_bytes_;
-  const std::string_view view{run_.get(), run_bytes_};
-  result_.pieces.emplace_back(std::move(run_), view);
-  run_bytes_ = run_room_ = 0;
+  result_.pieces.push_back(std::move(run_).share(std::exchange(run_bytes_, 0)));
 }
 
 batch batch_builder::take() {

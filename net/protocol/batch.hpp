@@ -4,7 +4,6 @@
 #include "net/protocol/error.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -90,9 +89,8 @@ private:
   void seal();
 
   batch result_;
-  std::shared_ptr<char[]> run_; // not yet in result_
+  fresh_bytes run_; // not yet in result_
   std::size_t run_bytes_ = 0;
-  std::size_t run_room_ = 0;
   std::size_t last_run_bytes_ = 1024; // what the next run will likely need
   std::size_t bytes_ = 0;
 };

@@ -80,9 +80,9 @@ decoder_event* decoder::malformed(std::string_view reason) {
 }
 
 decoder_event* decoder::next_frame() {
-  if (body_) {
-    const auto take = std::min(body_bytes_ - body_have_, in_.size());
-    std::copy_n(in_.data(), take, body_.get() + body_have_);
+  if (body_.valid()) {
+    const auto take = std::min(body_.size() - body_have_, in_.size());
+    std::copy_n(in_.data(), take, body_.data() + body_have_);
     body_have_ += take;
     in_.remove_prefix(take);
     return whole_body();
@@ -126,9 +126,8 @@ decoder_event* decoder::next_frame() {
     head_ = head;
     fields_.assign(carry_, frame_header_bytes, head.fields_bytes);
     carry_.clear();
-    body_bytes_ = head.payload_bytes();
     body_have_ = 0;
-    body_ = std::make_shared_for_overwrite<char[]>(body_bytes_);
+    body_ = fresh_bytes{head.payload_bytes()};
     large_ = true;
     return next_frame();
   }
@@ -141,23 +140,22 @@ decoder_event* decoder::next_frame() {
 }
 
 decoder_event* decoder::whole_body() {
-  if (body_have_ < body_bytes_) return nullptr;
-  const char* begin = body_.get();
-  event_ = incoming_frame{head_, fields_, {}, shared_bytes{std::move(body_), {begin, body_bytes_}}};
+  if (body_have_ < body_.size()) return nullptr;
+  event_ = incoming_frame{head_, fields_, {}, std::move(body_).share(body_have_)};
   event_shares_ = true;
   return &event_;
 }
 
 frame_header decoder::drop_body() {
-  assert(body_);
-  discard_ = body_bytes_ - body_have_;
-  body_.reset();
+  assert(body_.valid());
+  discard_ = body_.size() - body_have_;
+  body_ = {};
   return head_;
 }
 
 std::span<char> decoder::body_space() {
-  if (!body_) return {};
-  return {body_.get() + body_have_, body_bytes_ - body_have_};
+  if (!body_.valid()) return {};
+  return {body_.data() + body_have_, body_.size() - body_have_};
 }
 
 void decoder::body_filled(std::size_t count) {

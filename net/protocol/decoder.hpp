@@ -4,7 +4,6 @@
 #include "net/protocol/frame.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -71,13 +70,13 @@ public:
   void set_max_payload(std::size_t bytes) { max_payload_ = bytes; }
 
   /// Memory that the message in progress will take, as its header announced; 0 if it is small.
-  [[nodiscard]] std::size_t announced_bytes() const { return body_ ? body_bytes_ : 0; }
+  [[nodiscard]] std::size_t announced_bytes() const { return body_.size(); }
 
   /// Gives up the large payload in progress; what comes of it is discarded. Returns its header.
   frame_header drop_body();
 
   /// True in the middle of a frame, a line or a discarded message.
-  [[nodiscard]] bool in_message() const { return !carry_.empty() || body_ || discard_ > 0; }
+  [[nodiscard]] bool in_message() const { return !carry_.empty() || body_.valid() || discard_ > 0; }
 
 private:
   decoder_event* next_frame();
@@ -104,8 +103,7 @@ private:
   std::string carry_; // the beginning of a frame or line whose rest has not come
 
   // a large payload in progress
-  std::shared_ptr<char[]> body_;
-  std::size_t body_bytes_ = 0;
+  fresh_bytes body_;
   std::size_t body_have_ = 0;
   frame_header head_;
   std::string fields_;

@@ -94,7 +94,7 @@ void append_header(std::vector<char>& out, frame_kind kind, error_code code, std
   store_be(head + 6, static_cast<std::uint16_t>(fields.size()));
   store_be(head + 8, id);
   out.insert(out.end(), head, head + sizeof head);
-  out.insert(out.end(), fields.begin(), fields.end());
+  if (!fields.empty()) out.insert(out.end(), fields.begin(), fields.end());
 }
 
 void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,

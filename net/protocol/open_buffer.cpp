@@ -9,6 +9,9 @@ namespace ropewalk {
 
 namespace {
 
+// A share costs two small allocations.
+constexpr std::size_t least_shared = 1024; // bytes
+
 // Memory of buffers whose last share has gone, for the next that are taken: fresh memory would be
 // filled with zeros first. A thread keeps as much as a few of the largest messages need.
 class spare_buffers {
@@ -39,13 +42,9 @@ thread_local open_output* output = nullptr;
 
 } // namespace
 
-struct open_buffer::taken {
+struct open_buffer::taken final : shared_memory {
   std::vector<char> bytes;
-
-  taken() = default;
-  taken(const taken&) = delete;
-  taken& operator=(const taken&) = delete;
-  ~taken() { spares.give(std::move(bytes)); }
+  ~taken() override { spares.give(std::move(bytes)); }
 };
 
 open_buffer::open_buffer(std::vector<char>& bytes)
@@ -55,19 +54,20 @@ open_buffer::~open_buffer() {
   innermost = outer_;
   if (!taken_) return;
   taken_->bytes = std::exchange(bytes_, spares.take());
+  taken_->let_go();
 }
 
 std::optional<shared_bytes> open_buffer::share(std::string_view bytes) {
   auto* const open = innermost;
-  if (!open || bytes.size() < limits::large_payload_bytes ||
-      2 * bytes.size() < open->bytes_.capacity())
+  if (!open || bytes.size() < least_shared || 2 * bytes.size() < open->bytes_.capacity())
     return std::nullopt;
   const auto* const begin = open->bytes_.data();
   const auto* const end = begin + open->bytes_.size();
   if (std::less<>{}(bytes.data(), begin) || std::less<>{}(end, bytes.data() + bytes.size()))
     return std::nullopt;
-  if (!open->taken_) open->taken_ = std::make_shared<taken>();
-  return shared_bytes{std::shared_ptr<const char[]>(open->taken_, bytes.data()), bytes};
+  if (!open->taken_) open->taken_ = new taken; // whose holders end it
+  open->taken_->hold();
+  return shared_bytes{open->taken_, bytes};
 }
 
 void open_output::open(const std::vector<char>& buffer) {

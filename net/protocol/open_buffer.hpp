@@ -2,7 +2,6 @@
 
 #include "net/protocol/bytes.hpp"
 
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -28,7 +27,7 @@ private:
   struct taken;
 
   std::vector<char>& bytes_;
-  std::shared_ptr<taken> taken_; // null: nobody has a share
+  taken* taken_ = nullptr; // held; null: nobody has a share
   open_buffer* outer_;
 };
 

@@ -75,18 +75,4 @@ private:
   std::size_t kept_bytes_ = 0;
 };
 
-/// For std::allocate_shared and the like.
-template <class T>
-struct small_block_allocator {
-  using value_type = T;
-  small_block_allocator() = default;
-  template <class U>
-  small_block_allocator(const small_block_allocator<U>&) {}
-  T* allocate(std::size_t count) { return static_cast<T*>(small_blocks::take(count * sizeof(T))); }
-  void deallocate(T* memory, std::size_t count) { small_blocks::give(memory, count * sizeof(T)); }
-  friend bool operator==(const small_block_allocator&, const small_block_allocator&) {
-    return true;
-  }
-};
-
 } // namespace ropewalk

@@ -1,7 +1,5 @@
 #include "net/tcp/outbox.hpp"
 
-#include "net/protocol/limits.hpp"
-
 #include <array>
 
 namespace ropewalk {
@@ -13,24 +11,9 @@ constexpr std::size_t gathered = 64;
 
 } // namespace
 
-std::vector<char>& outbox::tail() {
-  if (pieces_.empty() || !pieces_.back().shared.empty()) {
-    pieces_.emplace_back();
-    pieces_.back().own.swap(spare_);
-  }
-  return pieces_.back().own;
-}
-
-void outbox::append_copy(std::string_view bytes) {
-  auto& to = tail();
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-
-void outbox::append(const shared_bytes& bytes) {
-  if (bytes.size() < limits::large_payload_bytes || bytes.borrowed())
-    append_copy(bytes.view());
-  else
-    pieces_.emplace_back().shared = bytes;
+void outbox::begin_tail() {
+  pieces_.emplace_back();
+  pieces_.back().own.swap(spare_);
 }
 
 void outbox::weave(std::span<const open_output::insertion> in) {

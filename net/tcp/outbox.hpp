@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/protocol/bytes.hpp"
+#include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
 #include "net/tcp/stream.hpp"
 
@@ -21,10 +22,18 @@ public:
   enum class state : std::uint8_t { empty, blocked, failed };
 
   /// Append small things here. Valid until the next call of any other member.
-  std::vector<char>& tail();
+  std::vector<char>& tail() {
+    if (pieces_.empty() || !pieces_.back().shared.empty()) begin_tail();
+    return pieces_.back().own;
+  }
 
   /// Appends by reference what is not borrowed and not small; copies the rest.
-  void append(const shared_bytes& bytes);
+  void append(const shared_bytes& bytes) {
+    if (bytes.size() < limits::large_payload_bytes || bytes.borrowed())
+      append_copy(bytes.view());
+    else
+      pieces_.emplace_back().shared = bytes;
+  }
 
   /// Puts what was not copied into the tail in its places there, by reference.
   void weave(std::span<const open_output::insertion> in);
@@ -52,7 +61,11 @@ private:
     }
   };
 
-  void append_copy(std::string_view bytes);
+  void begin_tail();
+  void append_copy(std::string_view bytes) {
+    auto& to = tail();
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  }
   void drop_sent(std::size_t count);
 
   std::size_t kept_bytes_;

@@ -30,6 +30,17 @@ answer_item answer_to(const run_queue::job& job, std::uint32_t run_us = 1) {
   return result;
 }
 
+std::optional<run_queue::job> next_of(run_queue& queue, run_queue::seat& seat) {
+  run_queue::job job;
+  if (!queue.next(seat, job)) return std::nullopt;
+  return job;
+}
+
+void push(run_queue& queue, run_queue::shard_number shard, std::vector<work_item> what, instant at,
+          std::vector<std::uint32_t>& wake, const void* here = nullptr) {
+  queue.push(shard, what, at, wake, here);
+}
+
 // What the slots are given when they start.
 std::vector<std::shared_ptr<run_queue::seat>> seats_of(run_queue& queue) {
   std::vector<std::shared_ptr<run_queue::seat>> result;
@@ -45,13 +56,13 @@ TEST_CASE("idle slots are woken once, busy ones not at all") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 1), now, wake);
+  push(queue, 0, items(1, 1), now, wake);
   REQUIRE(wake == std::vector<std::uint32_t>{0});
   wake.clear();
-  queue.push(0, items(2, 5), now, wake);
+  push(queue, 0, items(2, 5), now, wake);
   REQUIRE(wake == std::vector<std::uint32_t>{1});
   wake.clear();
-  queue.push(0, items(7, 1), now, wake);
+  push(queue, 0, items(7, 1), now, wake);
   REQUIRE(wake.empty());
 }
 
@@ -59,27 +70,27 @@ TEST_CASE("messages start in the order in which they came") {
   run_queue queue{3};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 100), now, wake);
+  push(queue, 0, items(1, 100), now, wake);
   for (std::uint64_t i = 1; i <= 100; ++i) {
     const auto slot = static_cast<std::uint32_t>(i % 3);
-    auto job = queue.next(*seats[slot]);
+    auto job = next_of(queue, *seats[slot]);
     REQUIRE(job->item.token == i);
     queue.finish(*seats[slot], answer_to(*job), now);
   }
-  REQUIRE_FALSE(queue.next(*seats[0]));
+  REQUIRE_FALSE(next_of(queue, *seats[0]));
 }
 
 TEST_CASE("the gateway is told of the first slow answer, and of more only after it fetched that") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 3), now, wake);
-  auto job = queue.next(*seats[0]);
+  push(queue, 0, items(1, 3), now, wake);
+  auto job = next_of(queue, *seats[0]);
   REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
-  job = queue.next(*seats[0]);
+  job = next_of(queue, *seats[0]);
   REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
   REQUIRE_FALSE(queue.take_answers(0).empty());
-  job = queue.next(*seats[0]);
+  job = next_of(queue, *seats[0]);
   REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
 }
 
@@ -87,9 +98,9 @@ TEST_CASE("the last answer of a fast service is always told") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 10), now, wake);
+  push(queue, 0, items(1, 10), now, wake);
   int told = 0;
-  while (auto job = queue.next(*seats[0]))
+  while (auto job = next_of(queue, *seats[0]))
     told += queue.finish(*seats[0], answer_to(*job), now) ? 1 : 0;
   REQUIRE(told == 1);
   REQUIRE(queue.fast());
@@ -100,11 +111,11 @@ TEST_CASE(
   run_queue queue{3};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 1), now, wake);
-  queue.finish(*seats[0], answer_to(*queue.next(*seats[0])), now);
-  for (const auto& seat : seats) queue.next(*seat); // all idle
+  push(queue, 0, items(1, 1), now, wake);
+  queue.finish(*seats[0], answer_to(*next_of(queue, *seats[0])), now);
+  for (const auto& seat : seats) next_of(queue, *seat); // all idle
   wake.clear();
-  queue.push(0, items(2, 20), now, wake);
+  push(queue, 0, items(2, 20), now, wake);
   REQUIRE(wake.size() == 1);
   wake.clear();
   queue.rouse(wake);
@@ -118,10 +129,10 @@ TEST_CASE("a slot that looks by itself is not woken, and comes first") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 1), now, wake, seats[1].get());
+  push(queue, 0, items(1, 1), now, wake, seats[1].get());
   REQUIRE(wake.empty());
-  REQUIRE(queue.next(*seats[1])->item.token == 1);
-  queue.push(0, items(2, 1), now, wake, seats[1].get()); // it is busy now
+  REQUIRE(next_of(queue, *seats[1])->item.token == 1);
+  push(queue, 0, items(2, 1), now, wake, seats[1].get()); // it is busy now
   REQUIRE(wake == std::vector<std::uint32_t>{0});
 }
 
@@ -129,8 +140,8 @@ TEST_CASE("a slot whose place another has taken gets nothing more, and its answe
   run_queue queue{1};
   const auto old = queue.take_seat(0);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 2), now, wake);
-  const auto job = queue.next(*old);
+  push(queue, 0, items(1, 2), now, wake);
+  const auto job = next_of(queue, *old);
   const auto seat = queue.take_seat(0);
   REQUIRE(job->stop->load());
   REQUIRE_FALSE(queue.has_place(*old));
@@ -139,34 +150,34 @@ TEST_CASE("a slot whose place another has taken gets nothing more, and its answe
   REQUIRE(queue.slot_revived(0));
   REQUIRE_FALSE(queue.finish(*old, answer_to(*job), now));
   REQUIRE(queue.take_answers(0).empty());
-  REQUIRE_FALSE(queue.next(*old));
-  REQUIRE(queue.next(*seat)->item.token == 2);
+  REQUIRE_FALSE(next_of(queue, *old));
+  REQUIRE(next_of(queue, *seat)->item.token == 2);
 }
 
 TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 2), now, wake);
-  const auto job = queue.next(*seats[0]);
+  push(queue, 0, items(1, 2), now, wake);
+  const auto job = next_of(queue, *seats[0]);
   REQUIRE_FALSE(job->stop->load());
   REQUIRE(queue.withdraw(0, {{1, 1}}).empty());
   REQUIRE(job->stop->load());
   REQUIRE(queue.withdraw(0, {{2, 7}}).empty()); // another attempt's
   REQUIRE(queue.withdraw(0, {{2, 1}, {99, 1}}) == std::vector<attempt_ref>{{2, 1}});
-  REQUIRE_FALSE(queue.next(*seats[0]));
+  REQUIRE_FALSE(next_of(queue, *seats[0]));
 }
 
 TEST_CASE("what waits behind slots that do not come to an end can be taken back") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 5), now, wake);
-  const auto first = queue.next(*seats[0]);
-  const auto second = queue.next(*seats[1]);
+  push(queue, 0, items(1, 5), now, wake);
+  const auto first = next_of(queue, *seats[0]);
+  const auto second = next_of(queue, *seats[1]);
   REQUIRE(queue.take_stalled(now + milliseconds{4}, milliseconds{5}).empty()); // not yet
   queue.finish(*seats[0], answer_to(*first), now + milliseconds{4});
-  queue.next(*seats[0]);
+  next_of(queue, *seats[0]);
   REQUIRE(
       queue.take_stalled(now + milliseconds{8}, milliseconds{5}).empty()); // one has ended since
   REQUIRE(queue.take_stalled(now + milliseconds{9}, milliseconds{5}).size() == 2);
@@ -177,41 +188,41 @@ TEST_CASE("a slot that died gives up what it was running, and only that") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 3), now, wake);
-  queue.next(*seats[0]);
+  push(queue, 0, items(1, 3), now, wake);
+  next_of(queue, *seats[0]);
   const auto lost = queue.slot_died(0);
   REQUIRE(lost->attempt.token == 1);
   REQUIRE_FALSE(queue.slot_died(0));
   REQUIRE(queue.count().waiting == 2);
   REQUIRE(queue.slot_revived(0)); // there is work for it
-  REQUIRE(queue.next(*seats[0])->item.token == 2);
+  REQUIRE(next_of(queue, *seats[0])->item.token == 2);
 }
 
 TEST_CASE("answers to a broker that is gone are dropped, what was running included") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 3), now, wake);
-  const auto job = queue.next(*seats[0]);
+  push(queue, 0, items(1, 3), now, wake);
+  const auto job = next_of(queue, *seats[0]);
   queue.forget(0);
   REQUIRE(job->stop->load());
   REQUIRE_FALSE(queue.finish(*seats[0], answer_to(*job), now));
   REQUIRE(queue.take_answers(0).empty());
-  REQUIRE_FALSE(queue.next(*seats[0]));
+  REQUIRE_FALSE(next_of(queue, *seats[0]));
 }
 
 TEST_CASE("shards share the slots; each gets its answers, and its going concerns nobody else") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   std::vector<std::uint32_t> wake;
-  queue.push(0, items(1, 2), now, wake);
-  queue.push(1, items(1, 3), now, wake); // the same tokens
-  const auto a = queue.next(*seats[0]);
-  const auto b = queue.next(*seats[1]);
+  push(queue, 0, items(1, 2), now, wake);
+  push(queue, 1, items(1, 3), now, wake); // the same tokens
+  const auto a = next_of(queue, *seats[0]);
+  const auto b = next_of(queue, *seats[1]);
   REQUIRE(queue.withdraw(1, {{1, 1}, {2, 1}}).size() == 2);
   REQUIRE_FALSE(a->stop->load());
   queue.finish(*seats[0], answer_to(*a), now);
-  const auto of_one = queue.next(*seats[0]);
+  const auto of_one = next_of(queue, *seats[0]);
   REQUIRE(of_one->item.token == 3);
   REQUIRE_FALSE(queue.has_answers(1));
   REQUIRE(queue.has_answers(0));
@@ -226,8 +237,8 @@ TEST_CASE("shards share the slots; each gets its answers, and its going concerns
   REQUIRE(reader.next_answer()->token == 1);
   REQUIRE(reader.next_answer()->token == 2);
   REQUIRE_FALSE(reader.next_answer());
-  queue.push(1, items(7, 1), now, wake);
-  queue.next(*seats[1]);
+  push(queue, 1, items(7, 1), now, wake);
+  next_of(queue, *seats[1]);
   REQUIRE(queue.slot_died(1) == run_queue::origin{1, {7, 1}});
 }
 
@@ -246,7 +257,7 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
           std::this_thread::yield();
           continue;
         }
-        while (auto job = queue.next(*seats[slot]))
+        while (auto job = next_of(queue, *seats[slot]))
           queue.finish(*seats[slot], answer_to(*job), std::chrono::steady_clock::now());
       }
     });
@@ -256,7 +267,7 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
   while (answered.size() < total) {
     if (pushed < total) {
       wake.clear();
-      queue.push(0, items(pushed, 100), now, wake);
+      push(queue, 0, items(pushed, 100), now, wake);
       pushed += 100;
       for (const auto slot : wake) woken[slot] = true;
     }
