@@ -201,7 +201,7 @@ void dispatcher::submit(const submission& what, instant now) {
     ++totals_.waiting;
     return;
   }
-  const auto to = s.queue.empty() ? offers_.choose(what.service) : no_index;
+  const auto to = s.queue.empty() ? offers_.choose(what.service, what.connection) : no_index;
   if (to != no_index) return place(index, to); // most of the time, and nothing waits
   wait(index);
   ++totals_.waiting;
@@ -251,7 +251,7 @@ void dispatcher::settle(instant now) {
 
 void dispatcher::pump(service& s, service_index which, instant now) {
   while (!s.queue.empty()) {
-    const auto to = offers_.choose(which);
+    const auto to = offers_.choose(which, no_index);
     if (to == no_index) return;
     const auto index = s.queue.take(requests_, now);
     if (index == no_index) { // retries, and no budget for them now: `advance` looks again

@@ -82,28 +82,27 @@ std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candid
   return a.load() <= b.load() ? candidates[i] : candidates[j];
 }
 
-std::uint32_t offer_book::choose(service_index which) {
+std::uint32_t offer_book::choose(service_index which, connection_index whose) {
   if (which >= services_.size()) return no_index;
   auto& s = services_[which];
   const auto wanted = s.idle.empty() ? offer::room::spare : offer::room::idle;
   const auto& candidates = s.idle.empty() ? s.spare : s.idle;
   if (candidates.empty()) return no_index;
-  // Messages that travel together cost both sides less than those that travel alone.
-  if (s.company > 0 && offers_[s.last].in == wanted) {
+  if (s.company > 0 && s.last_from == whose && offers_[s.last].in == wanted) {
     --s.company;
     return s.last;
   }
-  s.company = 0;
   const auto better = better_of_two(candidates);
-  if (s.last != no_index && s.last != better && offers_[s.last].in == wanted) {
-    const auto& last = offers_[s.last];
-    const auto room = company_us / last.credit.mean_us() - (last.load() - offers_[better].load());
-    if (room >= 0) {
-      s.company = static_cast<std::uint32_t>(room * last.slots);
-      return s.last;
-    }
-  }
-  return s.last = better;
+  const auto difference = [&] { return offers_[s.last].load() - offers_[better].load(); };
+  const bool stays = s.last != no_index && s.last != better && offers_[s.last].in == wanted &&
+                     difference() * offers_[s.last].credit.mean_us() <= company_us;
+  if (!stays) s.last = better;
+  s.last_from = whose;
+  // What the same client asks for next goes along: its answers travel together, too.
+  const auto& chosen = offers_[s.last];
+  const auto room = 2 * company_us / chosen.credit.mean_us() - (stays ? difference() : 0);
+  s.company = static_cast<std::uint32_t>(std::max(0.0, room * chosen.slots));
+  return s.last;
 }
 
 bool offer_book::has_room(service_index which) const {

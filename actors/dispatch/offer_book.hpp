@@ -59,7 +59,7 @@ public:
   /// An offer for the next request of this service: one with a free slot if there is one, else one
   /// with credit ahead, the less loaded of two picked at random, or the one that was chosen last if
   /// that is about as good; no_index if there is none.
-  [[nodiscard]] std::uint32_t choose(service_index service);
+  [[nodiscard]] std::uint32_t choose(service_index service, connection_index whose);
 
   void place(request_table& all, std::uint32_t request, std::uint32_t offer);
   void unplace(request_table& all, std::uint32_t request);
@@ -98,8 +98,9 @@ private:
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> spare;
     std::uint32_t slots = 0;
-    std::uint32_t last = no_index; // to whom the last request went
-    std::uint32_t company = 0;     // so many more may go there before others are looked at again
+    std::uint32_t last = no_index;         // to whom the last request went
+    connection_index last_from = no_index; // whose that was
+    std::uint32_t company = 0; // so many more of the same client's go there without another look
   };
 
   void set_room(std::uint32_t offer, offer::room to);
