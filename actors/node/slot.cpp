@@ -31,7 +31,9 @@ public:
     bool has_work = s_.queue->next(*s_.seat, job);
     do {
       now_ = clock_.now();
-      while (has_work) has_work = run_one(job);
+      unsigned messages = 0;
+      for (; has_work; ++messages) has_work = run_one(job);
+      self_.state.pace.worked_off(messages);
       has_work = find_work(job);
     } while (has_work);
     if (s_.loop) s_.loop->call_watchman();

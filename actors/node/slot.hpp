@@ -2,6 +2,7 @@
 
 #include "actors/handlers/handler.hpp"
 #include "actors/messages.hpp"
+#include "actors/node/pace.hpp"
 #include "actors/node/run_queue.hpp"
 #include "net/sockets/shared_loop.hpp"
 
@@ -27,6 +28,7 @@ struct slot_settings {
 /// What a handler throws ends it; its pool starts another.
 struct slot_state {
   std::unique_ptr<handler> code;
+  ropewalk::pace pace; ///< of the slot's own thread
   const char* name = "slot";
 };
 

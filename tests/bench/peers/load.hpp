@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sched.h>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,14 @@ struct load_settings {
   int connections = 8;
 };
 
-/// `PROGRAM load PORT BYTES WINDOW SECONDS CONNECTIONS`
+/// `PROGRAM load PORT BYTES WINDOW SECONDS CONNECTIONS`. With many messages in flight, the load
+/// does not interrupt what it measures when it is woken (SCHED_BATCH), here as in `ropewalk bench`.
 inline load_settings settings_of(char** argv) {
-  return {std::atoi(argv[2]), static_cast<std::size_t>(std::atoll(argv[3])), std::atoi(argv[4]),
-          std::atof(argv[5]), std::atoi(argv[6])};
+  const load_settings result{std::atoi(argv[2]), static_cast<std::size_t>(std::atoll(argv[3])),
+                             std::atoi(argv[4]), std::atof(argv[5]), std::atoi(argv[6])};
+  const sched_param none{};
+  if (result.window > 1) ::sched_setscheduler(0, SCHED_BATCH, &none);
+  return result;
 }
 
 inline std::uint64_t now_ns() {
