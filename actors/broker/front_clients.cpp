@@ -6,6 +6,7 @@
 
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/native_socket.hpp>
+#include <cstring>
 #include <spdlog/spdlog.h>
 
 /// The front's clients: connections that come and go, frames in, answers out, and who is told to
@@ -260,8 +261,11 @@ void front::reload() {
 
 void front::handle(session& from, const incoming_frame& frame) {
   // Most clients say the same again and again.
-  if (frame.head.kind == frame_kind::request && !frame.fields.empty() &&
-      frame.fields == from.usual_fields && frame.head.id != 0 && !draining_)
+  const auto& usual = from.usual_fields;
+  if (frame.head.kind == frame_kind::request && !usual.empty() &&
+      frame.fields.size() == usual.size() &&
+      std::memcmp(frame.fields.data(), usual.data(), usual.size()) == 0 && frame.head.id != 0 &&
+      !draining_)
     return submit(from, frame, {});
   frame_fields fields;
   if (!read_fields(frame.fields, fields))

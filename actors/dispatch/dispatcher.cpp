@@ -329,8 +329,7 @@ void dispatcher::retire(node_index which) {
 void dispatcher::set_failing(node_index which, std::uint32_t offer, bool failing, instant now) {
   if (!nodes_[which].in_use || offer >= offers_.of_node(which).size()) return;
   const auto index = offers_.of_node(which)[offer];
-  offers_[index].failing = failing;
-  offers_.reconsider(index);
+  offers_.set_failing(index, failing);
   refuse_if_all_failing(offers_[index].service);
   stir(offers_[index].service);
   settle(now);

@@ -54,6 +54,7 @@ void offer_book::remove_all(node_index which) {
     auto& o = offers_[index];
     assert(o.placed.empty() && o.in == offer::room::none);
     o.in_use = false;
+    if (o.failing) --services_[o.service].failing;
     services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
     if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.company = 0;
@@ -116,9 +117,15 @@ std::uint32_t offer_book::slots_of(service_index which) const {
 
 bool offer_book::all_failing(service_index which) const {
   if (which >= services_.size()) return false;
-  const auto& all = services_[which].offers;
-  return !all.empty() &&
-         std::all_of(all.begin(), all.end(), [this](auto i) { return offers_[i].failing; });
+  const auto& s = services_[which];
+  return s.failing > 0 && s.failing == s.offers.size();
+}
+
+void offer_book::set_failing(std::uint32_t index, bool failing) {
+  auto& o = offers_[index];
+  auto& s = services_[o.service];
+  if (std::exchange(o.failing, failing) != failing) failing ? ++s.failing : --s.failing;
+  reconsider(index);
 }
 
 void offer_book::place(request_table& all, std::uint32_t request, std::uint32_t to) {

@@ -67,8 +67,8 @@ public:
   /// So many of its slots live; never more than it was added with.
   void set_slots(std::uint32_t offer, std::uint32_t slots);
 
-  /// To be called after the credit or `failing` of an offer has changed.
-  void reconsider(std::uint32_t offer);
+  /// Its pool restarts too often, or works again.
+  void set_failing(std::uint32_t offer, bool failing);
 
   offer& operator[](std::uint32_t index) { return offers_[index]; }
   const offer& operator[](std::uint32_t index) const { return offers_[index]; }
@@ -98,11 +98,13 @@ private:
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> spare;
     std::uint32_t slots = 0;
+    std::uint32_t failing = 0;             // offers
     std::uint32_t last = no_index;         // to whom the last request went
     connection_index last_from = no_index; // whose that was
     std::uint32_t company = 0; // so many more of the same client's go there without another look
   };
 
+  void reconsider(std::uint32_t offer);
   void set_room(std::uint32_t offer, offer::room to);
   [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);
   std::uint32_t random();

@@ -12,11 +12,11 @@ namespace ropewalk {
 
 namespace {
 
-outcome echo(const call& what) {
-  return {error_code::ok, what.payload};
+outcome echo(call& what) {
+  return {error_code::ok, std::move(what.payload)};
 }
 
-outcome upper(const call& what) {
+outcome upper(call& what) {
   std::string text{what.payload.view()};
   std::transform(text.begin(), text.end(), text.begin(), [](char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
@@ -24,7 +24,7 @@ outcome upper(const call& what) {
   return {error_code::ok, shared_bytes::copy_of(text)};
 }
 
-outcome sha256(const call& what) {
+outcome sha256(call& what) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   if (EVP_Digest(what.payload.view().data(), what.payload.size(), digest.data(), &size,
@@ -39,7 +39,7 @@ outcome sha256(const call& what) {
   return {error_code::ok, shared_bytes::copy_of(text)};
 }
 
-outcome sleep(const call& what) {
+outcome sleep(call& what) {
   const auto text = what.payload.view();
   unsigned milliseconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
@@ -55,16 +55,16 @@ outcome sleep(const call& what) {
   }
 }
 
-outcome fail(const call& what) {
+outcome fail(call& what) {
   return {error_code::failed, what.payload};
 }
 
-outcome crash(const call& what) {
+outcome crash(call& what) {
   if (what.payload.view() == "process") std::raise(SIGABRT);
   throw std::runtime_error("builtin:crash was told to");
 }
 
-using function = outcome (*)(const call&);
+using function = outcome (*)(call&);
 
 const std::map<std::string, function>& functions() {
   static const std::map<std::string, function> all{{"echo", echo},     {"upper", upper},
@@ -76,7 +76,7 @@ const std::map<std::string, function>& functions() {
 class builtin final : public handler {
 public:
   explicit builtin(function f) : function_(f) {}
-  outcome run(const call& what) override { return function_(what); }
+  outcome run(call& what) override { return function_(what); }
 
 private:
   function function_;

@@ -143,7 +143,7 @@ public:
                         "'; install it, or write its whole path"};
   }
 
-  outcome run(const call& what) override;
+  outcome run(call& what) override;
 
 private:
   std::vector<std::string> words_;
@@ -195,7 +195,7 @@ error_code converse(child& with, const call& what, std::size_t max_reply_bytes, 
   return error_code::ok;
 }
 
-outcome command::run(const call& what) {
+outcome command::run(call& what) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(what.deadline -
                                                                  std::chrono::steady_clock::now());
   std::vector<std::string> own{"ROPEWALK_SERVICE=" + std::string{what.service},

@@ -48,7 +48,8 @@ public:
   handler& operator=(const handler&) = delete;
   virtual ~handler() = default;
 
-  virtual outcome run(const call& what) = 0;
+  /// The call is the handler's: it may move the payload into its reply.
+  virtual outcome run(call& what) = 0;
 };
 
 /// The text after NAME= makes no sense; what() says why and what would.

@@ -11,8 +11,8 @@ namespace {
 outcome run(handler& code, run_queue::job& job, std::string_view service, instant now,
             std::size_t max_reply_bytes) {
   if (now >= job.deadline) return {error_code::timeout, {}};
-  auto result =
-      code.run({service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop});
+  call what{service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop};
+  auto result = code.run(what);
   if (result.payload.size() > max_reply_bytes)
     return {
         error_code::too_large,

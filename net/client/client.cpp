@@ -25,19 +25,25 @@ std::variant<client, socket_error> client::connect(const endpoint& broker,
 
 std::uint64_t client::send(std::string_view service, const shared_bytes& payload,
                            const request_options& options) {
-  field_writer fields;
-  fields.text(field::service, service.substr(0, limits::max_service_bytes));
-  if (options.timeout)
-    fields.u32(field::deadline_ms,
-               static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
-  if (options.attempts) fields.u8(field::attempts, *options.attempts);
-  if (!options.key.empty()) fields.text(field::key, std::string_view{options.key}.substr(0, 255));
-  if (options.priority) fields.u8(field::priority, *options.priority);
-  append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields.bytes(),
+  // Most ask for the same again and again.
+  if (service != usual_service_ || !options.plain()) write_fields(service, options);
+  append_header(outbox_.tail(), frame_kind::request, error_code::ok, ++last_id_, fields_.bytes(),
                 payload.size());
   outbox_.append(payload);
   ++unanswered_;
   return last_id_;
+}
+
+void client::write_fields(std::string_view service, const request_options& options) {
+  fields_ = {};
+  fields_.text(field::service, service.substr(0, limits::max_service_bytes));
+  if (options.timeout)
+    fields_.u32(field::deadline_ms,
+                static_cast<std::uint32_t>(std::max<std::int64_t>(options.timeout->count(), 1)));
+  if (options.attempts) fields_.u8(field::attempts, *options.attempts);
+  if (!options.key.empty()) fields_.text(field::key, std::string_view{options.key}.substr(0, 255));
+  if (options.priority) fields_.u8(field::priority, *options.priority);
+  usual_service_ = options.plain() ? service : std::string_view{};
 }
 
 std::uint64_t client::send_status() {

@@ -32,6 +32,9 @@ struct request_options {
   /// Ordering key, at most 255 bytes: those with the same run one after the other.
   std::string key = {};
   std::optional<std::uint8_t> priority = {}; ///< 0 low, 1 normal, 2 high; none: normal
+
+  /// Nothing but what is standard.
+  [[nodiscard]] bool plain() const { return !timeout && !attempts && key.empty() && !priority; }
 };
 
 /// One connection to a broker. Requests are pipelined; answers come in any order and carry their
@@ -104,6 +107,7 @@ public:
   [[nodiscard]] const std::string& why_closed() const { return why_closed_; }
 
 private:
+  void write_fields(std::string_view service, const request_options& options);
   bool read_once();
   std::optional<client_answer> next_answer();
   void close(std::string why);
@@ -111,6 +115,8 @@ private:
   std::unique_ptr<stream> connection_;
   decoder decoder_;
   outbox outbox_;
+  field_writer fields_;            // of the last request
+  std::string usual_service_;      // which it asked for, with nothing else; empty: it did not
   std::shared_ptr<char[]> buffer_; // read_bytes, allocated at the first read
   std::uint64_t last_id_ = 0;
   std::uint64_t unanswered_ = 0;

@@ -32,14 +32,16 @@ decoder_event* decoder::next() {
   return mode_ == mode::text ? next_line() : next_frame();
 }
 
-decoder_event* decoder::frame(const frame_header& head, std::string_view fields,
+incoming_frame& decoder::frame() {
+  if (auto* made = std::get_if<incoming_frame>(&event_)) return *made;
+  return event_.emplace<incoming_frame>();
+}
+
+decoder_event* decoder::whole(incoming_frame& made, std::string_view fields,
                               std::string_view service, std::string_view payload) {
-  auto* made = std::get_if<incoming_frame>(&event_);
-  if (!made) made = &event_.emplace<incoming_frame>();
-  made->head = head;
-  made->fields = fields;
-  made->service = service;
-  made->payload.lend(payload);
+  made.fields = fields;
+  made.service = service;
+  made.payload.lend(payload);
   return &event_;
 }
 
@@ -92,7 +94,9 @@ decoder_event* decoder::next_frame() {
   // The header, from the input if it is all there.
   const bool carrying = !carry_.empty() || in_.size() < frame_header_bytes;
   if (carrying && !carry_up_to(frame_header_bytes)) return nullptr;
-  const auto head = read_header(carrying ? carry_.data() : in_.data());
+  auto& made = frame();
+  const auto& head = made.head;
+  read_header(carrying ? carry_.data() : in_.data(), made.head);
   if (head.length >= frame_length_end)
     return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
   if (head.length < frame_header_rest + head.fields_bytes)
@@ -109,7 +113,7 @@ decoder_event* decoder::next_frame() {
     else
       in_.remove_prefix(frame_header_bytes);
     discard_from_input();
-    return oversized(head);
+    return oversized(frame_header{head}); // the event's own
   }
 
   const auto front_bytes = frame_header_bytes + head.fields_bytes;
@@ -118,7 +122,7 @@ decoder_event* decoder::next_frame() {
     const char* const from = in_.data();
     in_.remove_prefix(whole_bytes);
     large_ = head.payload_bytes() >= limits::large_payload_bytes;
-    return frame(head, {from + frame_header_bytes, head.fields_bytes}, {},
+    return whole(made, {from + frame_header_bytes, head.fields_bytes}, {},
                  {from + front_bytes, head.payload_bytes()});
   }
   if (head.payload_bytes() >= limits::large_payload_bytes) {
@@ -134,9 +138,9 @@ decoder_event* decoder::next_frame() {
   if (!carry_up_to(whole_bytes)) return nullptr;
   carry_used_ = true;
   large_ = false;
-  const std::string_view whole = carry_;
-  return frame(head, whole.substr(frame_header_bytes, head.fields_bytes), {},
-               whole.substr(front_bytes));
+  const std::string_view all = carry_;
+  return whole(made, all.substr(frame_header_bytes, head.fields_bytes), {},
+               all.substr(front_bytes));
 }
 
 decoder_event* decoder::whole_body() {
@@ -197,7 +201,9 @@ decoder_event* decoder::next_line() {
     frame_header head;
     head.id = ++last_line_;
     if (request.payload.size() > max_payload_) return oversized(head);
-    return frame(head, {}, request.service, request.payload);
+    auto& made = frame();
+    made.head = head;
+    return whole(made, {}, request.service, request.payload);
   }
 }
 

@@ -82,7 +82,8 @@ private:
   decoder_event* next_frame();
   decoder_event* next_line();
   decoder_event* whole_body();
-  decoder_event* frame(const frame_header& head, std::string_view fields, std::string_view service,
+  incoming_frame& frame();
+  decoder_event* whole(incoming_frame& made, std::string_view fields, std::string_view service,
                        std::string_view payload);
   decoder_event* oversized(const frame_header& head);
   decoder_event* malformed(std::string_view reason);

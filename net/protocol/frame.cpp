@@ -6,14 +6,12 @@
 
 namespace ropewalk {
 
-frame_header read_header(const char* bytes) {
-  frame_header result;
-  result.length = load_be<std::uint32_t>(bytes);
-  result.kind = static_cast<frame_kind>(bytes[4]);
-  result.code = static_cast<error_code>(bytes[5]);
-  result.fields_bytes = load_be<std::uint16_t>(bytes + 6);
-  result.id = load_be<std::uint64_t>(bytes + 8);
-  return result;
+void read_header(const char* bytes, frame_header& into) {
+  into.length = load_be<std::uint32_t>(bytes);
+  into.kind = static_cast<frame_kind>(bytes[4]);
+  into.code = static_cast<error_code>(bytes[5]);
+  into.fields_bytes = load_be<std::uint16_t>(bytes + 6);
+  into.id = load_be<std::uint64_t>(bytes + 8);
 }
 
 bool read_fields(std::string_view bytes, frame_fields& out) {

@@ -62,7 +62,7 @@ struct frame_header {
 };
 
 /// Reads the first 16 bytes of a frame. Nothing is checked: the decoder does that.
-frame_header read_header(const char* bytes);
+void read_header(const char* bytes, frame_header& into);
 
 /// What the optional fields said. Text and bytes are views into the frame.
 struct frame_fields {

@@ -66,7 +66,8 @@ TEST_CASE("a frame that makes no sense is answered BAD_REQUEST and its connectio
     const auto answer = r.receive([](const std::string&) { return false; });
     REQUIRE(r.closed);
     REQUIRE(answer.size() > frame_header_bytes);
-    const auto head = read_header(answer.data());
+    frame_header head;
+    read_header(answer.data(), head);
     CHECK(head.kind == frame_kind::error);
     CHECK(head.code == error_code::bad_request);
     CHECK(head.id == 0);
