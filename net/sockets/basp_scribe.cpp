@@ -76,6 +76,7 @@ void basp_scribe::settle() {
 bool basp_scribe::read_piece() {
   if (wanted_ > limits::max_basp_bytes) return false;
   make_room();
+  if (next_ == piece_kind::header && have_ == 0 && landing_bytes_ > 0) return read_frame();
   char* const buffer = shared_read_buffer();
   const auto missing = piece().size() - have_;
   const bool direct = missing >= limits::large_payload_bytes;
@@ -95,6 +96,37 @@ bool basp_scribe::read_piece() {
     make_room();
   }
   return take(buffer, count);
+}
+
+// A compact frame most likely, as the last one was: its payload comes to lie where it is to be, and
+// what is over in the shared buffer.
+bool basp_scribe::read_frame() {
+  if (payload_.size() < landing_bytes_) payload_.resize(landing_bytes_);
+  char* const buffer = shared_read_buffer();
+  const std::array<iovec, 3> to{iovec{header_.data(), header_.size()},
+                                iovec{payload_.data(), payload_.size()},
+                                iovec{buffer, limits::read_bytes}};
+  const auto result = wire().receive(to);
+  if (result.state == stream::state::blocked) return true;
+  if (result.state != stream::state::ok) return false;
+  basp_->heard_from(hdl());
+  have_ = std::min(result.bytes, header_.size());
+  if (have_ < header_.size()) return true;
+  const auto behind = result.bytes - have_;
+  const auto landed = std::min(behind, payload_.size());
+  const auto over = behind - landed;
+  if (!deliver()) return false;
+  const bool compact = next_ == piece_kind::compact_payload;
+  if (compact && landed < wanted_) {
+    have_ = landed;
+    make_room();
+    return take(buffer, over);
+  }
+  const auto used = static_cast<std::ptrdiff_t>(compact ? wanted_ : 0);
+  const std::vector<char> next(payload_.begin() + used,
+                               payload_.begin() + static_cast<std::ptrdiff_t>(landed));
+  if (compact && !deliver()) return false;
+  return take(next.data(), next.size()) && take(buffer, over);
 }
 
 bool basp_scribe::take(const char* bytes, std::size_t count) {
@@ -129,6 +161,7 @@ bool basp_scribe::deliver() {
       wanted_ = payload_bytes;
       return wanted_ > 0 && wanted_ <= limits::max_basp_bytes;
     }
+    landing_bytes_ = 0;
     if (payload_bytes > 0) next_ = piece_kind::payload;
     return deliver_to_basp(header_);
   }
@@ -136,10 +169,12 @@ bool basp_scribe::deliver() {
     next_ = piece_kind::header;
     return deliver_to_basp(payload_);
   case piece_kind::compact_payload: {
+    const std::string_view payload{payload_.data(), wanted_}; // there may be room behind it
     next_ = piece_kind::header;
     wanted_ = caf::io::basp::header_size;
+    landing_bytes_ = std::min(payload.size() + payload.size() / 2, limits::read_bytes);
     const open_buffer shared{payload_};
-    return basp_->take(hdl(), header_, payload_);
+    return basp_->take(hdl(), header_, payload);
   }
   }
   return false;

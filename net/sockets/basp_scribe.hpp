@@ -47,6 +47,7 @@ private:
   std::vector<char>& piece();
   void settle();
   bool read_piece();
+  bool read_frame();
   bool take(const char* bytes, std::size_t count);
   void make_room();
   bool deliver();
@@ -62,6 +63,7 @@ private:
   // One buffer each, so that neither is shrunk and filled with zeros again at every turn.
   std::vector<char> header_;
   std::vector<char> payload_;
+  std::size_t landing_bytes_ = 0; // room for the next compact payload; 0: none is expected
   bool launched_ = false;
   std::function<void(const std::string&)> when_refused_;
   std::function<void()> when_settled_;

@@ -60,11 +60,11 @@ bool compact_basp::ship(const caf::strong_actor_ptr& to, const caf::message& wha
 }
 
 bool compact_basp::take(caf::io::connection_handle from, const std::vector<char>& header,
-                        const std::vector<char>& payload) {
+                        std::string_view payload) {
   if (!instance.tbl().lookup_direct(from)) return false;
   const auto form = load_be<std::uint64_t>(header.data() + form_at);
   if (form >= forms_.size()) return false;
-  caf::binary_deserializer source{&abstract_broker::backend(), payload};
+  caf::binary_deserializer source{&abstract_broker::backend(), payload.data(), payload.size()};
   auto what = forms_[form]->read(source);
   if (!what) return false;
   // Whoever is not there any more is told nothing, as BASP has it.

@@ -6,6 +6,8 @@
 #include <caf/behavior.hpp>
 #include <caf/io/basp_broker.hpp>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 namespace ropewalk {
 
@@ -33,7 +35,7 @@ public:
   /// The header and the payload of a frame with the flag have come. False if they make no sense, or
   /// come before hands were shaken.
   [[nodiscard]] bool take(caf::io::connection_handle from, const std::vector<char>& header,
-                          const std::vector<char>& payload);
+                          std::string_view payload);
 
   /// Bytes have come from there: its node lives, however long the message takes.
   void heard_from(caf::io::connection_handle whom);
