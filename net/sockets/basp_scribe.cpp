@@ -126,6 +126,7 @@ bool basp_scribe::read_frame() {
   const std::vector<char> next(payload_.begin() + used,
                                payload_.begin() + static_cast<std::ptrdiff_t>(landed));
   if (compact && !deliver()) return false;
+  make_room();
   return take(next.data(), next.size()) && take(buffer, over);
 }
 
