@@ -281,6 +281,15 @@ inline constexpr std::size_t node_buffer_bytes = 4 * mib;
 /// it (net.core.wmem_max): what TCP grows to by itself (net.ipv4.tcp_wmem).
 inline constexpr int local_socket_bytes = 4 * mib;
 
+/// Memory that broker and node share within a machine, each way, in bytes: some batches under way
+/// and one that is being worked off. Taken up as it is used.
+inline constexpr std::size_t ring_bytes = 2 * mib;
+
+/// Batches of such a size go through it, in bytes: below, the kernel's copy is cheaper; above, what
+/// is copied is in no cache anyway, and there are few of them.
+inline constexpr std::size_t least_ring_batch_bytes = 1 * kib;
+inline constexpr std::size_t most_ring_batch_bytes = 512 * kib;
+
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;
 

@@ -48,41 +48,50 @@ struct open_buffer::taken final : shared_memory {
 };
 
 open_buffer::open_buffer(std::vector<char>& bytes)
-    : bytes_(bytes), outer_(std::exchange(innermost, this)) {}
+    : bytes_(&bytes), outer_(std::exchange(innermost, this)) {}
+
+open_buffer::open_buffer(const shared_bytes& bytes)
+    : shared_(&bytes), outer_(std::exchange(innermost, this)) {}
 
 open_buffer::~open_buffer() {
   innermost = outer_;
   if (!taken_) return;
-  taken_->bytes = std::exchange(bytes_, spares.take());
+  taken_->bytes = std::exchange(*bytes_, spares.take());
   taken_->let_go();
 }
 
 std::optional<shared_bytes> open_buffer::share(std::string_view bytes) {
   auto* const open = innermost;
-  if (!open || bytes.size() < least_shared || 2 * bytes.size() < open->bytes_.capacity())
+  if (!open) return std::nullopt;
+  const auto all = open->shared_ ? open->shared_->view()
+                                 : std::string_view{open->bytes_->data(), open->bytes_->size()};
+  if (std::less<>{}(bytes.data(), all.data()) ||
+      std::less<>{}(all.data() + all.size(), bytes.data() + bytes.size()))
     return std::nullopt;
-  const auto* const begin = open->bytes_.data();
-  const auto* const end = begin + open->bytes_.size();
-  if (std::less<>{}(bytes.data(), begin) || std::less<>{}(end, bytes.data() + bytes.size()))
+  if (open->shared_)
+    return open->shared_->part(static_cast<std::size_t>(bytes.data() - all.data()), bytes.size());
+  if (bytes.size() < least_shared || 2 * bytes.size() < open->bytes_->capacity())
     return std::nullopt;
   if (!open->taken_) open->taken_ = new taken; // whose holders end it
   open->taken_->hold();
   return shared_bytes{open->taken_, bytes};
 }
 
-void open_output::open(const std::vector<char>& buffer) {
+void open_output::open(const std::vector<char>& buffer, std::size_t large) {
   buffer_ = &buffer;
+  large_ = large;
   message_ = buffer.size();
   output = this;
 }
 
-void open_output::close() {
-  if (output == this) output = nullptr;
+bool open_output::close() {
+  if (output != this) return false;
+  output = nullptr;
+  return true;
 }
 
 bool open_output::insert(const std::vector<char>& buffer, const shared_bytes& bytes) {
-  if (!output || output->buffer_ != &buffer || bytes.size() < limits::large_payload_bytes ||
-      bytes.borrowed())
+  if (!output || output->buffer_ != &buffer || bytes.size() < output->large_ || bytes.borrowed())
     return false;
   output->insertions_.push_back({output->message_, buffer.size(), bytes});
   return true;

@@ -15,6 +15,9 @@ public:
   /// `bytes` must stay where it is, and as it is, until this goes away. If somebody has taken a
   /// share by then, the memory is theirs and `bytes` is left with other memory, or none.
   explicit open_buffer(std::vector<char>& bytes);
+
+  /// `bytes` are shared already.
+  explicit open_buffer(const shared_bytes& bytes);
   ~open_buffer();
   open_buffer(const open_buffer&) = delete;
   open_buffer& operator=(const open_buffer&) = delete;
@@ -26,8 +29,9 @@ public:
 private:
   struct taken;
 
-  std::vector<char>& bytes_;
-  taken* taken_ = nullptr; // held; null: nobody has a share
+  std::vector<char>* bytes_ = nullptr;
+  const shared_bytes* shared_ = nullptr; // in place of that
+  taken* taken_ = nullptr;               // held; null: nobody has a share
   open_buffer* outer_;
 };
 
@@ -46,9 +50,15 @@ public:
   open_output(const open_output&) = delete;
   open_output& operator=(const open_output&) = delete;
 
-  /// The next message will be written to the end of `buffer`.
-  void open(const std::vector<char>& buffer);
-  void close();
+  /// The next message will be written to the end of `buffer`. What has at least so many bytes is
+  /// large.
+  void open(const std::vector<char>& buffer, std::size_t large);
+
+  /// False if it was not open.
+  bool close();
+
+  /// Where in the buffer the message begins.
+  [[nodiscard]] std::size_t message() const { return message_; }
 
   /// True if the bytes are noted for the end of `buffer`; false if it is not the open one, or a
   /// copy is cheaper.
@@ -59,6 +69,7 @@ public:
 private:
   const std::vector<char>* buffer_ = nullptr;
   std::size_t message_ = 0;
+  std::size_t large_ = 0; // bytes
   std::vector<insertion> insertions_;
 };
 

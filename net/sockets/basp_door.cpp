@@ -55,13 +55,11 @@ public:
                const basp_door_settings& settings, descriptor beside)
       : doorman_impl(loop, fd), settings_(settings) {
     if (beside.valid())
-      beside_ = std::make_unique<side_entrance>(loop, std::move(beside), [this](int accepted) {
-        widen_local(accepted);
-        let_in(accepted);
-      });
+      beside_ = std::make_unique<side_entrance>(loop, std::move(beside),
+                                                [this](int accepted) { let_in_local(accepted); });
   }
 
-  bool new_connection() override { return let_in(acceptor_.accepted_socket()); }
+  bool new_connection() override { return let_in(acceptor_.accepted_socket(), {}); }
 
   void launch() override {
     doorman_impl::launch();
@@ -74,7 +72,19 @@ public:
   }
 
 private:
-  bool let_in(int fd) {
+  // Shares memory with a node that is trusted with it.
+  void let_in_local(int fd) {
+    widen_local(fd);
+    auto memory = is_trusted(fd) ? make_ring_memory() : descriptor{};
+    auto shared = map_rings(memory, true);
+    if (!shared) memory = {};
+    if (give_descriptor(fd, memory))
+      let_in(fd, std::move(shared));
+    else
+      ::close(fd);
+  }
+
+  bool let_in(int fd, std::optional<rings> shared) {
     if (detached()) {
       ::close(fd);
       return false;
@@ -85,8 +95,8 @@ private:
       ::close(fd);
       return true;
     }
-    auto scribe =
-        caf::make_counted<basp_scribe>(loop, std::move(connection), settings_.when_refused);
+    auto scribe = caf::make_counted<basp_scribe>(loop, std::move(connection), std::move(shared),
+                                                 settings_.when_refused);
     const auto hdl = scribe->hdl();
     if (settings_.server) keep_few_waiting(scribe.get());
     parent()->add_scribe(std::move(scribe));
@@ -119,12 +129,13 @@ public:
 
 protected:
   caf::expected<caf::io::scribe_ptr> connect(const std::string& host, std::uint16_t port) override {
-    auto result = connect_stream({host, port});
+    const ropewalk::endpoint where{host, port};
+    if (settings_.local && !settings_.client)
+      if (auto scribe = connect_within_machine(where)) return scribe;
+    auto result = connect_stream(where);
     if (auto* error = std::get_if<socket_error>(&result))
       return caf::make_error(caf::sec::cannot_connect_to_node, std::move(error->what));
-    auto& connection = std::get<std::unique_ptr<stream>>(result);
-    connection->disown(); // the scribe closes it
-    return caf::io::scribe_ptr{caf::make_counted<basp_scribe>(loop(), std::move(connection))};
+    return make_scribe(std::move(std::get<std::unique_ptr<stream>>(result)), {});
   }
 
   caf::expected<caf::io::doorman_ptr> open(std::uint16_t port, const char* addr, bool) override {
@@ -144,14 +155,24 @@ protected:
 private:
   stream_result connect_stream(const ropewalk::endpoint& where) const {
     if (settings_.client) return connect_tls(where, *settings_.client, connect_patience);
-    if (settings_.local) {
-      auto local = connect_local(where);
-      if (auto* socket = std::get_if<descriptor>(&local))
-        return make_plain_stream(std::move(*socket));
-    }
     auto result = connect_tcp(where, connect_patience);
     if (auto* error = std::get_if<socket_error>(&result)) return std::move(*error);
     return make_plain_stream(std::move(std::get<descriptor>(result)));
+  }
+
+  // Null: there is no local socket, or none that is to be trusted.
+  caf::io::scribe_ptr connect_within_machine(const ropewalk::endpoint& where) {
+    auto result = connect_local(where);
+    auto* socket = std::get_if<descriptor>(&result);
+    if (!socket) return nullptr;
+    const auto memory = take_descriptor(socket->get(), connect_patience);
+    if (!memory) return nullptr;
+    return make_scribe(make_plain_stream(std::move(*socket)), map_rings(*memory, false));
+  }
+
+  caf::io::scribe_ptr make_scribe(std::unique_ptr<stream> connection, std::optional<rings> shared) {
+    connection->disown(); // the scribe closes it
+    return caf::make_counted<basp_scribe>(loop(), std::move(connection), std::move(shared));
   }
 
   caf::io::network::default_multiplexer& loop() {

@@ -22,6 +22,9 @@ namespace {
 constexpr std::size_t basp_flags_at = 3;
 constexpr std::size_t basp_length_at = 4;
 
+// Where a payload lies in shared memory: offset u32 | bytes u32.
+constexpr std::size_t ring_place_bytes = 8;
+
 } // namespace
 
 void basp_scribe::configure_read(caf::io::receive_policy::config config) {
@@ -33,14 +36,15 @@ void basp_scribe::configure_read(caf::io::receive_policy::config config) {
 
 std::vector<char>& basp_scribe::wr_buf() {
   auto& buffer = stream_scribe::wr_buf();
-  writing_.open(buffer);
+  writing_.open(buffer, rings_ ? limits::least_ring_batch_bytes : limits::large_payload_bytes);
   return buffer;
 }
 
 // BASP has counted what is in the buffer; what is inserted is added to the length in its header.
 void basp_scribe::flush() {
-  writing_.close();
-  if (auto& large = writing_.insertions(); !large.empty()) {
+  auto& large = writing_.insertions();
+  if (writing_.close() && rings_ && send_through_ring(output().tail())) large.clear();
+  if (!large.empty()) {
     auto& buffer = output().tail();
     for (const auto& one : large) {
       char* const length = buffer.data() + one.message + basp_length_at;
@@ -51,6 +55,38 @@ void basp_scribe::flush() {
     large.clear();
   }
   stream_scribe::flush();
+}
+
+// Moves the payload of a compact frame, which is the last message in the buffer, to the memory that
+// both sides share: its place goes over the socket instead. False if it stays.
+bool basp_scribe::send_through_ring(std::vector<char>& buffer) {
+  const auto& large = writing_.insertions();
+  const auto at = writing_.message();
+  const auto payload = at + caf::io::basp::header_size;
+  if (buffer.size() < payload || (buffer[at + basp_flags_at] & compact_basp::flag) == 0)
+    return false;
+  auto bytes = buffer.size() - payload;
+  for (const auto& one : large) {
+    if (one.message != at) return false; // of a message before it, which has not been sent yet
+    bytes += one.bytes.size();
+  }
+  if (bytes < limits::least_ring_batch_bytes || bytes > limits::most_ring_batch_bytes) return false;
+  char* const room = rings_->out.take(bytes);
+  if (!room) return false;
+  char* to = room;
+  auto from = payload;
+  for (const auto& one : large) {
+    to = std::copy(buffer.data() + from, buffer.data() + one.at, to);
+    to = std::copy_n(one.bytes.view().data(), one.bytes.size(), to);
+    from = one.at;
+  }
+  std::copy(buffer.data() + from, buffer.data() + buffer.size(), to);
+  buffer.resize(payload + ring_place_bytes);
+  store_be(buffer.data() + payload, rings_->out.offset_of(room));
+  store_be(buffer.data() + payload + 4, static_cast<std::uint32_t>(bytes));
+  store_be(buffer.data() + at + basp_length_at, static_cast<std::uint32_t>(ring_place_bytes));
+  buffer[at + basp_flags_at] = static_cast<char>(compact_basp::flag | compact_basp::ring_flag);
+  return true;
 }
 
 std::vector<char>& basp_scribe::piece() {
@@ -116,7 +152,7 @@ bool basp_scribe::read_frame() {
   const auto landed = std::min(behind, payload_.size());
   const auto over = behind - landed;
   if (!deliver()) return false;
-  const bool compact = next_ == piece_kind::compact_payload;
+  const bool compact = next_ == piece_kind::compact_payload || next_ == piece_kind::in_ring;
   if (compact && landed < wanted_) {
     have_ = landed;
     make_room();
@@ -157,8 +193,11 @@ bool basp_scribe::deliver() {
   switch (next_) {
   case piece_kind::header: {
     const auto payload_bytes = load_be<std::uint32_t>(header_.data() + basp_length_at);
-    if ((header_[basp_flags_at] & compact_basp::flag) != 0) {
-      next_ = piece_kind::compact_payload;
+    const auto flags = header_[basp_flags_at];
+    if ((flags & compact_basp::flag) != 0) {
+      const bool in_ring = (flags & compact_basp::ring_flag) != 0;
+      if (in_ring && (!rings_ || payload_bytes != ring_place_bytes)) return false;
+      next_ = in_ring ? piece_kind::in_ring : piece_kind::compact_payload;
       wanted_ = payload_bytes;
       return wanted_ > 0 && wanted_ <= limits::max_basp_bytes;
     }
@@ -177,8 +216,21 @@ bool basp_scribe::deliver() {
     const open_buffer shared{payload_};
     return basp_->take(hdl(), header_, payload);
   }
+  case piece_kind::in_ring:
+    next_ = piece_kind::header;
+    wanted_ = caf::io::basp::header_size;
+    landing_bytes_ = 0;
+    return deliver_from_ring();
   }
   return false;
+}
+
+bool basp_scribe::deliver_from_ring() {
+  const auto payload = rings_->in->receive(load_be<std::uint32_t>(payload_.data()),
+                                           load_be<std::uint32_t>(payload_.data() + 4));
+  if (!payload) return false;
+  const open_buffer shared{*payload};
+  return basp_->take(hdl(), header_, payload->view());
 }
 
 // BASP asks for the size of the next piece in the middle of this.

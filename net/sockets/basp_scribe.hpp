@@ -3,8 +3,10 @@
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
 #include "net/sockets/stream_scribe.hpp"
+#include "net/tcp/shared_ring.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace ropewalk {
@@ -17,11 +19,13 @@ class compact_basp;
 /// BASP itself would believe any length.
 class basp_scribe final : public stream_scribe {
 public:
-  /// `when_refused` hears why a connection came to nothing before hands were shaken.
+  /// `shared`: memory that both sides have, through which batches go. `when_refused` hears why a
+  /// connection came to nothing before hands were shaken.
   basp_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+              std::optional<rings> shared = {},
               std::function<void(const std::string&)> when_refused = {})
       : stream_scribe(loop, std::move(connection), limits::node_buffer_bytes),
-        when_refused_(std::move(when_refused)) {}
+        rings_(std::move(shared)), when_refused_(std::move(when_refused)) {}
 
   /// BASP asks for `exactly` n bytes only.
   void configure_read(caf::io::receive_policy::config config) override;
@@ -52,8 +56,11 @@ private:
   void make_room();
   bool deliver();
   bool deliver_to_basp(std::vector<char>& delivered);
+  bool deliver_from_ring();
+  bool send_through_ring(std::vector<char>& buffer);
 
-  enum class piece_kind : std::uint8_t { header, payload, compact_payload };
+  // in_ring: where in the shared memory the compact payload lies, as its sender wrote it.
+  enum class piece_kind : std::uint8_t { header, payload, compact_payload, in_ring };
 
   open_output writing_;
   compact_basp* basp_ = nullptr; // whose connection this is
@@ -64,6 +71,7 @@ private:
   std::vector<char> header_;
   std::vector<char> payload_;
   std::size_t landing_bytes_ = 0; // room for the next compact payload; 0: none is expected
+  std::optional<rings> rings_;
   bool launched_ = false;
   std::function<void(const std::string&)> when_refused_;
   std::function<void()> when_settled_;

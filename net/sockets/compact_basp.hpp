@@ -21,7 +21,10 @@ namespace ropewalk {
 /// talked to: process_config gives both sides the same application identifier.
 class compact_basp final : public caf::io::basp_broker {
 public:
-  static constexpr std::uint8_t flag = 0x80; ///< of the header's flags
+  // Of the header's flags. With the second one the payload says where in memory that both sides
+  // share (shared_ring.hpp) the values lie: that is between the scribes.
+  static constexpr std::uint8_t flag = 0x80;
+  static constexpr std::uint8_t ring_flag = 0x40;
 
   explicit compact_basp(caf::actor_config& config) : basp_broker(config) {}
 

@@ -3,9 +3,11 @@
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -19,7 +21,7 @@ struct local_address {
   socklen_t size = 0;
 
   explicit local_address(const endpoint& instead_of) {
-    const auto name = "ropewalk/" + instead_of.text();
+    const auto name = "ropewalk 1/" + instead_of.text(); // the number changes with what is said
     address.sun_family = AF_UNIX;
     // The first byte stays zero: an abstract name.
     const auto bytes = std::min(name.size(), sizeof address.sun_path - 1);
@@ -39,6 +41,25 @@ socket_error failure(const char* what, const endpoint& instead_of) {
           std::strerror(errno)};
 }
 
+// A message of one byte with room for a descriptor beside it.
+struct one_byte {
+  char byte = 'r';
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> beside{};
+  msghdr message{};
+
+  one_byte() {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = beside.data();
+    message.msg_controllen = beside.size();
+  }
+  one_byte(const one_byte&) = delete;
+  one_byte& operator=(const one_byte&) = delete;
+};
+
+} // namespace
+
 bool is_trusted(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
@@ -46,7 +67,36 @@ bool is_trusted(int fd) {
          (peer.uid == 0 || peer.uid == ::geteuid());
 }
 
-} // namespace
+bool give_descriptor(int socket, const descriptor& what) {
+  one_byte m;
+  if (what.valid()) {
+    auto* const head = CMSG_FIRSTHDR(&m.message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = what.get();
+    std::memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  } else {
+    m.message.msg_control = nullptr;
+    m.message.msg_controllen = 0;
+  }
+  return ::sendmsg(socket, &m.message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+}
+
+std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds patience) {
+  pollfd waiting{socket, POLLIN, 0};
+  if (::poll(&waiting, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
+  one_byte m;
+  if (::recvmsg(socket, &m.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return std::nullopt;
+  descriptor result;
+  for (auto* head = CMSG_FIRSTHDR(&m.message); head; head = CMSG_NXTHDR(&m.message, head)) {
+    if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    result = descriptor{fd};
+  }
+  return result;
+}
 
 socket_result listen_local(const endpoint& instead_of) {
   auto fd = make_local_socket();

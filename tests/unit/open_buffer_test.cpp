@@ -75,7 +75,7 @@ TEST_CASE("what is large is noted for an open output, and nothing else") {
   const auto bytes = shared_bytes::copy_of(std::string(large, 'x'));
   open_output out;
   REQUIRE_FALSE(open_output::insert(buffer, bytes)); // it is not open yet
-  out.open(buffer);
+  out.open(buffer, limits::large_payload_bytes);
   buffer.push_back(':');
   REQUIRE(open_output::insert(buffer, bytes));
   REQUIRE_FALSE(open_output::insert(other, bytes));
