@@ -1,4 +1,5 @@
 #include "net/protocol/frame.hpp"
+#include "net/protocol/wire.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
@@ -286,6 +287,37 @@ TEST_CASE("random bytes on either port end no process") {
   others_are_served(c);
   CHECK_FALSE(node.wait(0ms));
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
+}
+
+// As net/sockets/compact_basp.hpp has it.
+std::string compact_frame(unsigned char flags, std::uint32_t bytes, std::uint64_t form,
+                          std::uint64_t actor, std::string_view payload) {
+  std::string result(32, '\0');
+  result[0] = 2; // a direct message
+  result[3] = static_cast<char>(flags);
+  store_be(result.data() + 4, bytes);
+  store_be(result.data() + 8, form);
+  store_be(result.data() + 24, actor);
+  return result + std::string{payload};
+}
+
+TEST_CASE("batches at the cluster port from who has not shaken hands, or of a form that nobody "
+          "knows, end the connection and nothing else") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const std::string batch(40, '\1');
+  for (const auto& bad :
+       {compact_frame(0x80, 40, 0, 10, batch), compact_frame(0x80, 40, 1, 10, batch),
+        compact_frame(0x80, 40, 99, 10, batch), compact_frame(0x80, 0, 0, 10, ""),
+        compact_frame(0x80, 0xffffffff, 0, 10, batch),
+        compact_frame(0xc0, 8, 0, 10, "\0\0\0\0zzzz"), compact_frame(0xc0, 40, 0, 10, batch)}) {
+    raw r{c.nodes()};
+    r.send(bad);
+    r.receive([](const std::string&) { return false; });
+    CHECK(r.closed);
+  }
+  others_are_served(c);
 }
 
 TEST_CASE("a header that announces gigabytes on the cluster port costs nothing") {

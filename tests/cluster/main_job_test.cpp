@@ -18,9 +18,16 @@ int local_connections(const cluster& c) {
   std::ifstream list{"/proc/net/unix"};
   int result = 0;
   for (std::string line; std::getline(list, line);)
-    if (line.ends_with("@ropewalk/" + c.nodes().text()) && line.find(" 0001 03 ") != line.npos)
+    if (line.ends_with("@ropewalk 1/" + c.nodes().text()) && line.find(" 0001 03 ") != line.npos)
       ++result;
   return result;
+}
+
+bool shares_memory(const process& p) {
+  std::ifstream maps{"/proc/" + std::to_string(p.pid()) + "/maps"};
+  for (std::string line; std::getline(maps, line);)
+    if (line.find("memfd:ropewalk") != line.npos) return true;
+  return false;
 }
 
 } // namespace
@@ -36,7 +43,8 @@ TEST_CASE("a message goes through a worker process and back") {
   REQUIRE(sum.out == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  -\n");
 }
 
-TEST_CASE("a node takes the local socket of a broker on its machine, unless it is told not to") {
+TEST_CASE("a node takes the local socket of a broker on its machine, and shares memory with it, "
+          "unless it is told not to") {
   const bool tcp = GENERATE(false, true);
   cluster c;
   std::vector<std::string> options{"--service", "echo=builtin:echo"};
@@ -44,6 +52,7 @@ TEST_CASE("a node takes the local socket of a broker on its machine, unless it i
   c.start_node("a", options);
   REQUIRE(c.has_nodes(1));
   REQUIRE(local_connections(c) == (tcp ? 0 : 1));
+  REQUIRE(shares_memory(c.broker()) == !tcp);
   load l{c.connect(), "echo", 300, 8,
          [](std::uint64_t id) { return std::string(id * 1000, static_cast<char>('a' + id % 26)); }};
   l.run(30s);

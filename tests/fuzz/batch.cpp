@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = shared_bytes::copy_of({reinterpret_cast<const char*>(data), size});
   std::size_t work_bytes = 0;
   batch_reader work{bytes};
-  while (const auto* item = work.next_work()) work_bytes += item_header_bytes + item->payload.size();
+  while (const auto* item = work.next_work())
+    work_bytes += item_header_bytes + item->payload.size();
   if (work_bytes > size || (!work.malformed() && work_bytes != size)) std::abort();
   batch_reader answers{bytes};
   while (const auto* item = answers.next_answer())

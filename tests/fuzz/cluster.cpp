@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 1) return 0;
   const std::vector<char> bytes{data + 1, data + size};
   caf::binary_deserializer source{system_of_ours(), bytes};
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
   case 0: {
     batch b;
     if (!source(b) && b.size() > bytes.size()) std::abort();
@@ -45,6 +45,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   case 2: {
     std::vector<attempt_ref> refs;
     (void)source(refs);
+    break;
+  }
+  case 3: { // as compact_basp takes them
+    for (const auto& form : frequent_messages()) {
+      caf::binary_deserializer again{system_of_ours(), bytes};
+      const auto what = form->read(again);
+    }
     break;
   }
   default: {
