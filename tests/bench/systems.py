@@ -177,7 +177,7 @@ class Ropewalk(System):
 
 class RopewalkOverTcp(Ropewalk):
     name = "Ropewalk, all over TCP"
-    how = "the same with `ropewalk worker --tcp-only`: nodes of one machine otherwise take the broker's Unix socket"
+    how = "the same with `ropewalk worker --tcp-only`: nodes of one machine otherwise take the broker's Unix socket and share memory with it"
 
     @classmethod
     def build(cls):
