@@ -93,11 +93,7 @@ public:
   shared_bytes(shared_bytes&& other) noexcept
       : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)),
         size_(std::exchange(other.size_, 0)) {}
-  shared_bytes& operator=(const shared_bytes& other) {
-    if (other.memory_) other.memory_->hold();
-    become(other.memory_, other.data_, other.size_);
-    return *this;
-  }
+  shared_bytes& operator=(const shared_bytes& other) { return *this = shared_bytes{other}; }
   shared_bytes& operator=(shared_bytes&& other) noexcept {
     if (this != &other)
       become(std::exchange(other.memory_, nullptr), std::exchange(other.data_, nullptr),
