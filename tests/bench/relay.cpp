@@ -239,7 +239,7 @@ int run_worker(int port) {
 
 int run_load(int port, std::size_t bytes, int window, double seconds, int connections) {
   const sched_param none{}; // as every load here: what it measures is not interrupted
-  if (window > 1) ::sched_setscheduler(0, SCHED_BATCH, &none);
+  if (window >= 32) ::sched_setscheduler(0, SCHED_BATCH, &none);
   using clock = std::chrono::steady_clock;
   auto now = [] { return static_cast<std::uint64_t>(clock::now().time_since_epoch().count()); };
   const int poller = ::epoll_create1(0);

@@ -28,7 +28,7 @@ inline load_settings settings_of(char** argv) {
   const load_settings result{std::atoi(argv[2]), static_cast<std::size_t>(std::atoll(argv[3])),
                              std::atoi(argv[4]), std::atof(argv[5]), std::atoi(argv[6])};
   const sched_param none{};
-  if (result.window > 1) ::sched_setscheduler(0, SCHED_BATCH, &none);
+  if (result.window >= 32) ::sched_setscheduler(0, SCHED_BATCH, &none);
   return result;
 }
 
