@@ -69,6 +69,7 @@ void join(self_pointer self) {
   auto& state = self->state;
   if (state.draining) return;
   state.joining = true;
+  state.cluster = nullptr; // the news that the last one is gone, too, is none of this attempt
   const auto round = ++state.round;
   const auto& broker = state.settings.broker;
   self->request(state.settings.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
@@ -100,7 +101,9 @@ caf::behavior membership(self_pointer self, membership_settings settings) {
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
   join(self);
   return {
-      [self](join_atom) { join(self); },
+      [self](join_atom) {
+        if (!self->state.front) join(self);
+      },
       [self](drain_atom) {
         auto& s = self->state;
         s.draining = true;

@@ -188,6 +188,19 @@ struct node_bench {
 
 } // namespace
 
+TEST_CASE("a node whose broker was replaced joins the new one, and just once") {
+  node_bench b;
+  b.start_broker();
+  b.time.pass(2s);
+  REQUIRE(b.joins == 1);
+  end(b.front); // it hears of that first, and of the other while it is joining again
+  end(b.broker);
+  b.start_broker();
+  b.time.pass(5s);
+  REQUIRE(b.joins == 2);
+  REQUIRE(b.attached.size() == 1);
+}
+
 TEST_CASE("a node without a broker tries again for ever, with growing pauses, and joins when there "
           "is one") {
   node_bench b;
