@@ -43,7 +43,8 @@ void client::write_fields(std::string_view service, const request_options& optio
   if (options.attempts) fields_.u8(field::attempts, *options.attempts);
   if (!options.key.empty()) fields_.text(field::key, std::string_view{options.key}.substr(0, 255));
   if (options.priority) fields_.u8(field::priority, *options.priority);
-  usual_service_ = options.plain() ? service : std::string_view{};
+  usual_service_.reset();
+  if (options.plain()) usual_service_ = service;
 }
 
 std::uint64_t client::send_status() {

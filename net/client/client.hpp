@@ -115,9 +115,9 @@ private:
   std::unique_ptr<stream> connection_;
   decoder decoder_;
   outbox outbox_;
-  field_writer fields_;            // of the last request
-  std::string usual_service_;      // which it asked for, with nothing else; empty: it did not
-  std::shared_ptr<char[]> buffer_; // read_bytes, allocated at the first read
+  field_writer fields_;                      // of the last request
+  std::optional<std::string> usual_service_; // which it asked for, if it asked for nothing else
+  std::shared_ptr<char[]> buffer_;           // read_bytes, allocated at the first read
   std::uint64_t last_id_ = 0;
   std::uint64_t unanswered_ = 0;
   bool blocked_ = false;

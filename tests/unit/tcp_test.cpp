@@ -1,3 +1,4 @@
+#include "net/client/client.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/tcp/endpoint.hpp"
 #include "net/tcp/local_socket.hpp"
@@ -166,4 +167,38 @@ TEST_CASE("an outbox whose peer is gone says so") {
   outbox out;
   out.append(shared_bytes::copy_of("x"));
   REQUIRE(out.send(*wire) == outbox::state::failed);
+}
+
+TEST_CASE(
+    "a client's request carries its own optional fields, whatever the one before it asked for") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
+  const descriptor broker{pair[1]};
+  client c{make_plain_stream(descriptor{pair[0]})};
+  decoder requests{1000, decoder::mode::binary};
+  std::array<char, 1000> bytes{};
+  const auto said = [&](std::string_view service, const request_options& options) {
+    c.send(service, shared_bytes::borrow("x"), options);
+    REQUIRE(c.flush());
+    const auto count = ::read(broker.get(), bytes.data(), bytes.size());
+    REQUIRE(count > 0);
+    requests.feed({bytes.data(), static_cast<std::size_t>(count)});
+    frame_fields fields;
+    REQUIRE(read_fields(std::get<incoming_frame>(*requests.next()).fields, fields));
+    REQUIRE_FALSE(requests.next());
+    return std::string{fields.service} + (fields.attempts ? " once" : "") +
+           (fields.key.empty() ? "" : " in order");
+  };
+  request_options once;
+  once.attempts = 1;
+  request_options in_order;
+  in_order.key = "k";
+  CHECK(said("a", {}) == "a");
+  CHECK(said("a", {}) == "a");
+  CHECK(said("a", once) == "a once");
+  CHECK(said("", {}) == ""); // the connection's standard service
+  CHECK(said("a", in_order) == "a in order");
+  CHECK(said("a", {}) == "a");
+  CHECK(said("b", {}) == "b");
+  CHECK(said("", {}) == "");
 }
