@@ -360,7 +360,7 @@ void front::submit(const session& from, const incoming_frame& frame, const frame
   what.connection = from.index;
   what.request_id = frame.head.id;
   what.service = from.service;
-  what.payload = frame.payload; // of a small one, the dispatcher makes a copy
+  what.payload = frame.payload; // the dispatcher copies what is borrowed
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
