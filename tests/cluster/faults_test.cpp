@@ -322,7 +322,11 @@ TEST_CASE(
   REQUIRE(c.has_nodes(1));
   std::optional<int> status;
   const bool ended = eventually([&] {
-    for (const auto pid : children_of(master.pid())) ::kill(pid, SIGKILL);
+    const auto children = children_of(master.pid());
+    // Once it has given up a child is no process of ours: under the leak sanitizer it is what looks
+    // through the memory, and the master would wait for that for ever.
+    if (master.log().find("giving up") == std::string::npos)
+      for (const auto pid : children) ::kill(pid, SIGKILL);
     status = master.wait(20ms);
     return status.has_value();
   });
