@@ -121,7 +121,7 @@ decoder_event* decoder::next_frame() {
   if (!carrying && in_.size() >= whole_bytes) { // the common case: nothing is copied
     const char* const from = in_.data();
     in_.remove_prefix(whole_bytes);
-    large_ = head.payload_bytes() >= limits::large_payload_bytes;
+    large_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return whole(made, {from + frame_header_bytes, head.fields_bytes}, {},
                  {from + front_bytes, head.payload_bytes()});
   }
@@ -132,7 +132,7 @@ decoder_event* decoder::next_frame() {
     carry_.clear();
     body_have_ = 0;
     body_ = fresh_bytes{head.payload_bytes()};
-    large_ = true;
+    large_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return next_frame();
   }
   if (!carry_up_to(whole_bytes)) return nullptr;

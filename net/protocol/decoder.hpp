@@ -61,7 +61,8 @@ public:
   /// So many bytes were put at the beginning of `body_space`.
   void body_filled(std::size_t count);
 
-  /// True if the last payload was large: then it pays to read little beyond a payload's end.
+  /// True if the payload in progress, or the last one, is so large (limits::direct_payload_bytes)
+  /// that it pays to read little beyond its end.
   [[nodiscard]] bool expects_large() const { return large_; }
 
   [[nodiscard]] mode what() const { return mode_; }

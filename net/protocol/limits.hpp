@@ -254,16 +254,21 @@ inline constexpr std::size_t max_stderr_bytes = 4096;
 // -- numbers of the house: reasons beside them, no option because nobody has needed one
 // -------------------------------
 
-/// A payload from this size on is read straight into memory of its own and passed on by reference;
-/// below it a copy is cheaper than a reference (measured: the copy of 16 KiB costs about what an
-/// extra system call does).
+/// A payload from this size on has memory of its own and is passed on by reference; below it a copy
+/// is cheaper than a reference (measured: the copy of 16 KiB costs about what an extra system call
+/// does).
 inline constexpr std::size_t large_payload_bytes = 16 * kib;
 
 /// What one read of a client socket asks for at most, in bytes: one buffer an event loop, shared by
 /// its connections.
 inline constexpr std::size_t read_bytes = 256 * kib;
 
-/// What is read ahead of the next header while a connection sends large payloads, in bytes.
+/// Payloads from this size on are read one by one, each straight to its place, in bytes. Smaller
+/// ones come several with a read and are copied, except for the rest of the last: to read 16 KiB or
+/// 32 KiB payloads one by one halved what a broker gets done.
+inline constexpr std::size_t direct_payload_bytes = 128 * kib;
+
+/// What is read ahead of the next header while a connection sends such payloads, in bytes.
 inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 
 /// Connections on the cluster port that have not shaken hands yet; a newcomer takes the place of

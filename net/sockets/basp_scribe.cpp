@@ -118,7 +118,8 @@ bool basp_scribe::read_piece() {
   const bool direct = missing >= limits::large_payload_bytes;
   const std::array<iovec, 2> to{
       iovec{piece().data() + have_, missing},
-      iovec{buffer, direct ? limits::read_ahead_bytes : limits::read_bytes}};
+      iovec{buffer, missing >= limits::direct_payload_bytes ? limits::read_ahead_bytes
+                                                            : limits::read_bytes}};
   const auto result = wire().receive(direct ? std::span{to} : std::span{to}.subspan(1));
   if (result.state == stream::state::blocked) return true;
   if (result.state != stream::state::ok) return false;
