@@ -162,11 +162,12 @@ inline constexpr limit drain{"drain-time", "milliseconds",
 
 inline constexpr limit node_bytes{"node-bytes",
                                   "bytes",
-                                  16 * mib,
-                                  1 * mib,
+                                  2 * mib,
+                                  64 * kib,
                                   1 * gib,
-                                  "request bytes handed to a node ahead of its free slots: enough "
-                                  "to keep it busy, little enough to send elsewhere"};
+                                  "request bytes of a service that a node may hold and still get "
+                                  "more ahead of its free slots: enough for the way there, little "
+                                  "enough to stay in a processor's cache"};
 
 inline constexpr limit node_prefetch{"node-prefetch",
                                      "requests",
@@ -288,12 +289,12 @@ inline constexpr int local_socket_bytes = 4 * mib;
 
 /// Memory that broker and node share within a machine, each way, in bytes: some batches under way
 /// and one that is being worked off. Taken up as it is used.
-inline constexpr std::size_t ring_bytes = 2 * mib;
+inline constexpr std::size_t ring_bytes = 4 * mib;
 
-/// Batches of such a size go through it, in bytes: below, the kernel's copy is cheaper; above, what
-/// is copied is in no cache anyway, and there are few of them.
+/// Batches of such a size go through it, in bytes: below, the kernel's copy is cheaper; above it is
+/// a single message that is in no cache anyway.
 inline constexpr std::size_t least_ring_batch_bytes = 1 * kib;
-inline constexpr std::size_t most_ring_batch_bytes = 512 * kib;
+inline constexpr std::size_t most_ring_batch_bytes = 2 * mib;
 
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;
