@@ -72,6 +72,11 @@ int run_broker(broker_options& o) {
   }
   basp_door_settings door;
   door.forms = frequent_messages();
+  door.when_refused = [brake = log_brake{}](const std::string& who) mutable {
+    std::uint64_t suppressed = 0;
+    if (brake.may_say(std::chrono::steady_clock::now(), suppressed))
+      spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
+  };
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_server(cluster_files(o.cluster_tls));
     if (const auto* error = std::get_if<tls_error>(&context)) {
@@ -79,11 +84,6 @@ int run_broker(broker_options& o) {
       return 2;
     }
     door.server = std::get<std::shared_ptr<const tls_context>>(std::move(context));
-    door.when_refused = [brake = log_brake{}](const std::string& who) mutable {
-      std::uint64_t suppressed = 0;
-      if (brake.may_say(std::chrono::steady_clock::now(), suppressed))
-        spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
-    };
   }
   if (s.cluster.port != 0 && s.cluster.port + o.shards - 1 > 65535) {
     std::cerr << "ropewalk broker: " << o.shards << " shards take as many cluster ports, from "

@@ -276,6 +276,10 @@ inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 /// the oldest. Enough for a rack of workers that start at once.
 inline constexpr std::size_t node_handshakes = 128;
 
+/// Descriptors that clients leave free, or an eighth of what there may be if that is less: for
+/// nodes that come (back), and for what else a broker opens.
+inline constexpr std::size_t kept_descriptors = 64;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

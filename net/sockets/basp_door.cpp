@@ -3,13 +3,15 @@
 #include "net/sockets/basp_scribe.hpp"
 #include "net/sockets/compact_basp.hpp"
 #include "net/tcp/local_socket.hpp"
+#include "net/tcp/socket.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/io/middleman_actor_impl.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
-#include <caf/io/network/doorman_impl.hpp>
 #include <caf/io/network/event_handler.hpp>
+#include <cerrno>
+#include <fcntl.h>
 #include <functional>
 #include <memory>
 #include <sys/socket.h>
@@ -22,56 +24,99 @@ namespace {
 // Long enough for a network in trouble, short enough for a node that looks for its broker.
 constexpr std::chrono::milliseconds connect_patience{3000};
 
-// Another socket at which a doorman lets in, besides its own.
-class side_entrance final : public caf::io::network::event_handler {
+// Connections accepted in one go, before those that are there get their turn.
+constexpr int most_at_once = 64;
+
+// A listening socket at which a doorman lets in. CAF's own acceptor would be woken again and again
+// for a connection that there is no descriptor for; here such a one is closed, and the node tries
+// again later.
+class entrance final : public caf::io::network::event_handler {
 public:
-  side_entrance(caf::io::network::default_multiplexer& loop, descriptor listening,
-                std::function<void(int)> let_in)
-      : event_handler(loop, listening.release()), let_in_(std::move(let_in)) {}
+  entrance(caf::io::network::default_multiplexer& loop, descriptor listening,
+           std::function<void(int)> let_in, std::function<void()> when_starved)
+      : event_handler(loop, listening.release()), let_in_(std::move(let_in)),
+        when_starved_(std::move(when_starved)) {}
 
   // `keeps_alive` stays as long as the loop may call.
-  void start(caf::intrusive_ptr<caf::io::doorman> keeps_alive) {
+  void open(caf::intrusive_ptr<caf::io::doorman> keeps_alive) {
     alive_ = std::move(keeps_alive);
     activate();
   }
 
   void handle_event(caf::io::network::operation) override {
     const auto guard = alive_;
-    for (int fd = 0; guard && (fd = ::accept4(this->fd(), nullptr, nullptr,
-                                              SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;)
-      let_in_(fd);
+    for (int i = 0; guard && i < most_at_once; ++i) {
+      const int accepted = accept_one();
+      if (accepted >= 0)
+        let_in_(accepted);
+      else if (!out_of_descriptors(errno) || !turn_away())
+        return;
+    }
   }
   void removed_from_loop(caf::io::network::operation) override { alive_.reset(); }
   void graceful_shutdown() override { passivate(); }
 
 private:
+  int accept_one() const { return ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+
+  bool turn_away() {
+    spare_.close();
+    const bool away = descriptor{accept_one()}.valid();
+    spare_ = open_spare();
+    if (away) when_starved_();
+    return away;
+  }
+
+  static descriptor open_spare() { return descriptor{::open("/dev/null", O_RDONLY | O_CLOEXEC)}; }
+
   std::function<void(int)> let_in_;
+  std::function<void()> when_starved_;
+  descriptor spare_ = open_spare();
   caf::intrusive_ptr<caf::io::doorman> alive_;
 };
 
-class basp_doorman final : public caf::io::network::doorman_impl {
+class basp_doorman final : public caf::io::doorman {
 public:
-  basp_doorman(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-               const basp_door_settings& settings, descriptor beside)
-      : doorman_impl(loop, fd), settings_(settings) {
+  // `listening`: for TCP; `beside`: on this machine, none if it is not valid.
+  basp_doorman(caf::io::network::default_multiplexer& loop, descriptor listening, descriptor beside,
+               const basp_door_settings& settings)
+      : doorman(caf::io::network::accept_hdl_from_socket(listening.get())), settings_(settings),
+        entrance_(
+            loop, std::move(listening), [this](int fd) { let_in(fd, {}); }, [this] { starved(); }) {
     if (beside.valid())
-      beside_ = std::make_unique<side_entrance>(loop, std::move(beside),
-                                                [this](int accepted) { let_in_local(accepted); });
+      beside_ = std::make_unique<entrance>(
+          loop, std::move(beside), [this](int fd) { let_in_local(fd); }, [this] { starved(); });
   }
 
-  bool new_connection() override { return let_in(acceptor_.accepted_socket(), {}); }
+  bool new_connection() override { return true; } // the entrances let in
+  void launch() override { add_to_loop(); }
+  void graceful_shutdown() override { detach(&entrance_.backend(), false); }
 
-  void launch() override {
-    doorman_impl::launch();
-    if (beside_) beside_->start(this);
+  std::string addr() const override {
+    const auto result = caf::io::network::local_addr_of_fd(entrance_.fd());
+    return result ? *result : std::string{};
+  }
+  std::uint16_t port() const override {
+    const auto result = caf::io::network::local_port_of_fd(entrance_.fd());
+    return result ? *result : std::uint16_t{0};
   }
 
-  void graceful_shutdown() override {
-    if (beside_) beside_->graceful_shutdown();
-    doorman_impl::graceful_shutdown();
+  void add_to_loop() override {
+    entrance_.open(this);
+    if (beside_) beside_->open(this);
+  }
+  void remove_from_loop() override {
+    entrance_.passivate();
+    if (beside_) beside_->passivate();
   }
 
 private:
+  void starved() const {
+    if (settings_.when_refused)
+      settings_.when_refused(
+          "out of file descriptors: who comes is turned away; raise `ulimit -n`");
+  }
+
   // Shares memory with a node that is trusted with it.
   void let_in_local(int fd) {
     widen_local(fd);
@@ -84,23 +129,21 @@ private:
       ::close(fd);
   }
 
-  bool let_in(int fd, std::optional<rings> shared) {
-    if (detached()) {
-      ::close(fd);
-      return false;
-    }
-    auto& loop = acceptor_.backend();
-    auto connection = settings_.server ? settings_.server->accept(fd) : make_plain_stream(fd);
+  void let_in(int fd, std::optional<rings> shared) {
+    auto& loop = entrance_.backend();
+    auto connection = detached()         ? nullptr
+                      : settings_.server ? settings_.server->accept(fd)
+                                         : make_plain_stream(fd);
     if (!connection) {
       ::close(fd);
-      return true;
+      return;
     }
     auto scribe = caf::make_counted<basp_scribe>(loop, std::move(connection), std::move(shared),
                                                  settings_.when_refused);
     const auto hdl = scribe->hdl();
     if (settings_.server) keep_few_waiting(scribe.get());
     parent()->add_scribe(std::move(scribe));
-    return doorman::new_connection(&loop, hdl);
+    doorman::new_connection(&loop, hdl);
   }
 
   // Who connects and does not shake hands must not keep workers out: only so many may be at it, the
@@ -115,10 +158,11 @@ private:
   }
 
   basp_door_settings settings_;
+  entrance entrance_;
+  std::unique_ptr<entrance> beside_; // null: there is none
   // Alive as long as they are in here; they may outlive this doorman.
   std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
       std::make_shared<std::vector<basp_scribe*>>();
-  std::unique_ptr<side_entrance> beside_; // null: there is none
 };
 
 class door final : public caf::io::middleman_actor_impl {
@@ -149,7 +193,7 @@ protected:
       if (auto* listening = std::get_if<descriptor>(&local)) beside = std::move(*listening);
     }
     return caf::io::doorman_ptr{
-        caf::make_counted<basp_doorman>(loop(), fd.release(), settings_, std::move(beside))};
+        caf::make_counted<basp_doorman>(loop(), std::move(fd), std::move(beside), settings_)};
   }
 
 private:

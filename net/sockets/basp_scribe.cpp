@@ -116,10 +116,9 @@ bool basp_scribe::read_piece() {
   char* const buffer = shared_read_buffer();
   const auto missing = piece().size() - have_;
   const bool direct = missing >= limits::large_payload_bytes;
-  const std::array<iovec, 2> to{
-      iovec{piece().data() + have_, missing},
-      iovec{buffer, missing >= limits::direct_payload_bytes ? limits::read_ahead_bytes
-                                                            : limits::read_bytes}};
+  const auto ahead =
+      missing >= limits::direct_payload_bytes ? limits::read_ahead_bytes : limits::read_bytes;
+  const std::array<iovec, 2> to{iovec{piece().data() + have_, missing}, iovec{buffer, ahead}};
   const auto result = wire().receive(direct ? std::span{to} : std::span{to}.subspan(1));
   if (result.state == stream::state::blocked) return true;
   if (result.state != stream::state::ok) return false;

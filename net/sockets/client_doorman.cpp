@@ -5,6 +5,7 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/make_counted.hpp>
 #include <cerrno>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 namespace ropewalk {
@@ -16,10 +17,6 @@ namespace {
 // Connections accepted in one go, before those that are there get their turn.
 constexpr int most_at_once = 64;
 
-bool is_starvation(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 } // namespace
 
 client_doorman::client_doorman(caf::io::network::default_multiplexer& loop,
@@ -30,16 +27,20 @@ client_doorman::client_doorman(caf::io::network::default_multiplexer& loop,
 bool client_doorman::new_connection() {
   auto& loop = events_.backend();
   for (int i = 0; i < most_at_once && !detached(); ++i) {
+    if (crowded_ && !has_room()) {
+      starve();
+      return true;
+    }
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     descriptor accepted{::accept4(events_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
                                   SOCK_NONBLOCK | SOCK_CLOEXEC)};
     if (!accepted.valid()) {
-      if (!is_starvation(errno)) return true; // nothing waits, or what waited has gone away again
-      remove_from_loop();
-      settings_.when_starved();
+      // Else nothing waits, or what waited has gone away again.
+      if (out_of_descriptors(errno)) starve();
       return true;
     }
+    crowded_ = is_among_the_last(accepted.get());
     if (!settings_.admit(peer)) continue;
     auto connection = settings_.speak(accepted.get());
     if (!connection) continue;
@@ -51,6 +52,16 @@ bool client_doorman::new_connection() {
     doorman::new_connection(&loop, hdl);
   }
   return true;
+}
+
+bool client_doorman::has_room() const {
+  const descriptor next{::fcntl(events_.fd(), F_DUPFD_CLOEXEC, 0)}; // the lowest that is free
+  return next.valid() && !is_among_the_last(next.get());
+}
+
+void client_doorman::starve() {
+  remove_from_loop();
+  settings_.when_starved();
 }
 
 void client_doorman::graceful_shutdown() {

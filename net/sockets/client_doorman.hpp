@@ -22,8 +22,9 @@ struct client_door_settings {
   /// Whether a connection may come in, by its peer's address; if not it is closed at once.
   std::function<bool(const sockaddr_storage& peer)> admit;
 
-  /// There is no descriptor left for a connection that waits: accepting has stopped until the
-  /// broker calls `trigger` for this doorman, which it should do in a while.
+  /// There is no descriptor left for a connection that waits, or only those that are kept for
+  /// nodes: accepting has stopped until the broker calls `trigger` for this doorman, which it
+  /// should do in a while.
   std::function<void()> when_starved;
 };
 
@@ -60,8 +61,12 @@ private:
     caf::intrusive_ptr<client_doorman> alive_; // while the loop may call
   };
 
+  [[nodiscard]] bool has_room() const;
+  void starve();
+
   events events_;
   client_door_settings settings_;
+  bool crowded_ = false; // the last one took one of the last descriptors
 };
 
 } // namespace ropewalk

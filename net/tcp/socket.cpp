@@ -1,5 +1,7 @@
 #include "net/tcp/socket.hpp"
 
+#include "net/protocol/limits.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -10,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -131,6 +134,17 @@ endpoint local_endpoint(int fd) {
                     port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return {};
   return {host.data(), static_cast<std::uint16_t>(std::stoi(port.data()))};
+}
+
+bool out_of_descriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+bool is_among_the_last(int fd) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  const auto kept = std::min<rlim_t>(limits::kept_descriptors, limit.rlim_cur / 8);
+  return static_cast<rlim_t>(fd) >= limit.rlim_cur - kept;
 }
 
 } // namespace ropewalk

@@ -60,4 +60,12 @@ socket_result reserve_port(const endpoint& where);
 /// The local address of a socket.
 endpoint local_endpoint(int fd);
 
+/// Whether a call failed with `error` (errno) because this process, or the system, may have no
+/// further descriptor or socket.
+bool out_of_descriptors(int error);
+
+/// Whether a descriptor is one of the last that this process may have: clients get none of these
+/// (limits::kept_descriptors), so that nodes still come in.
+bool is_among_the_last(int fd);
+
 } // namespace ropewalk

@@ -263,11 +263,43 @@ TEST_CASE(
   REQUIRE(first.call("echo", std::string(100, 'x'), {2s, {}}).code == error_code::ok);
   const auto answer = many.back()->receive([](const std::string&) { return false; }, 1s);
   CHECK(cpu_ticks(pid) - before < 20); // hundredths of a second, in more than one
-  many.erase(many.begin(), many.begin() + 40);
+  many.erase(many.begin(), many.begin() + 50);
   auto& last = *many.back();
   last.send("echo again\n");
   REQUIRE(last.receive_line() == "OK again\n");
   others_are_served(c);
+}
+
+TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes in later") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto pid = c.broker().pid();
+  const auto has_joined = [&](const std::string& name) {
+    return eventually(
+        [&] { return c.broker().log().find("node " + name + " joined") != std::string::npos; });
+  };
+  const rlimit few{64, 4096};
+  REQUIRE(::prlimit(pid, RLIMIT_NOFILE, &few, nullptr) == 0);
+  std::vector<std::unique_ptr<raw>> clients;
+  for (int i = 0; i < 100; ++i) clients.push_back(std::make_unique<raw>(c.clients()));
+  REQUIRE(eventually(
+      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  c.start_node("b", {"--service", "echo=builtin:echo"});
+  REQUIRE(has_joined("b"));
+  // Who takes these, too, is turned away in the end, and nobody spins.
+  std::vector<std::unique_ptr<raw>> strangers;
+  for (int i = 0; i < 40; ++i) strangers.push_back(std::make_unique<raw>(c.nodes()));
+  REQUIRE(eventually([&] { return c.broker().log().find("turned away") != std::string::npos; }));
+  c.start_node("c", {"--service", "echo=builtin:echo"});
+  const auto before = cpu_ticks(pid);
+  (void)clients.back()->receive([](const std::string&) { return false; }, 1s);
+  CHECK(cpu_ticks(pid) - before < 20); // hundredths of a second, in one
+  CHECK(c.broker().log().find("node c joined") == std::string::npos);
+  strangers.clear();
+  REQUIRE(has_joined("c"));
+  clients.clear();
+  REQUIRE(c.has_nodes(3));
 }
 #endif
 
