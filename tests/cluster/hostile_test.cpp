@@ -244,6 +244,18 @@ TEST_CASE("overload is answered BUSY with a time to come back, and memory stays 
 // Not under the sanitizers: UBSan opens a pipe to see whether an object's memory can be read, and
 // calls the object invalid when it cannot have one.
 #if !defined(__SANITIZE_ADDRESS__)
+// Leaves the broker so many descriptors, and returns when as many clients as have come are too
+// many.
+std::vector<std::unique_ptr<raw>> starve(cluster& c, rlim_t descriptors, int clients) {
+  const rlimit few{descriptors, 4096};
+  REQUIRE(::prlimit(c.broker().pid(), RLIMIT_NOFILE, &few, nullptr) == 0);
+  std::vector<std::unique_ptr<raw>> result;
+  for (int i = 0; i < clients; ++i) result.push_back(std::make_unique<raw>(c.clients()));
+  REQUIRE(eventually(
+      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  return result;
+}
+
 TEST_CASE(
     "out of descriptors the broker serves whom it has, idles, and accepts again when it can") {
   cluster c;
@@ -252,12 +264,7 @@ TEST_CASE(
   const auto pid = c.broker().pid();
   auto first = c.connect();
   REQUIRE(first.call("echo", "1").code == error_code::ok);
-  const rlimit few{40, 4096};
-  REQUIRE(::prlimit(pid, RLIMIT_NOFILE, &few, nullptr) == 0);
-  std::vector<std::unique_ptr<raw>> many;
-  for (int i = 0; i < 60; ++i) many.push_back(std::make_unique<raw>(c.clients()));
-  REQUIRE(eventually(
-      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  auto many = starve(c, 40, 60);
   REQUIRE(first.call("echo", "2").code == error_code::ok);
   const auto before = cpu_ticks(pid);
   REQUIRE(first.call("echo", std::string(100, 'x'), {2s, {}}).code == error_code::ok);
@@ -279,12 +286,7 @@ TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes
     return eventually(
         [&] { return c.broker().log().find("node " + name + " joined") != std::string::npos; });
   };
-  const rlimit few{64, 4096};
-  REQUIRE(::prlimit(pid, RLIMIT_NOFILE, &few, nullptr) == 0);
-  std::vector<std::unique_ptr<raw>> clients;
-  for (int i = 0; i < 100; ++i) clients.push_back(std::make_unique<raw>(c.clients()));
-  REQUIRE(eventually(
-      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  auto clients = starve(c, 64, 100);
   c.start_node("b", {"--service", "echo=builtin:echo"});
   REQUIRE(has_joined("b"));
   // Who takes these, too, is turned away in the end, and nobody spins.
