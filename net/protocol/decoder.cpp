@@ -121,7 +121,7 @@ decoder_event* decoder::next_frame() {
   if (!carrying && in_.size() >= whole_bytes) { // the common case: nothing is copied
     const char* const from = in_.data();
     in_.remove_prefix(whole_bytes);
-    large_ = head.payload_bytes() >= limits::direct_payload_bytes;
+    one_by_one_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return whole(made, {from + frame_header_bytes, head.fields_bytes}, {},
                  {from + front_bytes, head.payload_bytes()});
   }
@@ -132,12 +132,12 @@ decoder_event* decoder::next_frame() {
     carry_.clear();
     body_have_ = 0;
     body_ = fresh_bytes{head.payload_bytes()};
-    large_ = head.payload_bytes() >= limits::direct_payload_bytes;
+    one_by_one_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return next_frame();
   }
   if (!carry_up_to(whole_bytes)) return nullptr;
   carry_used_ = true;
-  large_ = false;
+  one_by_one_ = false;
   const std::string_view all = carry_;
   return whole(made, all.substr(frame_header_bytes, head.fields_bytes), {},
                all.substr(front_bytes));

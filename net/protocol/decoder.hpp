@@ -63,7 +63,7 @@ public:
 
   /// True if the payload in progress, or the last one, is so large (limits::direct_payload_bytes)
   /// that it pays to read little beyond its end.
-  [[nodiscard]] bool expects_large() const { return large_; }
+  [[nodiscard]] bool reads_one_by_one() const { return one_by_one_; }
 
   [[nodiscard]] mode what() const { return mode_; }
 
@@ -95,7 +95,7 @@ private:
   bool event_shares_ = false; // memory that must not stay with an idle connection
   std::size_t max_payload_;
   mode mode_;
-  bool large_ = false;
+  bool one_by_one_ = false;
   bool dead_ = false;
   bool discard_line_ = false;   // until the newline
   std::uint64_t discard_ = 0;   // bytes

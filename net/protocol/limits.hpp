@@ -106,8 +106,8 @@ inline constexpr limit connections{
     20'000,
     1,
     10'000'000,
-    "clients at a time; more are closed at once. Each takes a descriptor (`ulimit -n`) and, while "
-    "idle, under 16 KiB"};
+    "clients at a time; more are closed at once. Each takes a descriptor (`ulimit -n`, of which "
+    "64 are left for nodes) and, while idle, under 16 KiB"};
 
 inline constexpr limit connections_per_address{
     "connections-per-address",

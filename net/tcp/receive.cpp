@@ -11,7 +11,7 @@ stream::state receive_into(decoder& to, stream& from, char* buffer) {
   const auto body = to.body_space();
   const std::array<iovec, 2> parts{
       iovec{body.data(), body.size()},
-      iovec{buffer, to.expects_large() ? limits::read_ahead_bytes : limits::read_bytes}};
+      iovec{buffer, to.reads_one_by_one() ? limits::read_ahead_bytes : limits::read_bytes}};
   const auto result = from.receive(body.empty() ? std::span{parts}.subspan(1) : std::span{parts});
   if (result.state != stream::state::ok) return result.state;
   const auto in_body = std::min(result.bytes, body.size());
