@@ -42,7 +42,7 @@ typename Inspector::result_type inspect(Inspector& f, node_description& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
-  return f(caf::meta::type_name("attempt_ref"), x.token, x.attempt);
+  return f(caf::meta::type_name("attempt_ref"), x.token, x.fence);
 }
 
 /// A batch is written straight from its pieces, and read into memory that is not filled with zeros
@@ -78,16 +78,20 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, join_atom, "join")
   CAF_ADD_ATOM(ropewalk, ropewalk, welcome_atom, "welcome")
 
-  // front -> gateway, each with the number by which the node knows the shard: (work, shard, batch of work_item);
-  // (withdraw, shard, attempts that nobody waits for)
+  // front -> gateway, each with the number by which the node knows the shard: (work, shard, when it was sent, batch of
+  // work_item); (withdraw, shard, attempts that nobody waits for). Times are microseconds of the sender's clock.
   CAF_ADD_ATOM(ropewalk, ropewalk, work_atom, "work")
   CAF_ADD_ATOM(ropewalk, ropewalk, withdraw_atom, "withdraw")
 
   // gateway -> front, each with the node's number: (answers, node, batch of answer_item); (restarted, node, count);
-  // (slots, node, service, how many of them live), ahead of the answer that says what one of them died of;
+  // (slots, node, service, how many of them there are for this shard), ahead of the answer that says what one of them died of;
   // (failing, node, service, bool). A node that drains says (retire, node): no more work, answered by (retired, shard);
   // at its end (leave, node), answered by (left, shard), behind which nothing follows.
   CAF_ADD_ATOM(ropewalk, ropewalk, answers_atom, "answers")
+  // (lease, node, when it asks, in nanoseconds): is it still a member? Answered by (leased, shard, when it asked, when it
+  // was answered), behind all that was decided before.
+  CAF_ADD_ATOM(ropewalk, ropewalk, lease_atom, "lease")
+  CAF_ADD_ATOM(ropewalk, ropewalk, leased_atom, "leased")
   CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
   CAF_ADD_ATOM(ropewalk, ropewalk, slots_atom, "slots")
   CAF_ADD_ATOM(ropewalk, ropewalk, failing_atom, "failing")
@@ -119,6 +123,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, slot_down_atom, "slotdown")
   CAF_ADD_ATOM(ropewalk, ropewalk, drained_atom, "drained")
   CAF_ADD_ATOM(ropewalk, ropewalk, recycle_atom, "recycle")
+  CAF_ADD_ATOM(ropewalk, ropewalk, beat_atom, "beat")
 
   // to the top of a broker process, and on to the front: (reload): read certificates and tokens again
   CAF_ADD_ATOM(ropewalk, ropewalk, reload_atom, "reload")
@@ -135,7 +140,7 @@ namespace ropewalk {
 
 /// Batches, which are most of what brokers and nodes say to each other.
 inline compact_forms frequent_messages() {
-  return {std::make_shared<compact_form_of<work_atom, std::uint16_t, batch>>(),
+  return {std::make_shared<compact_form_of<work_atom, std::uint16_t, std::uint64_t, batch>>(),
           std::make_shared<compact_form_of<answers_atom, std::uint32_t, batch>>()};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/dispatch/keyed_hash.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <cstdint>
@@ -18,6 +19,7 @@ public:
   struct settings {
     std::uint64_t connections = limits::connections.standard;                         ///< in all
     std::uint64_t connections_per_address = limits::connections_per_address.standard; ///< 0: any
+    std::uint64_t seed = 0; ///< of the hash of addresses: one that clients cannot guess
   };
 
   /// One client, counted as long as this lives.
@@ -48,13 +50,13 @@ public:
   std::optional<admission> admit(std::string address);
 
 private:
-  explicit client_census(const settings& s) : settings_(s) {}
+  explicit client_census(const settings& s) : settings_(s), by_address_(0, {keyed_hash{s.seed}}) {}
   void left(const std::string& address);
 
   const settings settings_;
   std::mutex mutex_;
   std::uint64_t present_ = 0;
-  std::unordered_map<std::string, std::uint64_t> by_address_;
+  std::unordered_map<std::string, std::uint64_t, keyed_text_hash, std::equal_to<>> by_address_;
 };
 
 } // namespace ropewalk

@@ -10,11 +10,17 @@ namespace {
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
 
+// A time as nodes are told it.
+std::uint64_t micros(instant at) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<microseconds>(at.time_since_epoch()).count());
+}
+
 } // namespace
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      dispatcher_(settings_.dispatch, clock_now()), gate_(settings_.access),
+      dispatcher_(settings_.dispatch, clock_now(), settings_.seed), gate_(settings_.access),
       label_(settings_.shard.label()), started_(clock_now()), now_(started_) {}
 
 caf::behavior front::make_behavior() {
@@ -37,26 +43,35 @@ caf::behavior front::make_behavior() {
       },
       [this](lost_atom, std::uint32_t node, const std::string& why) { lost(node, why); },
       [this](retire_atom, std::uint32_t node) {
-        if (node >= members_.size() || !members_[node].present) return;
-        dispatcher_.retire(node);
+        const auto* m = find_member(node);
+        if (!m) return;
+        now_ = clock_now();
+        dispatcher_.retire(node, now_);
         finish_turn(); // what was placed goes before the word that nothing more will come
-        send(members_[node].gateway, retired_atom_v, members_[node].description.shard);
+        send(m->gateway, retired_atom_v, m->description.shard);
+      },
+      [this](lease_atom, std::uint32_t node, std::uint64_t asked) {
+        const auto* m = find_member(node);
+        if (!m) return;
+        finish_turn(); // what was taken back goes before the word that the rest may be started
+        send(m->gateway, leased_atom_v, m->description.shard, asked, micros(clock_now()));
       },
       [this](leave_atom, std::uint32_t node) {
-        if (node >= members_.size() || !members_[node].present) return;
-        const auto gateway = members_[node].gateway;
-        const auto shard = members_[node].description.shard;
+        const auto* m = find_member(node);
+        if (!m) return;
+        const auto gateway = m->gateway;
+        const auto shard = m->description.shard;
         lost(node, "it was drained");
         send(gateway, left_atom_v, shard);
       },
       [this](slots_atom, std::uint32_t node, std::uint16_t service, std::uint32_t live) {
-        if (node >= members_.size() || !members_[node].present) return;
+        if (!find_member(node)) return;
         now_ = clock_now();
         dispatcher_.set_slots(node, service, live, now_);
         carry_out();
       },
       [this](failing_atom, std::uint32_t node, std::uint16_t service, bool failing) {
-        if (node >= members_.size() || !members_[node].present) return;
+        if (!find_member(node)) return;
         now_ = clock_now();
         dispatcher_.set_failing(node, service, failing, now_);
         carry_out();
@@ -72,8 +87,9 @@ caf::behavior front::make_behavior() {
 
 // What CAF still holds of a front that fell must not count as clients.
 void front::on_exit() {
+  if (hangups_) hangups_->close();
   last_admission_.reset();
-  for (auto& s : sessions_) s.admission.reset();
+  sessions_.for_each([](session& s) { s.admission.reset(); });
 }
 
 // -- nodes
@@ -81,9 +97,11 @@ void front::on_exit() {
 
 std::uint32_t front::admit(node_description description, caf::actor gateway) {
   now_ = clock_now();
-  for (std::uint32_t i = 0; i < members_.size();
-       ++i) // it had given up waiting for the answer to its last join
-    if (members_[i].present && members_[i].gateway == gateway) lost(i, "it joined again");
+  // It may have given up waiting for the answer to its last join.
+  const auto again = std::find_if(members_.begin(), members_.end(), [&](const auto& known) {
+    return known.second.gateway == gateway;
+  });
+  if (again != members_.end()) lost(again->first, "it joined again");
   std::vector<service_offer> offers;
   std::string names;
   for (const auto& service : description.services) {
@@ -91,23 +109,22 @@ std::uint32_t front::admit(node_description description, caf::actor gateway) {
     settings_.shard.group->add_service(service.name);
     names += (names.empty() ? "" : ", ") + service.name;
   }
-  const auto index = dispatcher_.join(offers, now_);
-  if (index >= members_.size()) members_.resize(index + 1);
-  auto& m = members_[index];
+  const auto number = dispatcher_.join(offers, now_);
+  auto& m = members_[number];
   restarts_ += description.restarts;
   spdlog::info("{}node {} joined from {} (pid {}): {}", label_, description.name, description.host,
                description.pid, names);
   m.description = std::move(description);
   m.gateway = std::move(gateway);
-  m.present = true;
   carry_out();
-  return index;
+  return number;
 }
 
 void front::lost(std::uint32_t node, const std::string& why) {
-  if (node >= members_.size() || !members_[node].present) return;
+  const auto* found = find_member(node);
+  if (!found) return;
   now_ = clock_now();
-  auto& m = members_[node];
+  const auto& m = *found;
   const auto had = dispatcher_.view(node).in_flight;
   if (had > 0)
     spdlog::warn("{}node {} is gone ({}); {} messages go to others", label_, m.description.name,
@@ -115,38 +132,42 @@ void front::lost(std::uint32_t node, const std::string& why) {
   else
     spdlog::info("{}node {} is gone ({})", label_, m.description.name, why);
   dispatcher_.lose(node, "node " + m.description.name + " is gone (" + why + ")", now_);
-  m = member{};
+  members_.erase(node);
   carry_out();
 }
 
+// Null if it is gone: a number is never another's.
+front::member* front::find_member(std::uint32_t node) {
+  const auto found = members_.find(node);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
 void front::take_answers(std::uint32_t node, const batch& answers) {
-  if (node >= members_.size() || !members_[node].present)
-    return; // of a node that was declared lost: refused
+  const auto* from = find_member(node);
+  if (!from) return; // it was declared lost: refused
   now_ = clock_now();
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
     case item_end::answered: {
       const auto whom =
-          dispatcher_.complete(node, item->token, item->attempt, microseconds{item->run_us}, now_);
-      if (whom && whom->connection != no_index)
-        answer(sessions_[whom->connection], whom->request_id, item->code, item->payload);
+          dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now_);
+      if (auto* to = whom ? sessions_.find(whom->connection) : nullptr)
+        answer(*to, whom->request_id, item->code, item->payload);
       break;
     }
     case item_end::returned:
-      dispatcher_.give_back(node, item->token, item->attempt, now_);
+      dispatcher_.give_back(node, item->token, item->fence, now_);
       break;
     case item_end::crashed:
-      dispatcher_.crash(node, item->token, item->attempt,
-                        "on node " + members_[node].description.name + ": " +
-                            std::string{item->payload.view()},
-                        now_);
+      dispatcher_.crash(
+          node, item->token, item->fence,
+          "on node " + from->description.name + ": " + std::string{item->payload.view()}, now_);
       break;
     }
   }
   if (reader.malformed()) {
-    spdlog::error("node {} sent a batch that makes no sense; it is let go",
-                  members_[node].description.name);
+    spdlog::error("node {} sent a batch that makes no sense; it is let go", from->description.name);
     lost(node, "it sent a batch that makes no sense");
   }
   carry_out();
@@ -156,41 +177,37 @@ void front::take_answers(std::uint32_t node, const batch& answers) {
 // ---------------------------------------------------------------------------------------------------------
 
 // Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out
-// when the turn ends.
+// when the turn ends, and what was placed is fetched only then: some of it may be taken back until
+// it leaves. Of what concerns somebody who has gone since it was decided nothing is carried out.
 void front::carry_out() {
   auto& todo = dispatcher_.pending();
   if (!todo.empty()) {
-    for (const auto& p : todo.place) {
-      const auto* r = dispatcher_.find(p.request);
-      if (!r || r->stage != stage::placed) continue;
-      auto& m = members_[p.node];
-      const auto left = std::chrono::ceil<milliseconds>(r->deadline - now_).count();
-      m.work.add({p.request, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
-                  dispatcher_.offer_of(*r), r->attempt},
-                 r->payload);
-      if (!std::exchange(m.dirty, true)) dirty_members_.push_back(p.node);
-    }
     for (const auto& r : todo.refuse) {
+      auto* to = sessions_.find(r.connection);
+      if (!to) continue;
       const auto detail = r.detail.empty() ? sentence_of(r.code) : std::string_view{r.detail};
-      answer(sessions_[r.connection], r.request_id, r.code, shared_bytes::borrow(detail),
-             r.retry_after_ms);
+      answer(*to, r.request_id, r.code, shared_bytes::borrow(detail), r.retry_after_ms);
     }
     for (const auto& w : todo.withdraw) {
-      auto& m = members_[w.node];
-      if (!m.present) continue;
-      m.withdrawn.push_back({w.request, w.attempt});
-      if (!std::exchange(m.dirty, true)) dirty_members_.push_back(w.node);
+      auto* m = find_member(w.node);
+      if (!m) continue;
+      m->withdrawn.push_back({w.request, w.fence});
+      touch(w.node, *m);
     }
-    for (const auto index : todo.reading)
-      if (sessions_[index].scribe) set_reading(sessions_[index]);
-    todo.place.clear();
+    for (const auto id : todo.reading)
+      if (auto* s = sessions_.find(id)) set_reading(*s);
     todo.refuse.clear();
     todo.withdraw.clear();
     todo.reading.clear();
   }
   if (dispatcher_.needs_time()) expect_tick();
-  if (turn_open_ || (dirty_sessions_.empty() && dirty_members_.empty())) return;
-  turn_open_ = true;
+  if (dispatcher_.has_placed() || !dirty_sessions_.empty() || !dirty_members_.empty() ||
+      !status_waiting_.empty())
+    open_turn();
+}
+
+void front::open_turn() {
+  if (std::exchange(turn_open_, true)) return;
   backend().post([this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) finish_turn();
   });
@@ -199,19 +216,42 @@ void front::carry_out() {
 // Everything that collected leaves: one message a node, one write a socket.
 void front::finish_turn() {
   turn_open_ = false;
-  for (const auto index : dirty_members_) {
-    auto& m = members_[index];
-    m.dirty = false;
-    if (!m.present) continue;
-    const auto shard = m.description.shard;
-    if (!m.work.empty()) send(m.gateway, work_atom_v, shard, m.work.take());
-    if (!m.withdrawn.empty())
-      send(m.gateway, withdraw_atom_v, shard, std::exchange(m.withdrawn, {}));
+  collect_placed();
+  for (const auto number : dirty_members_) {
+    auto* m = find_member(number);
+    if (!m) continue;
+    m->dirty = false;
+    const auto shard = m->description.shard;
+    if (!m->work.empty()) send(m->gateway, work_atom_v, shard, micros(now_), m->work.take());
+    if (!m->withdrawn.empty())
+      send(m->gateway, withdraw_atom_v, shard, std::exchange(m->withdrawn, {}));
   }
   dirty_members_.clear();
-  for (const auto index : dirty_sessions_)
-    if (sessions_[index].scribe) flush(sessions_[index]);
+  if (!status_waiting_.empty() && status_asked_.empty()) collect_status();
+  for (const auto id : dirty_sessions_)
+    if (auto* s = sessions_.find(id)) flush(*s);
   dirty_sessions_.clear();
+}
+
+void front::collect_placed() {
+  auto last = no_index;
+  member* m = nullptr; // of `last`
+  dispatcher_.take_placed(
+      [&](node_number to, token which, const ropewalk::request& r, std::uint16_t service) {
+        if (to != last) {
+          last = to;
+          m = find_member(to);
+          touch(to, *m);
+        }
+        const auto left = std::chrono::ceil<milliseconds>(r.deadline - now_).count();
+        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
+                     service, r.attempt()},
+                    r.payload);
+      });
+}
+
+void front::touch(std::uint32_t node, member& which) {
+  if (!std::exchange(which.dirty, true)) dirty_members_.push_back(node);
 }
 
 void front::expect_tick() {
@@ -223,6 +263,7 @@ void front::tick() {
   tick_expected_ = false;
   now_ = clock_now();
   dispatcher_.advance(now_);
+  carry_out();
   watch_slow_readers(now_);
   carry_out();
   if (draining_) {
@@ -233,8 +274,9 @@ void front::tick() {
       // A socket that is closed with unread bytes resets, and the client may lose answers on their
       // way: the end of what is sent goes first, and the connection follows when the client has
       // closed its half, or after closing_time.
-      for (auto& s : sessions_)
-        if (s.scribe && !s.closing) close_after_answer(s);
+      sessions_.for_each([this](session& s) {
+        if (!s.closing) close_after_answer(s);
+      });
     } else if (now_ >= drain_end_) {
       spdlog::warn("{}the drain time is over: {} requests are left without an answer", label_,
                    dispatcher_.totals().waiting + dispatcher_.totals().placed);
@@ -256,8 +298,9 @@ void front::drain() {
 
 bool front::all_done() const {
   if (dispatcher_.totals().waiting + dispatcher_.totals().placed > 0) return false;
-  return std::all_of(sessions_.begin(), sessions_.end(),
-                     [](const session& s) { return !s.scribe || s.scribe->output().empty(); });
+  bool all_sent = true;
+  sessions_.for_each([&](const session& s) { all_sent = all_sent && s.scribe->output().empty(); });
+  return all_sent;
 }
 
 } // namespace ropewalk

@@ -1,11 +1,12 @@
 #pragma once
 
 #include "actors/broker/gatekeeper.hpp"
-#include "actors/broker/session.hpp"
+#include "actors/broker/session_table.hpp"
 #include "actors/broker/settings.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/messages.hpp"
 #include "net/protocol/batch.hpp"
+#include "net/sockets/hangup_watch.hpp"
 
 #include <caf/io/broker.hpp>
 #include <unordered_map>
@@ -35,7 +36,7 @@ protected:
 
 private:
   struct status_asker {
-    caf::io::connection_handle who;
+    connection_id who; // a handle is a descriptor's number, and given again
     std::uint64_t id;
   };
 
@@ -45,7 +46,6 @@ private:
     batch_builder work;
     std::vector<attempt_ref> withdrawn;
     bool dirty = false;
-    bool present = false;
   };
 
   // -- clients
@@ -56,6 +56,7 @@ private:
   void starved(caf::io::accept_handle door);
   void connected(caf::io::connection_handle hdl);
   void disconnected(caf::io::connection_handle hdl);
+  [[nodiscard]] session* find_session(caf::io::connection_handle hdl);
   void readable(caf::io::connection_handle hdl);
   void count_announced(session& from);
   void handle(session& from, const incoming_frame& frame);
@@ -85,12 +86,16 @@ private:
   // -- nodes
   std::uint32_t admit(node_description description, caf::actor gateway);
   void lost(std::uint32_t node, const std::string& why);
+  [[nodiscard]] member* find_member(std::uint32_t node);
+  void touch(std::uint32_t node, member& which);
+  void open_turn();
   void take_answers(std::uint32_t node, const batch& answers);
 
   // -- turns and time
   static instant clock_now() { return std::chrono::steady_clock::now(); }
   void carry_out();
   void finish_turn();
+  void collect_placed();
   void expect_tick();
   void tick();
   void drain();
@@ -107,12 +112,13 @@ private:
   dispatcher dispatcher_;
   gatekeeper gate_;
   log_brake brake_;
-  std::vector<session> sessions_; // by the dispatcher's connection_index
-  std::unordered_map<caf::io::connection_handle, connection_index> by_handle_;
-  std::vector<member> members_; // by the dispatcher's node_index
-  std::vector<connection_index> dirty_sessions_;
-  std::vector<node_index> dirty_members_;
-  std::vector<connection_index> watched_; // slow readers, and connections that are being closed
+  session_table sessions_;
+  std::unordered_map<caf::io::connection_handle, connection_id> by_handle_;
+  std::unordered_map<node_number, member> members_;
+  std::vector<connection_id> dirty_sessions_;
+  std::vector<node_number> dirty_members_;
+  std::shared_ptr<hangup_watch> hangups_;
+  std::vector<connection_id> watched_; // slow readers, and connections that are being closed
   std::vector<caf::io::accept_handle> starving_doors_; // do not accept for want of descriptors
   instant last_starved_;
   std::optional<client_census::admission> last_admission_; // of who was let in last

@@ -15,10 +15,8 @@ constexpr milliseconds shard_patience{1000};
 broker_report front::report() const {
   const auto& totals = dispatcher_.totals();
   broker_report result;
-  for (node_index i = 0; i < members_.size(); ++i) {
-    const auto& m = members_[i];
-    if (!m.present) continue;
-    const auto view = dispatcher_.view(i);
+  for (const auto& [number, m] : members_) {
+    const auto view = dispatcher_.view(number);
     node_report n;
     n.name = m.description.name;
     n.pid = m.description.pid;
@@ -54,8 +52,8 @@ broker_report front::report() const {
 
 void front::handle_status(session& from, std::uint64_t id) {
   ++from.statuses_due;
-  status_waiting_.push_back({from.scribe->hdl(), id});
-  if (status_asked_.empty()) collect_status();
+  status_waiting_.push_back({from.id, id});
+  open_turn(); // all who ask in this turn are answered with the same numbers
 }
 
 // One round at a time: who asks while others are being asked wants newer numbers than those.
@@ -78,17 +76,17 @@ void front::collect_status() {
 }
 
 void front::tell_status() {
-  const auto text = status_.json();
-  for (const auto& [hdl, id] : std::exchange(status_asked_, {})) {
-    const auto found = by_handle_.find(hdl);
-    if (found == by_handle_.end()) continue;
-    auto& to = sessions_[found->second];
-    --to.statuses_due;
-    append_frame(to.scribe->output().tail(), frame_kind::status, error_code::ok, id, {}, text);
-    touch(to);
+  const auto text = shared_bytes::copy_of(status_.json());
+  for (const auto& [who, id] : std::exchange(status_asked_, {})) {
+    auto* to = sessions_.find(who);
+    if (!to) continue;
+    --to->statuses_due;
+    auto& out = to->scribe->output();
+    append_header(out.tail(), frame_kind::status, error_code::ok, id, {}, text.size());
+    out.append(text);
+    touch(*to);
   }
   carry_out();
-  if (!status_waiting_.empty()) collect_status();
 }
 
 } // namespace ropewalk

@@ -26,7 +26,7 @@ struct text_order {
 /// What the front knows of one client connection.
 struct session {
   caf::intrusive_ptr<client_scribe> scribe; ///< null: the place is free
-  connection_index index = no_index;
+  connection_id id;
 
   std::string service_name; ///< the last one asked for: most clients ask for one
   service_index service = no_index;

@@ -15,6 +15,7 @@ struct broker_settings {
   std::vector<endpoint> listen{{"127.0.0.1", 7070}};
   endpoint cluster{"127.0.0.1", 7071};
   dispatch_limits dispatch;
+  std::uint64_t seed = 0; ///< of the hashes of what clients choose: one that they cannot guess
   std::size_t max_message_bytes = limits::max_message.standard;
   std::uint64_t unread_answers_bytes = limits::unread_answers.standard;
   milliseconds unread_answers_time{limits::unread_answers_time.standard};

@@ -9,37 +9,30 @@
 /// What the dispatcher decided and others are to do.
 namespace ropewalk {
 
-/// Send this request to this node. Look it up by `find` when doing so: it may be gone by then.
-struct placement {
-  node_index node;
-  token request;
-};
-
 /// Tell the client that there will be no reply.
 struct refusal {
-  connection_index connection;
+  connection_id connection;
   std::uint64_t request_id;
   error_code code;
   std::string detail;               ///< a sentence; empty: the code's own
   std::uint32_t retry_after_ms = 0; ///< with BUSY
 };
 
-/// Tell the node that nobody wants this attempt's answer: it need not start, or may stop.
+/// Tell the node that nobody wants the answer of this placing: it need not start, or may stop.
 struct withdrawal {
-  node_index node;
+  node_number node;
   token request;
-  std::uint8_t attempt;
+  std::uint32_t fence;
 };
 
+/// Whom an action concerns may be gone when it is carried out, by something that was decided
+/// since: who carries it out looks it up by its identity, which is never another's.
 struct actions {
-  std::vector<placement> place;
   std::vector<refusal> refuse;
   std::vector<withdrawal> withdraw;
-  std::vector<connection_index> reading; ///< look at `paused`: read on from it, or no more
+  std::vector<connection_id> reading; ///< look at `paused`: read on from it, or no more
 
-  [[nodiscard]] bool empty() const {
-    return place.empty() && refuse.empty() && withdraw.empty() && reading.empty();
-  }
+  [[nodiscard]] bool empty() const { return refuse.empty() && withdraw.empty() && reading.empty(); }
 };
 
 } // namespace ropewalk

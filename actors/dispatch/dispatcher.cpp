@@ -18,7 +18,8 @@ constexpr milliseconds rate_window{100};
 } // namespace
 
 dispatcher::dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed)
-    : limits_(limits), deadlines_(start), offers_(limits.node_bytes, seed) {}
+    : limits_(limits), hash_(seed), deadlines_(start), ids_(hash_), service_by_name_(0, {hash_}),
+      offers_(limits.node_bytes, seed) {}
 
 // -- names and memory
 // -----------------------------------------------------------------------------------------------------
@@ -39,13 +40,25 @@ const request* dispatcher::find(token request) const {
   return index == no_index ? nullptr : &requests_[index];
 }
 
-std::uint32_t dispatcher::placed_with(node_index node, token request, std::uint8_t attempt) const {
+// The request's index, if that placing of it is with the node now.
+std::uint32_t dispatcher::sent_to(node_number node, token request, std::uint32_t fence) const {
   const auto index = index_of(request);
   if (index == no_index) return no_index;
   const auto& r = requests_[index];
-  if (r.stage != stage::placed || offers_[r.offer].node != node || r.attempt != attempt)
+  if (r.stage != stage::placed || !r.sent || offers_[r.offer].node != node || r.fence != fence)
     return no_index;
   return index;
+}
+
+// Null if it was taken back, or placed anew, since.
+request* dispatcher::to_send(const placement& what) {
+  const auto index = index_of(what.request);
+  if (index == no_index) return nullptr;
+  auto& r = requests_[index];
+  if (r.stage != stage::placed || r.fence != what.fence) return nullptr;
+  assert(!r.sent && offers_[r.offer].node == what.node);
+  assert(r.connection != no_index); // else its payload would be gone, and it would go out as empty
+  return &r;
 }
 
 std::uint32_t dispatcher::allocate() {
@@ -75,21 +88,20 @@ void dispatcher::release(std::uint32_t index) {
 // -- clients
 // -------------------------------------------------------------------------------------------------------------
 
-connection_index dispatcher::connect() {
+connection_id dispatcher::connect() {
   if (free_connections_.empty()) {
     free_connections_.push_back(static_cast<connection_index>(connections_.size()));
     connections_.emplace_back();
   }
-  const auto result = free_connections_.back();
+  const auto index = free_connections_.back();
   free_connections_.pop_back();
-  connections_[result] = connection{};
-  connections_[result].in_use = true;
-  return result;
+  connections_[index].in_use = true;
+  return id_of(index);
 }
 
-void dispatcher::disconnect(connection_index who, instant now) {
-  auto& c = connections_[who];
-  assert(c.in_use);
+void dispatcher::disconnect(connection_id who, instant now) {
+  assert(is_current(who));
+  auto& c = connections_[who.index];
   while (c.first != no_index) {
     const auto index = c.first;
     if (requests_[index].stage == stage::placed) {
@@ -100,8 +112,10 @@ void dispatcher::disconnect(connection_index who, instant now) {
     }
   }
   for (const auto& t : c.turns) services_[t.service].queue.close_flow(t.flow);
+  const auto next_generation = c.generation + 1;
   c = connection{};
-  free_connections_.push_back(who);
+  c.generation = next_generation;
+  free_connections_.push_back(who.index);
   settle(now);
 }
 
@@ -120,7 +134,7 @@ void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
   if (!c.paused &&
       (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
     c.paused = true;
-    actions_.reading.push_back(who);
+    actions_.reading.push_back(id_of(who));
   }
 }
 
@@ -142,7 +156,7 @@ void dispatcher::leave_connection(std::uint32_t index) {
   if (c.paused && c.bytes <= limits_.connection_bytes / 2 &&
       c.requests <= limits_.connection_requests / 2) {
     c.paused = false;
-    actions_.reading.push_back(r.connection);
+    actions_.reading.push_back(id_of(r.connection));
   }
   r.connection = no_index;
 }
@@ -170,8 +184,9 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
 }
 
 void dispatcher::submit(const submission& what, instant now) {
+  assert(is_current(what.connection));
   ++totals_.submitted;
-  if (ids_.find(requests_, what.connection, what.request_id) != no_index)
+  if (ids_.find(requests_, what.connection.index, what.request_id) != no_index)
     return refuse(what, error_code::bad_request,
                   "a request with this id still waits for its answer on this connection; this is "
                   "the answer to the second one");
@@ -195,21 +210,22 @@ void dispatcher::submit(const submission& what, instant now) {
   r.cost = cost;
   r.deadline = now + timeout;
   deadlines_.insert(index, r.deadline);
-  enter_connection(index, what.connection);
+  enter_connection(index, what.connection.index);
 
   if (!what.key.empty() && !s.keys.enter(requests_, index, what.key)) {
     ++totals_.waiting;
     return;
   }
-  const auto to = s.queue.empty() ? offers_.choose(what.service, what.connection) : no_index;
+  const auto to = s.queue.empty() ? offers_.choose(what.service, what.connection.index) : no_index;
   if (to != no_index) return place(index, to); // most of the time, and nothing waits
   wait(index);
   ++totals_.waiting;
   settle(now);
 }
 
-void dispatcher::cancel(connection_index who, std::uint64_t request_id, instant now) {
-  const auto index = ids_.find(requests_, who, request_id);
+void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now) {
+  assert(is_current(who));
+  const auto index = ids_.find(requests_, who.index, request_id);
   if (index == no_index) return;
   refuse(index, error_code::cancelled);
   settle(now);
@@ -265,11 +281,12 @@ void dispatcher::pump(service& s, service_index which, instant now) {
 
 void dispatcher::place(std::uint32_t index, std::uint32_t to) {
   auto& r = requests_[index];
-  if (r.attempt == 0) services_[r.service].queue.budget().earn();
-  r.attempt = r.attempt == 255 ? 1 : static_cast<std::uint8_t>(r.attempt + 1);
+  if (r.fence == 0) services_[r.service].queue.budget().earn();
+  ++r.fence; // 2^32 placings do not fit into the longest deadline
+  r.sent = false;
   offers_.place(requests_, index, to);
   ++totals_.placed;
-  actions_.place.push_back({offers_[to].node, token_of(index)});
+  placed_.push_back({offers_[to].node, token_of(index), r.fence});
 }
 
 // -- nodes
@@ -278,13 +295,12 @@ void dispatcher::place(std::uint32_t index, std::uint32_t to) {
 service_index dispatcher::service_named(const std::string& name) {
   const auto [at, fresh] =
       service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
-  if (fresh) services_.emplace_back(name, limits_.retry_percent);
+  if (fresh) services_.emplace_back(name, limits_.retry_percent, hash_);
   return at->second;
 }
 
-node_index dispatcher::join(const std::vector<service_offer>& what, instant now) {
-  const auto joined = offers_.add_node();
-  nodes_.emplace_back().in_use = true;
+node_number dispatcher::join(const std::vector<service_offer>& what, instant now) {
+  const auto joined = next_node_++;
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
     offers_.add(joined, which, brought.slots,
@@ -296,17 +312,21 @@ node_index dispatcher::join(const std::vector<service_offer>& what, instant now)
   return joined;
 }
 
-void dispatcher::lose(node_index lost, std::string_view what, instant now) {
-  if (!std::exchange(nodes_[lost].in_use, false)) return;
+void dispatcher::lose(node_number lost, std::string_view what, instant now) {
+  if (offers_.of_node(lost).empty()) return;
   offers_.close(lost); // nothing goes back there
   for (const auto which : offers_.of_node(lost)) {
     // A gateway starts a service's messages in the order in which they came: the first `slots` were
-    // running, the others waited. What may be started only once is not risked.
+    // running, the others waited. Slots that run what others asked for are not among them
+    // (set_slots). What may be started only once is not risked.
     const auto& o = offers_[which];
     std::vector<std::uint32_t> running;
     std::vector<std::uint32_t> waiting;
-    for (auto i = o.placed.head(); i != no_index; i = requests_[i].next)
-      (running.size() < o.slots || requests_[i].attempts == 1 ? running : waiting).push_back(i);
+    for (auto i = o.placed.head(); i != no_index; i = requests_[i].next) {
+      const auto& r = requests_[i];
+      const bool may_run = r.sent && (running.size() < o.slots || r.attempts == 1);
+      (may_run ? running : waiting).push_back(i);
+    }
     for (const auto i : running) charge(i, what);
     for (auto i = waiting.rbegin(); i != waiting.rend(); ++i)
       if (return_unstarted(*i)) ++totals_.redispatched;
@@ -322,22 +342,35 @@ void dispatcher::lose(node_index lost, std::string_view what, instant now) {
   settle(now);
 }
 
-void dispatcher::retire(node_index which) {
+void dispatcher::retire(node_number which, instant now) {
   offers_.close(which);
+  for (const auto index : offers_.of_node(which)) keep_unsent(index);
+  settle(now);
 }
 
-void dispatcher::set_failing(node_index which, std::uint32_t offer, bool failing, instant now) {
-  if (!nodes_[which].in_use || offer >= offers_.of_node(which).size()) return;
+// What was placed there and has not left goes elsewhere.
+void dispatcher::keep_unsent(std::uint32_t offer) {
+  std::vector<std::uint32_t> unsent;
+  for (auto i = offers_[offer].placed.tail(); i != no_index && !requests_[i].sent;
+       i = requests_[i].previous)
+    unsent.push_back(i);
+  for (const auto i : unsent) return_unstarted(i);
+  stir(offers_[offer].service);
+}
+
+void dispatcher::set_failing(node_number which, std::uint32_t offer, bool failing, instant now) {
+  if (offer >= offers_.of_node(which).size()) return;
   const auto index = offers_.of_node(which)[offer];
   offers_.set_failing(index, failing);
+  if (failing) keep_unsent(index);
   refuse_if_all_failing(offers_[index].service);
   stir(offers_[index].service);
   settle(now);
 }
 
-void dispatcher::set_slots(node_index which, std::uint32_t offer, std::uint32_t slots,
+void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t slots,
                            instant now) {
-  if (!nodes_[which].in_use || offer >= offers_.of_node(which).size()) return;
+  if (offer >= offers_.of_node(which).size()) return;
   const auto index = offers_.of_node(which)[offer];
   offers_.set_slots(index, slots);
   stir(offers_[index].service);
@@ -361,18 +394,22 @@ void dispatcher::count_answer(service& s, instant now) {
   s.window = now;
 }
 
-std::optional<completion> dispatcher::complete(node_index from, token which, std::uint8_t attempt,
+std::optional<completion> dispatcher::complete(node_number from, token which, std::uint32_t fence,
                                                microseconds run_time, instant now) {
-  const auto index = placed_with(from, which, attempt);
+  const auto index = sent_to(from, which, fence);
   if (index == no_index) {
     ++totals_.stale;
     return std::nullopt;
   }
   const auto& r = requests_[index];
   const auto service = r.service;
-  const completion result{r.connection, r.client_id};
-  offers_[r.offer].credit.ran_for(run_time);
-  ++nodes_[from].answered;
+  const completion result{r.connection == no_index ? connection_id{} : id_of(r.connection),
+                          r.client_id};
+  auto& o = offers_[r.offer];
+  o.credit.ran_for(run_time);
+  ++o.answered;
+  o.rest = milliseconds{0};
+  o.resting = false; // `unplace` sees to what follows
   if (r.connection != no_index) ++totals_.answered;
   count_answer(services_[service], now);
   unplace(index);
@@ -382,20 +419,28 @@ std::optional<completion> dispatcher::complete(node_index from, token which, std
   return result;
 }
 
-void dispatcher::give_back(node_index from, token which, std::uint8_t attempt, instant now) {
-  const auto index = placed_with(from, which, attempt);
+void dispatcher::give_back(node_number from, token which, std::uint32_t fence, instant now) {
+  const auto index = sent_to(from, which, fence);
   if (index == no_index) return;
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
+  rest(offer, now);
   if (return_unstarted(index)) ++totals_.returned;
   refuse_if_all_failing(offers_[offer].service);
   stir(offers_[offer].service);
   settle(now);
 }
 
-void dispatcher::crash(node_index from, token which, std::uint8_t attempt, std::string_view what,
+// What has just come back is not to go there again at once. Several that come back together are one
+// reason to pause.
+void dispatcher::rest(std::uint32_t offer, instant now) {
+  if (!offers_[offer].resting) resting_.push_back(offer);
+  offers_.rest(offer, now);
+}
+
+void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::string_view what,
                        instant now) {
-  const auto index = placed_with(from, which, attempt);
+  const auto index = sent_to(from, which, fence);
   if (index == no_index) return;
   const auto service = requests_[index].service;
   charge(index, what);
@@ -461,7 +506,7 @@ void dispatcher::refuse(const submission& what, error_code code, std::string det
 void dispatcher::announce(const request& r, error_code code, std::string detail) {
   if (r.connection == no_index) return;
   ++totals_.refused[static_cast<int>(code)];
-  actions_.refuse.push_back({r.connection, r.client_id, code, std::move(detail), 0});
+  actions_.refuse.push_back({id_of(r.connection), r.client_id, code, std::move(detail), 0});
 }
 
 void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail) {
@@ -484,10 +529,16 @@ void dispatcher::stop_waiting(std::uint32_t index) {
 // again only when the node says so.
 void dispatcher::abandon(std::uint32_t index) {
   auto& r = requests_[index];
+  if (!r.sent) { // nor does a node have it: it never leaves
+    const auto service = r.service;
+    unplace(index);
+    release(index);
+    return stir(service);
+  }
   leave_connection(index);
   deadlines_.erase(index);
   r.payload = {};
-  actions_.withdraw.push_back({offers_[r.offer].node, token_of(index), r.attempt});
+  actions_.withdraw.push_back({offers_[r.offer].node, token_of(index), r.fence});
 }
 
 void dispatcher::advance(instant now) {
@@ -498,13 +549,24 @@ void dispatcher::advance(instant now) {
     services_[which].paced = false;
     stir(which);
   }
+  std::erase_if(resting_, [&](std::uint32_t index) {
+    const auto& o = offers_[index];
+    if (o.in_use && o.resting && now < o.rest_until) return false;
+    if (o.in_use && o.resting) {
+      offers_.end_rest(index);
+      stir(o.service);
+    }
+    return true;
+  });
   settle(now);
 }
 
-node_view dispatcher::view(node_index which) const {
+node_view dispatcher::view(node_number which) const {
   node_view result;
-  result.answered = nodes_[which].answered;
-  for (const auto index : offers_.of_node(which)) result.in_flight += offers_[index].placed.size();
+  for (const auto index : offers_.of_node(which)) {
+    result.in_flight += offers_[index].placed.size();
+    result.answered += offers_[index].answered;
+  }
   return result;
 }
 

@@ -22,14 +22,20 @@
 /// the time; what is to be done collects in `actions`, for the front to carry out (and for the
 /// simulator, in virtual time).
 ///
-///     submit -> [behind its key (key_lanes)] -> waiting (service_queue) -> placed (offer) -> gone
-///                                                  ^                         |
-///                                                  '-- the node gave it back, '
-///                                                      died, or its slot crashed
+///     submit -> [behind its key (key_lanes)] -> waiting (service_queue) -> placed (offer) -> sent
+///     -> gone
+///                                                  ^                                        |
+///                                                  '---- the node gave it back, died, ------'
+///                                                        or its slot crashed
 ///
 /// What must hold (`check` asserts it): a request is in the list of its stage and in no other;
 /// every count is that of its list; nothing that may go waits while an offer of its service has
 /// room.
+///
+/// What was decided and what it concerns part ways between an event and its being carried out.
+/// Connections are named by index and generation, nodes by numbers that are never used twice, and
+/// requests by token and fence. What is placed is handed over by `take_placed` at the end of a
+/// turn: what was taken back until then never leaves.
 namespace ropewalk {
 
 struct dispatch_limits {
@@ -53,9 +59,9 @@ struct service_offer {
   std::uint32_t slots = 0;
 };
 
-/// Whom an accepted answer goes to; `connection` is no_index if nobody waits for it any more.
+/// Whom an accepted answer goes to; `connection` is not valid if nobody waits for it any more.
 struct completion {
-  connection_index connection;
+  connection_id connection;
   std::uint64_t request_id;
 };
 
@@ -78,16 +84,18 @@ struct dispatch_totals {
 
 class dispatcher {
 public:
-  dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed = 1);
+  /// `seed`: of the choices between nodes, and of the hashes of what clients choose. One that
+  /// clients cannot guess, where they are strangers.
+  dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed);
 
   // -- clients
   // ---------------------------------------------------------------------------------------------------------
 
-  connection_index connect();
+  connection_id connect();
 
-  /// Its waiting requests are dropped, those with a node withdrawn. The index may be given to
+  /// Its waiting requests are dropped, those with a node withdrawn. Its index may be given to
   /// another connection.
-  void disconnect(connection_index connection, instant now);
+  void disconnect(connection_id connection, instant now);
 
   /// The service of that name, if a node ever offered it. Services never go away, so the index can
   /// be kept.
@@ -101,38 +109,38 @@ public:
   void submit(const submission& what, instant now);
 
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
-  void cancel(connection_index connection, std::uint64_t request_id, instant now);
+  void cancel(connection_id connection, std::uint64_t request_id, instant now);
 
   // -- nodes
   // -----------------------------------------------------------------------------------------------------------
 
-  node_index join(const std::vector<service_offer>& offers, instant now);
+  node_number join(const std::vector<service_offer>& offers, instant now);
 
   /// The node is dead, or cannot be reached. What it was running is charged an attempt, what waited
   /// there is not. `what` tells people what happened, in an answer to somebody whose message did
   /// not survive it.
-  void lose(node_index node, std::string_view what, instant now);
+  void lose(node_number node, std::string_view what, instant now);
 
   /// No new work for this node; what it has, it may finish or give back.
-  void retire(node_index node);
+  void retire(node_number node, instant now);
 
   /// The node's pool for this service restarts too often (true) or works again (false).
-  void set_failing(node_index node, std::uint32_t offer, bool failing, instant now);
+  void set_failing(node_number node, std::uint32_t offer, bool failing, instant now);
 
   /// So many of its slots live: one that fell is started again after a pause.
-  void set_slots(node_index node, std::uint32_t offer, std::uint32_t slots, instant now);
+  void set_slots(node_number node, std::uint32_t offer, std::uint32_t slots, instant now);
 
-  /// An answer. Nothing if it is not to be used: an attempt that was superseded, or a request that
+  /// An answer. Nothing if it is not to be used: a placing that was superseded, or a request that
   /// is gone.
-  std::optional<completion> complete(node_index node, token request, std::uint8_t attempt,
+  std::optional<completion> complete(node_number node, token request, std::uint32_t fence,
                                      microseconds run_time, instant now);
 
-  /// The node had not started it: its slots are held up, or it drains. It gets nothing ahead until
-  /// one of its messages comes to an end.
-  void give_back(node_index node, token request, std::uint8_t attempt, instant now);
+  /// The node had not started it: its slots are held up, or it drains. It gets nothing until one of
+  /// its messages comes to an end, or a pause has gone by (offer_book::first_rest).
+  void give_back(node_number node, token request, std::uint32_t fence, instant now);
 
   /// Its slot died while running it.
-  void crash(node_index node, token request, std::uint8_t attempt, std::string_view what,
+  void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
 
   // -- time
@@ -150,22 +158,38 @@ public:
   /// To be carried out and cleared by the caller.
   actions& pending() { return actions_; }
 
+  /// True if `take_placed` has something to hand over, perhaps.
+  [[nodiscard]] bool has_placed() const { return !placed_.empty(); }
+
+  /// Hands over what was placed since the last call and is still wanted there, in that order, as
+  /// `send(node, token, request, number of the service in the node's own list)`; it counts as being
+  /// with its node from then on. What is not handed over any more was never sent.
+  template <class F>
+  void take_placed(F&& send) {
+    for (const auto& p : placed_) {
+      auto* r = to_send(p);
+      if (!r) continue;
+      r->sent = true;
+      send(p.node, p.request, static_cast<const request&>(*r), offers_[r->offer].index);
+    }
+    placed_.clear();
+  }
+
   [[nodiscard]] const request* find(token request) const;
-  [[nodiscard]] node_view view(node_index node) const;
-  [[nodiscard]] std::uint16_t offer_of(const request& r) const { return offers_[r.offer].index; }
+  [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
   [[nodiscard]] const std::string& service_name(service_index service) const {
     return services_[service].name;
   }
   /// True while this connection has more than its share waiting for answers.
-  [[nodiscard]] bool paused(connection_index connection) const {
-    return connections_[connection].paused;
+  [[nodiscard]] bool paused(connection_id connection) const {
+    return connections_[connection.index].paused;
   }
-  [[nodiscard]] std::uint64_t held_by(connection_index connection) const {
-    return connections_[connection].bytes;
+  [[nodiscard]] std::uint64_t held_by(connection_id connection) const {
+    return connections_[connection.index].bytes;
   }
-  [[nodiscard]] std::uint32_t requests_of(connection_index connection) const {
-    return connections_[connection].requests;
+  [[nodiscard]] std::uint32_t requests_of(connection_id connection) const {
+    return connections_[connection.index].requests;
   }
 
   /// Throws std::logic_error if something that must hold does not. Costs time in the number of
@@ -174,8 +198,8 @@ public:
 
 private:
   struct service {
-    explicit service(std::string its_name, std::uint32_t retry_percent)
-        : name(std::move(its_name)), queue(retry_percent) {}
+    service(std::string its_name, std::uint32_t retry_percent, const keyed_hash& hash)
+        : name(std::move(its_name)), queue(retry_percent), keys(hash) {}
 
     std::string name;
     service_queue queue;
@@ -190,11 +214,6 @@ private:
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };
 
-  struct node {
-    std::uint64_t answered = 0;
-    bool in_use = false;
-  };
-
   // Where a connection's requests for a service wait.
   struct turn {
     service_index service;
@@ -207,19 +226,29 @@ private:
     std::uint32_t first = no_index; // its requests
     std::uint32_t requests = 0;
     std::uint64_t bytes = 0;
+    std::uint32_t generation = 0;
     bool paused = false;
     bool in_use = false;
   };
 
-  struct name_hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  // With whom a request was placed, and which of its placings that was.
+  struct placement {
+    node_number node;
+    token request;
+    std::uint32_t fence;
   };
 
   [[nodiscard]] token token_of(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t index_of(token request) const;
-  [[nodiscard]] std::uint32_t placed_with(node_index node, token request,
-                                          std::uint8_t attempt) const;
+  [[nodiscard]] std::uint32_t sent_to(node_number node, token request, std::uint32_t fence) const;
+  [[nodiscard]] request* to_send(const placement& what);
+  [[nodiscard]] connection_id id_of(connection_index index) const {
+    return {index, connections_[index].generation};
+  }
+  [[nodiscard]] bool is_current(connection_id which) const {
+    return which.index < connections_.size() && connections_[which.index].in_use &&
+           connections_[which.index].generation == which.generation;
+  }
 
   std::uint32_t allocate();
   void release(std::uint32_t index);
@@ -236,6 +265,8 @@ private:
 
   void unplace(std::uint32_t index);
   bool return_unstarted(std::uint32_t index);
+  void rest(std::uint32_t offer, instant now);
+  void keep_unsent(std::uint32_t offer);
   void charge(std::uint32_t index, std::string_view what);
   void announce(const request& r, error_code code, std::string detail);
   void stop_waiting(std::uint32_t index);
@@ -248,7 +279,9 @@ private:
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
 
   dispatch_limits limits_;
+  keyed_hash hash_;
   actions actions_;
+  std::vector<placement> placed_; // since the last `take_placed`
   dispatch_totals totals_;
   deadline_wheel deadlines_;
   request_table requests_;
@@ -257,11 +290,12 @@ private:
   std::vector<connection> connections_;
   std::vector<connection_index> free_connections_;
   std::vector<service> services_;
-  std::unordered_map<std::string, service_index, name_hash, std::equal_to<>> service_by_name_;
+  std::unordered_map<std::string, service_index, keyed_text_hash, std::equal_to<>> service_by_name_;
   std::vector<service_index> stirred_;
   std::vector<service_index> paced_;
   offer_book offers_;
-  std::vector<node> nodes_;
+  node_number next_node_ = 0;
+  std::vector<std::uint32_t> resting_; // offers; some may not rest any more
   std::vector<std::uint32_t> expired_; // scratch of advance()
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/dispatch/keyed_hash.hpp"
 #include "actors/dispatch/request.hpp"
 
 #include <bit>
@@ -10,9 +11,12 @@ namespace ropewalk {
 
 /// Finds a request by its connection and the id that its client gave it. Open addressing with
 /// linear probing: nothing is allocated while the number of requests stays within what it was. A
-/// place knows its request's hash, so that no other request is looked at on the way to one.
+/// place knows its request's hash, so that no other request is looked at on the way to one. Ids are
+/// chosen by clients: the hash is a secret one, or some would choose those that share a place.
 class id_table {
 public:
+  explicit id_table(const keyed_hash& hash) : hash_(hash) {}
+
   /// no_index if there is none.
   [[nodiscard]] std::uint32_t find(const request_table& all, connection_index connection,
                                    std::uint64_t id) const {
@@ -57,10 +61,8 @@ private:
     std::uint32_t hash = 0;
   };
 
-  // Clients count: multiplied by the golden ratio, ids in a row come to lie far from each other.
-  static std::uint32_t hash_of(connection_index connection, std::uint64_t id) {
-    const auto mixed = (id ^ std::uint64_t{connection} * 0xc2b2ae3d27d4eb4f) * 0x9e3779b97f4a7c15;
-    return static_cast<std::uint32_t>(mixed >> 32);
+  [[nodiscard]] std::uint32_t hash_of(connection_index connection, std::uint64_t id) const {
+    return static_cast<std::uint32_t>(hash_(id, connection) >> 32);
   }
   [[nodiscard]] std::size_t home(std::uint32_t hash) const { return hash >> shift_; }
   [[nodiscard]] std::size_t after(std::size_t at) const { return (at + 1) & (places_.size() - 1); }
@@ -79,6 +81,7 @@ private:
       if (one.index != no_index) put(one);
   }
 
+  keyed_hash hash_;
   std::vector<place> places_; // a power of two of them
   unsigned shift_ = 0;        // 32 less that power
   std::size_t size_ = 0;

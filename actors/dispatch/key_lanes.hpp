@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/dispatch/keyed_hash.hpp"
 #include "actors/dispatch/request.hpp"
 
 #include <string>
@@ -14,6 +15,8 @@ namespace ropewalk {
 /// that a node still runs has not left, even if nobody waits for its answer any more.
 class key_lanes {
 public:
+  explicit key_lanes(const keyed_hash& hash) : lane_by_key_(0, {hash}) {}
+
   /// True if the request may go its way; else it waits here, in the stage behind_key.
   bool enter(request_table& all, std::uint32_t index, std::string_view key);
 
@@ -32,11 +35,7 @@ public:
   }
 
 private:
-  struct name_hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-  };
-  using names = std::unordered_map<std::string, std::uint32_t, name_hash, std::equal_to<>>;
+  using names = std::unordered_map<std::string, std::uint32_t, keyed_text_hash, std::equal_to<>>;
 
   struct lane {
     request_list behind;

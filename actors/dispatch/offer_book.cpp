@@ -15,12 +15,7 @@ constexpr double company_us = 100;
 
 } // namespace
 
-node_index offer_book::add_node() {
-  nodes_.emplace_back();
-  return static_cast<node_index>(nodes_.size() - 1);
-}
-
-std::uint32_t offer_book::add(node_index to, service_index which, std::uint32_t slots,
+std::uint32_t offer_book::add(node_number to, service_index which, std::uint32_t slots,
                               const ropewalk::credit& credit) {
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(offers_.size()));
@@ -32,11 +27,12 @@ std::uint32_t offer_book::add(node_index to, service_index which, std::uint32_t 
   o = offer{};
   o.node = to;
   o.service = which;
-  o.index = static_cast<std::uint16_t>(nodes_[to].offers.size());
+  auto& of_node = nodes_[to];
+  o.index = static_cast<std::uint16_t>(of_node.size());
   o.slots = o.all_slots = slots;
   o.credit = credit;
   o.in_use = true;
-  nodes_[to].offers.push_back(index);
+  of_node.push_back(index);
   if (which >= services_.size()) services_.resize(which + 1);
   services_[which].offers.push_back(index);
   services_[which].slots += slots;
@@ -44,13 +40,21 @@ std::uint32_t offer_book::add(node_index to, service_index which, std::uint32_t 
   return index;
 }
 
-void offer_book::close(node_index which) {
-  nodes_[which].open = false;
-  for (const auto index : nodes_[which].offers) reconsider(index);
+void offer_book::close(node_number which) {
+  for (const auto index : of_node(which)) {
+    offers_[index].closed = true;
+    reconsider(index);
+  }
 }
 
-void offer_book::remove_all(node_index which) {
-  for (const auto index : nodes_[which].offers) {
+const std::vector<std::uint32_t>& offer_book::of_node(node_number which) const {
+  static const std::vector<std::uint32_t> none;
+  const auto found = nodes_.find(which);
+  return found == nodes_.end() ? none : found->second;
+}
+
+void offer_book::remove_all(node_number which) {
+  for (const auto index : of_node(which)) {
     auto& o = offers_[index];
     assert(o.placed.empty() && o.in == offer::room::none);
     o.in_use = false;
@@ -60,7 +64,7 @@ void offer_book::remove_all(node_index which) {
     if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.company = 0;
     free_.push_back(index);
   }
-  nodes_[which].offers.clear();
+  nodes_.erase(which);
 }
 
 std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
@@ -128,6 +132,23 @@ void offer_book::set_failing(std::uint32_t index, bool failing) {
   reconsider(index);
 }
 
+void offer_book::rest(std::uint32_t index, instant now) {
+  auto& o = offers_[index];
+  if (o.resting) { // several that come back together are one reason
+    o.rest_until = std::max(o.rest_until, now + first_rest);
+    return;
+  }
+  o.rest = std::min(longest_rest, std::max(first_rest, 2 * o.rest));
+  o.rest_until = now + o.rest;
+  o.resting = true;
+  reconsider(index);
+}
+
+void offer_book::end_rest(std::uint32_t index) {
+  offers_[index].resting = false;
+  reconsider(index);
+}
+
 void offer_book::place(request_table& all, std::uint32_t request, std::uint32_t to) {
   auto& o = offers_[to];
   all[request].stage = stage::placed;
@@ -154,7 +175,7 @@ void offer_book::set_slots(std::uint32_t index, std::uint32_t slots) {
 
 offer::room offer_book::room_of(std::uint32_t index) const {
   const auto& o = offers_[index];
-  if (!o.in_use || o.failing || !nodes_[o.node].open) return offer::room::none;
+  if (!o.in_use || o.failing || o.closed || o.resting) return offer::room::none;
   if (o.placed.size() < o.slots) return offer::room::idle;
   const bool has_credit = o.placed.size() < o.credit.allowed() && o.bytes < node_bytes_;
   return has_credit ? offer::room::spare : offer::room::none;

@@ -1,18 +1,20 @@
 #pragma once
 
 #include "actors/dispatch/credit.hpp"
+#include "actors/dispatch/instant.hpp"
 #include "actors/dispatch/request.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace ropewalk {
 
 /// One service as one node runs it.
 struct offer {
-  node_index node = no_index;
+  node_number node = no_index;
   service_index service = no_index;
   std::uint16_t index = 0; ///< in the node's own list of services
   std::uint32_t slots = 0; ///< that live
@@ -20,8 +22,16 @@ struct offer {
   ropewalk::credit credit{0, 0, microseconds{0}};
   request_list placed; ///< in the order of placing
   std::uint64_t bytes = 0;
-  bool failing = false; ///< its pool restarts too often
+  std::uint64_t answered = 0; ///< messages that came to an end there
+  bool failing = false;       ///< its pool restarts too often
+  bool closed = false;        ///< its node is lost, or drains
   bool in_use = false;
+
+  /// It gave something back unstarted: nothing goes there until then, unless one of its messages
+  /// comes to an end before. The pause doubles while that does not happen.
+  bool resting = false;
+  instant rest_until{};
+  milliseconds rest{0};
 
   /// Whether it takes work, and what kind of room it has for it.
   enum class room : std::uint8_t {
@@ -41,20 +51,23 @@ struct offer {
 /// Every node's offers: who has room for a service's next request.
 class offer_book {
 public:
+  /// The first pause of an offer that gave something back, and the longest: a slot that is held up
+  /// by what this dispatcher does not know of may be free again soon, or not.
+  static constexpr milliseconds first_rest{20};
+  static constexpr milliseconds longest_rest{160};
+
   offer_book(std::uint64_t node_bytes, std::uint64_t seed)
       : node_bytes_(node_bytes), random_state_(seed * 0x9e3779b97f4a7c15 | 1) {}
 
-  node_index add_node();
-
-  /// Adds to what the node offers; returns the offer's number.
-  std::uint32_t add(node_index node, service_index service, std::uint32_t slots,
+  /// Adds to what the node offers; returns the offer's index.
+  std::uint32_t add(node_number node, service_index service, std::uint32_t slots,
                     const ropewalk::credit& credit);
 
   /// The node's offers take no more work: it is lost, or drains.
-  void close(node_index node);
+  void close(node_number node);
 
   /// Forgets the offers of a node that is lost; nothing may be placed with them any more.
-  void remove_all(node_index node);
+  void remove_all(node_number node);
 
   /// An offer for the next request of this service: one with a free slot if there is one, else one
   /// with credit ahead, the less loaded of two picked at random, or the one that was chosen last if
@@ -70,14 +83,18 @@ public:
   /// Its pool restarts too often, or works again.
   void set_failing(std::uint32_t offer, bool failing);
 
+  /// It gave something back: see `offer::resting`.
+  void rest(std::uint32_t offer, instant now);
+
+  /// One of its messages came to an end, or its pause did.
+  void end_rest(std::uint32_t offer);
+
   offer& operator[](std::uint32_t index) { return offers_[index]; }
   const offer& operator[](std::uint32_t index) const { return offers_[index]; }
   [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(offers_.size()); }
 
-  [[nodiscard]] const std::vector<std::uint32_t>& of_node(node_index node) const {
-    return nodes_[node].offers;
-  }
-  [[nodiscard]] bool open(node_index node) const { return nodes_[node].open; }
+  /// What a node offers, in its own order; nothing of one that is not there (any more).
+  [[nodiscard]] const std::vector<std::uint32_t>& of_node(node_number node) const;
 
   /// What room an offer has now, by its counts; `in` says where it is listed.
   [[nodiscard]] offer::room room_of(std::uint32_t offer) const;
@@ -88,11 +105,6 @@ public:
   [[nodiscard]] bool all_failing(service_index service) const;
 
 private:
-  struct node {
-    std::vector<std::uint32_t> offers;
-    bool open = true;
-  };
-
   struct service {
     std::vector<std::uint32_t> offers; // all
     std::vector<std::uint32_t> idle;
@@ -113,7 +125,7 @@ private:
   std::uint64_t random_state_;
   std::vector<offer> offers_;
   std::vector<std::uint32_t> free_;
-  std::vector<node> nodes_;
+  std::unordered_map<node_number, std::vector<std::uint32_t>> nodes_;
   std::vector<service> services_;
 };
 

@@ -3,6 +3,7 @@
 #include "actors/dispatch/instant.hpp"
 #include "net/protocol/bytes.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,9 +15,19 @@ namespace ropewalk {
 using token = std::uint64_t; ///< names a request; never used twice
 using connection_index = std::uint32_t;
 using service_index = std::uint32_t;
-using node_index = std::uint32_t;
+using node_number = std::uint32_t; ///< names a node; never used twice
 
 inline constexpr std::uint32_t no_index = 0xffffffff;
+
+/// Names a client connection for as long as whatever is said of it may be on its way: its index is
+/// given to another when it is gone, its generation is not (until 2^32 others have had the index).
+struct connection_id {
+  connection_index index = no_index;
+  std::uint32_t generation = 0;
+
+  [[nodiscard]] bool valid() const { return index != no_index; }
+  friend auto operator<=>(const connection_id&, const connection_id&) = default;
+};
 
 /// Which request goes first when several wait for the same service.
 enum class priority : std::uint8_t { low = 0, normal = 1, high = 2 };
@@ -24,7 +35,7 @@ inline constexpr std::size_t priorities = 3;
 
 /// What a client asks for.
 struct submission {
-  connection_index connection = no_index;
+  connection_id connection;
   std::uint64_t request_id = 0;
   service_index service = no_index;
   shared_bytes payload;                 ///< copied if it is borrowed, and admitted
@@ -58,9 +69,11 @@ struct request {
   std::uint32_t next = no_index, previous = no_index; ///< in the list of its stage
   std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
   std::uint32_t cost = 0;    ///< bytes it is counted with
-  std::uint8_t attempt = 0;  ///< starts so far; the one that counts is the last
+  std::uint32_t fence = 0;   ///< of its placings so far the last, whose answer alone counts
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
+  bool sent = false;         ///< placed, and on its way to its node or there
+  bool started = false;      ///< its node has said that a slot runs it
   ropewalk::priority priority = ropewalk::priority::normal;
   ropewalk::stage stage = ropewalk::stage::free;
 
@@ -70,8 +83,14 @@ struct request {
     ++generation;
     offer = flow = lane = no_index;
     next = previous = next_of_connection = previous_of_connection = no_index;
-    attempt = charged = 0;
+    fence = 0;
+    charged = 0;
+    sent = started = false;
   }
+
+  /// Which start this is, or the next will be, as handlers count: those before it that were not
+  /// brought to an end had their worker lost.
+  [[nodiscard]] std::uint8_t attempt() const { return static_cast<std::uint8_t>(charged + 1); }
 };
 
 /// All requests by index; the lists below are threaded through it.

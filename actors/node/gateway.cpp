@@ -20,14 +20,32 @@ constexpr milliseconds stall_patience{5};
 } // namespace
 
 gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
-                 caf::actor node, std::uint64_t recycle_after, shared_loop* loop)
-    : broker(config), services_(std::move(services)), slots_(services_.size()),
-      sorted_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
-      loop_(loop) {}
+                 std::shared_ptr<start_lease> lease, caf::actor node, std::uint64_t recycle_after,
+                 shared_loop* loop)
+    : broker(config), services_(std::move(services)), lease_(std::move(lease)),
+      slots_(services_.size()), sorted_(services_.size()), node_(std::move(node)),
+      recycle_after_(recycle_after), loop_(loop) {
+  // Work may come before the first slot is up: a queue's slots are idle from the beginning.
+  for (std::uint16_t i = 0; i < service_count(); ++i) slots_[i].resize(services_[i]->slots());
+}
 
 caf::behavior gateway::make_behavior() {
+  beat();
+  if (loop_)
+    loop_->repeat(start_lease::beat_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+      if (!getf(is_terminated_flag)) beat();
+    });
   return {
-      [this](work_atom, shard_number from, const batch& work) { take_work(from, work); },
+      [this](work_atom, shard_number from, std::uint64_t sent_us, const batch& work) {
+        take_work(from, sent_us, work);
+      },
+      [this](leased_atom, shard_number from, std::uint64_t asked_ns, std::uint64_t sent_us) {
+        if (from >= shards_.size()) return;
+        shards_[from].clock.heard(sent_us, clock_.now());
+        lease_->confirmed(from, instant{std::chrono::nanoseconds{asked_ns}});
+        tick(); // what could not start may, now
+      },
+      [this](beat_atom) { beat(); },
       [this](answered_atom) { send_answers(); },
       [this](again_atom) { tick(); },
       [this](withdraw_atom, shard_number from, const std::vector<attempt_ref>& attempts) {
@@ -62,16 +80,21 @@ caf::behavior gateway::make_behavior() {
   };
 }
 
-void gateway::take_work(shard_number from, const batch& work) {
-  const auto now = std::chrono::steady_clock::now();
+void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& work) {
+  const auto now = clock_.now();
+  if (from >= shards_.size())
+    shards_.resize(from + 1u); // the news that it is one may be on its way
+  auto& clock = shards_[from].clock;
+  clock.heard(sent_us, now);
+  const auto sent = now - clock.age(sent_us, now);
   batch_reader reader{work.flat()};
   while (auto* item = reader.next_work()) {
     if (item->service >= services_.size()) {
       spdlog::error(
           "the broker sent work for a service that this node does not have; it goes back");
-      give_back(0, {from, {item->token, item->attempt}});
+      give_back(0, {from, {item->token, item->fence}});
     } else if (draining_) {
-      give_back(item->service, {from, {item->token, item->attempt}});
+      give_back(item->service, {from, {item->token, item->fence}});
     } else {
       sorted_[item->service].push_back(std::move(*item));
       if (++taken_ == recycle_after_) send(node_, recycle_atom_v);
@@ -81,10 +104,10 @@ void gateway::take_work(shard_number from, const batch& work) {
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (sorted_[i].empty()) continue;
     std::vector<std::uint32_t> idle;
-    services_[i]->push(from, sorted_[i], now, idle, loop_ ? loop_->who() : nullptr);
+    services_[i]->push(from, sorted_[i], sent, now, idle, loop_ ? loop_->who() : nullptr);
     sorted_[i].clear();
     wake(i, idle);
-    if (services_[i]->count().waiting > 0) expect_tick();
+    if (shard_count() > 1 || services_[i]->count().waiting > 0) expect_tick();
   }
   if (draining_) send_answers();
 }
@@ -106,12 +129,11 @@ void gateway::rouse() {
 }
 
 void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who) {
-  auto& slots = slots_[service];
-  if (slot >= slots.size()) slots.resize(slot + 1);
-  slots[slot] = std::move(who);
-  report_lost(service, slot, "its pool fell"); // and left this slot in the middle of a message
+  slots_[service][slot] = std::move(who);
   tell_slots(service);
-  if (services_[service]->slot_revived(slot)) send(slots[slot], run_atom_v);
+  report_lost(service, slot, "its pool fell"); // and left this slot in the middle of a message
+  send_answers();
+  if (services_[service]->slot_revived(slot)) send(slots_[service][slot], run_atom_v);
 }
 
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
@@ -129,7 +151,7 @@ void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::
   if (!had) return;
   answer_item news;
   news.token = had->attempt.token;
-  news.attempt = had->attempt.attempt;
+  news.fence = had->attempt.fence;
   news.end = item_end::crashed;
   news.payload = shared_bytes::copy_of(why);
   services_[service]->add_answer(had->shard, news);
@@ -141,28 +163,39 @@ std::uint32_t gateway::live_slots(std::uint16_t service) const {
                     [](const caf::actor& slot) { return slot != nullptr; }));
 }
 
-// A slot that is being started again is none that work could be sent to.
+// A slot that is being started again is none that work could be sent to; nor is one that runs for
+// long what another shard asked for, and what waits for it is not what it dies of.
 void gateway::tell_slots(std::uint16_t service) {
   for (auto& s : shards_) tell_slots(s, service);
 }
 
 void gateway::tell_slots(shard& s, std::uint16_t service) {
   if (!s.front) return;
-  const auto live = live_slots(service);
+  const auto held = shard_count() > 1
+                        ? services_[service]->held_by_others(
+                              static_cast<shard_number>(&s - shards_.data()), clock_.now())
+                        : 0;
+  const auto live = live_slots(service) - std::min(live_slots(service), held);
   if (std::exchange(s.told_slots[service], live) != live)
     send(s.front, slots_atom_v, s.number, service, live);
+}
+
+void gateway::tell_held_slots() {
+  if (shard_count() == 1) return;
+  for (std::uint16_t i = 0; i < service_count(); ++i) tell_slots(i);
 }
 
 void gateway::give_back(std::uint16_t service, const run_queue::origin& which) {
   answer_item back;
   back.token = which.attempt.token;
-  back.attempt = which.attempt.attempt;
+  back.fence = which.attempt.fence;
   back.end = item_end::returned;
   services_[service]->add_answer(which.shard, back);
 }
 
 void gateway::send_answers() {
   bool more = false;
+  tell_held_slots();
   for (shard_number i = 0; i < shard_count(); ++i) {
     auto& s = shards_[i];
     // Work may come before the news of who sent it: its answers wait for that.
@@ -171,7 +204,10 @@ void gateway::send_answers() {
     for (const auto& service : services_) all.add(service->take_answers(i));
     if (!all.empty()) send(s.front, answers_atom_v, s.number, all.take());
   }
-  for (const auto& service : services_) more = more || service->count().waiting > 0;
+  for (const auto& service : services_) {
+    const auto has = service->count();
+    more = more || has.waiting > 0 || (shard_count() > 1 && has.running > 0);
+  }
   if (more) expect_tick();
   if (draining_) drain_further();
 }
@@ -184,7 +220,7 @@ void gateway::return_stalled() {
 
 void gateway::tick() {
   tick_expected_ = false;
-  rouse();
+  if (lease_->allows(clock_.now())) rouse();
   return_stalled();
   send_answers();
 }
@@ -197,10 +233,23 @@ void gateway::expect_tick() {
   });
 }
 
+// Says that the node runs, and asks whether it still is a member.
+void gateway::beat() {
+  const auto now = clock_.now();
+  if (clock_.slept()) lease_->lapse();
+  if (lease_->beat(now))
+    for (const auto& s : shards_)
+      if (s.front)
+        send(s.front, lease_atom_v, s.number,
+             static_cast<std::uint64_t>(now.time_since_epoch().count()));
+  if (!loop_) delayed_send(this, start_lease::beat_interval, beat_atom_v);
+}
+
 void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t number) {
   if (which >= shards_.size()) shards_.resize(which + 1u);
   auto& s = shards_[which];
-  s = shard{std::move(front), number, {}};
+  s = shard{std::move(front), number, {}, s.clock};
+  lease_->attach(which, clock_.now());
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     s.told_slots.push_back(services_[i]->slots()); // so it was said when the node joined
     tell_slots(s, i);
@@ -213,6 +262,7 @@ void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t num
 void gateway::lose_front(shard_number which) {
   if (which >= shards_.size()) return;
   shards_[which] = shard{};
+  lease_->detach(which);
   for (const auto& service : services_) service->forget(which);
   if (draining_) drain_further();
 }

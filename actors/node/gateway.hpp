@@ -1,6 +1,8 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/node/broker_clock.hpp"
+#include "actors/node/run_clock.hpp"
 #include "actors/node/run_queue.hpp"
 #include "net/sockets/shared_loop.hpp"
 
@@ -22,8 +24,10 @@ namespace ropewalk {
 class gateway final : public caf::io::broker {
 public:
   /// `loop` is the one that slots attend; null: there is none.
+  /// `lease` is that of the services' queues; it is kept here.
   gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
-          caf::actor node, std::uint64_t recycle_after, shared_loop* loop);
+          std::shared_ptr<start_lease> lease, caf::actor node, std::uint64_t recycle_after,
+          shared_loop* loop);
 
   const char* name() const override { return "gateway"; }
 
@@ -36,11 +40,12 @@ private:
   struct shard {
     caf::actor front; // null: not a member there
     std::uint32_t number = 0;
-    std::vector<std::uint32_t> told_slots; // by service: how many live, as the front knows it
+    std::vector<std::uint32_t> told_slots; // by service: how many are there for it, as it knows
+    broker_clock clock;
     bool retired = false;
   };
 
-  void take_work(shard_number from, const batch& work);
+  void take_work(shard_number from, std::uint64_t sent_us, const batch& work);
   void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
   void rouse();
   void report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why);
@@ -57,6 +62,8 @@ private:
   void return_stalled();
   void tick();
   void expect_tick();
+  void beat();
+  void tell_held_slots();
   [[nodiscard]] std::uint32_t live_slots(std::uint16_t service) const;
   [[nodiscard]] shard_number shard_count() const {
     return static_cast<shard_number>(shards_.size());
@@ -66,7 +73,9 @@ private:
   }
 
   std::vector<std::shared_ptr<run_queue>> services_;
-  std::vector<std::vector<caf::actor>> slots_; // by service; null: fallen
+  const std::shared_ptr<start_lease> lease_;
+  run_clock clock_;
+  std::vector<std::vector<caf::actor>> slots_; // by service; null: not there yet, or fallen
   std::vector<std::vector<work_item>> sorted_; // scratch of take_work: by service
   std::vector<shard> shards_;
   caf::actor node_;

@@ -119,23 +119,25 @@ void fell(self_pointer self, const caf::down_msg& down) {
 node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop) {
   node_parts parts;
   parts.door = std::move(door);
-  parts.start_gateway = [settings, &loop](caf::event_based_actor* self, const run_queues& queues) {
+  parts.lease = std::make_shared<start_lease>();
+  parts.start_gateway = [settings, &loop, lease = parts.lease](caf::event_based_actor* self,
+                                                               const run_queues& queues) {
     caf::actor_config config{&loop};
     return self->system().spawn_class<gateway, caf::no_spawn_options>(
-        config, queues, caf::actor{self}, settings.recycle_after, &loop);
+        config, queues, lease, caf::actor{self}, settings.recycle_after, &loop);
   };
-  parts.start_pool = [settings, &loop](caf::event_based_actor* self, std::uint16_t service,
-                                       const std::shared_ptr<run_queue>& queue,
-                                       const caf::actor& gateway) {
+  parts.start_pool = [settings, &loop, lease = parts.lease](
+                         caf::event_based_actor* self, std::uint16_t service,
+                         const std::shared_ptr<run_queue>& queue, const caf::actor& gateway) {
     const auto& offered = settings.services[service];
     pool_settings p;
     p.service = service;
     p.slots = settings.slots;
     p.name = offered.name;
     p.restarts = settings.restarts;
-    p.start_slot = [offered, queue, gateway, &loop, bytes = settings.max_message_bytes](
+    p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes](
                        caf::event_based_actor* pool, std::uint32_t number) {
-      slot_settings s{offered.name, queue, queue->take_seat(number), gateway, &loop, bytes};
+      slot_settings s{offered.name, queue, queue->take_seat(number), gateway, &loop, bytes, lease};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s), make_handler(offered.handler, bytes))};
     };
@@ -156,7 +158,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   restarts.window *= 2;
   state.policy = restart_policy{restarts};
   for (std::size_t i = 0; i < state.settings.services.size(); ++i)
-    state.queues.push_back(std::make_shared<run_queue>(state.settings.slots));
+    state.queues.push_back(std::make_shared<run_queue>(state.settings.slots, state.parts.lease));
   state.gateway = state.parts.start_gateway(self, state.queues);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });

@@ -15,6 +15,7 @@ using run_queues = std::vector<std::shared_ptr<run_queue>>;
 /// What a node is made of; the tests have parts of their own.
 struct node_parts {
   caf::actor door; ///< answers (connect_atom, host, port) as CAF's middleman actor does
+  std::shared_ptr<start_lease> lease; ///< of the queues; null: anything may be started
   std::function<caf::actor(caf::event_based_actor* node, const run_queues&)> start_gateway;
   std::function<caf::actor(caf::event_based_actor* node, std::uint16_t service,
                            const std::shared_ptr<run_queue>&, const caf::actor& gateway)>

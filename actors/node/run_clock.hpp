@@ -2,13 +2,21 @@
 
 #include "actors/dispatch/instant.hpp"
 
+#include <ctime>
+#include <utility>
+
 namespace ropewalk {
 
 /// The time between messages that take less than asking for the time does. Counts the processor's
 /// ticks and asks only when so many have gone by that it could matter: the time is up to
 /// `resolution_ticks` old.
+///
+/// Also notices when the machine has slept, which `instant` does not show.
 class run_clock {
 public:
+  /// Less is what two readings of two clocks differ by.
+  static constexpr milliseconds least_sleep{20};
+
   static constexpr unsigned long long resolution_ticks = 4096; ///< 1 to 2 us on most machines
 
   instant now() {
@@ -17,10 +25,24 @@ public:
     if (ticks - ticks_ < resolution_ticks) return last_; // another processor's may be behind: asks
     ticks_ = ticks;
 #endif
-    return last_ = std::chrono::steady_clock::now();
+    last_ = std::chrono::steady_clock::now();
+    timespec since_boot{};
+    ::clock_gettime(CLOCK_BOOTTIME, &since_boot); // goes on while the machine sleeps
+    const auto asleep = std::chrono::seconds{since_boot.tv_sec} +
+                        std::chrono::nanoseconds{since_boot.tv_nsec} - last_.time_since_epoch();
+    if (asleep - asleep_ > least_sleep && asleep_.count() != 0) slept_ = true;
+    asleep_ = asleep;
+    return last_;
+  }
+
+  /// True once after the machine has slept, as of the last `now`.
+  [[nodiscard]] bool slept() {
+    return slept_ && std::exchange(slept_, false);
   }
 
 private:
+  std::chrono::nanoseconds asleep_{0}; // in all
+  bool slept_ = false;
   unsigned long long ticks_ = 0;
   instant last_{};
 };

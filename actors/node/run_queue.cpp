@@ -17,15 +17,16 @@ constexpr std::uint32_t most_held = 512;
 
 } // namespace
 
-run_queue::run_queue(std::uint32_t slots) {
+run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease)
+    : lease_(std::move(lease)) {
   for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
 }
 
-void run_queue::push(shard_number shard, std::span<work_item> items, instant now,
+void run_queue::push(shard_number shard, std::span<work_item> items, instant sent, instant now,
                      std::vector<std::uint32_t>& wake, const void* here) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
-    const auto deadline = now + milliseconds{item.remaining_ms};
+    const auto deadline = sent + milliseconds{item.remaining_ms};
     waiting_.emplace_back(std::move(item), deadline, shard);
   }
   if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
@@ -77,19 +78,20 @@ bool run_queue::has_place(const seat& me) const {
   return !me.given_up;
 }
 
-bool run_queue::next(seat& me, job& into) {
+bool run_queue::next(seat& me, instant now, job& into) {
   const std::lock_guard lock{mutex_};
-  return take_next(me, into);
+  return take_next(me, now, into);
 }
 
-bool run_queue::take_next(seat& me, job& into) {
+bool run_queue::take_next(seat& me, instant now, job& into) {
   if (me.given_up) return false;
-  if (waiting_.empty()) {
+  if (waiting_.empty() || (lease_ && !lease_->allows(now))) {
     me.idle = true;
     return false;
   }
   auto& first = waiting_.front();
-  me.runs = {first.shard, {first.item.token, first.item.attempt}};
+  me.runs = {first.shard, {first.item.token, first.item.fence}};
+  me.since = now;
   into.item = std::move(first.item);
   into.deadline = first.deadline;
   into.stop = &me.stop;
@@ -110,7 +112,7 @@ bool run_queue::finish_and_next(seat& me, const answer_item& answer, instant now
                                 job& into) {
   const std::lock_guard lock{mutex_};
   tell = end_run(me, answer, now);
-  return take_next(me, into);
+  return take_next(me, now, into);
 }
 
 bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
@@ -145,20 +147,20 @@ batch run_queue::take_answers(shard_number shard) {
 
 std::vector<attempt_ref> run_queue::withdraw(shard_number shard,
                                              const std::vector<attempt_ref>& attempts) {
-  std::unordered_map<std::uint64_t, std::uint8_t> unwanted;
-  for (const auto& a : attempts) unwanted.emplace(a.token, a.attempt);
-  auto is_unwanted = [&](shard_number whose, std::uint64_t token, std::uint8_t attempt) {
+  std::unordered_map<std::uint64_t, std::uint32_t> unwanted; // tokens are the broker's to choose
+  for (const auto& a : attempts) unwanted.emplace(a.token, a.fence);
+  auto is_unwanted = [&](shard_number whose, std::uint64_t token, std::uint32_t fence) {
     const auto found = unwanted.find(token);
-    return whose == shard && found != unwanted.end() && found->second == attempt;
+    return whose == shard && found != unwanted.end() && found->second == fence;
   };
   const std::lock_guard lock{mutex_};
   for (auto& s : seats_)
-    if (s->running && is_unwanted(s->runs.shard, s->runs.attempt.token, s->runs.attempt.attempt))
+    if (s->running && is_unwanted(s->runs.shard, s->runs.attempt.token, s->runs.attempt.fence))
       s->stop.store(true);
   std::vector<attempt_ref> taken;
   waiting_.erase_if([&](const waiting_item& w) {
-    if (!is_unwanted(w.shard, w.item.token, w.item.attempt)) return false;
-    taken.push_back({w.item.token, w.item.attempt});
+    if (!is_unwanted(w.shard, w.item.token, w.item.fence)) return false;
+    taken.push_back({w.item.token, w.item.fence});
     return true;
   });
   return taken;
@@ -167,7 +169,7 @@ std::vector<attempt_ref> run_queue::withdraw(shard_number shard,
 std::vector<run_queue::origin> run_queue::take_waiting() {
   const std::lock_guard lock{mutex_};
   std::vector<origin> result;
-  for (const auto& w : waiting_) result.push_back({w.shard, {w.item.token, w.item.attempt}});
+  for (const auto& w : waiting_) result.push_back({w.shard, {w.item.token, w.item.fence}});
   waiting_.clear();
   return result;
 }
@@ -222,6 +224,14 @@ run_queue::counts run_queue::count() const {
   result.waiting = waiting_.size();
   for (const auto& s : seats_) result.running += s->running && !s->forgotten ? 1 : 0;
   return result;
+}
+
+std::uint32_t run_queue::held_by_others(shard_number shard, instant now) const {
+  const std::lock_guard lock{mutex_};
+  return static_cast<std::uint32_t>(
+      std::count_if(seats_.begin(), seats_.end(), [&](const std::shared_ptr<seat>& s) {
+        return s->running && s->runs.shard != shard && now - s->since >= long_run;
+      }));
 }
 
 bool run_queue::has_answers(shard_number shard) const {

@@ -2,6 +2,7 @@
 
 #include "actors/dispatch/instant.hpp"
 #include "actors/node/fifo.hpp"
+#include "actors/node/start_lease.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <atomic>
@@ -42,20 +43,26 @@ public:
     bool forgotten = false; // nobody wants what is running
     bool given_up = false;  // another slot has the place
     origin runs;            // what is running
+    instant since{};        // when that began
     std::atomic<bool> stop{false};
   };
 
-  explicit run_queue(std::uint32_t slots);
+  /// A run that takes longer is told to the other shards (held_by_others): shorter ones are over
+  /// before that would help.
+  static constexpr milliseconds long_run{4};
+
+  /// `lease` says whether anything may be started; null: always. It must live as long as this.
+  explicit run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease = nullptr);
 
   [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
   // -- the gateway's side
   // ------------------------------------------------------------------------------------------------
 
-  /// Appends messages, which are moved away; the numbers of slots that must be woken for them are
-  /// appended to `wake`. The slot that sits at `here`, if it is one of this service, looks by
-  /// itself and is not among them.
-  void push(shard_number shard, std::span<work_item> items, instant now,
+  /// Appends messages, which are moved away, and were sent at `sent`, by this node's clock; the
+  /// numbers of slots that must be woken for them are appended to `wake`. The slot that sits at
+  /// `here`, if it is one of this service, looks by itself and is not among them.
+  void push(shard_number shard, std::span<work_item> items, instant sent, instant now,
             std::vector<std::uint32_t>& wake, const void* here = nullptr);
 
   /// Every idle slot for which there is a message must be woken: what short messages were expected
@@ -96,6 +103,10 @@ public:
   };
   [[nodiscard]] counts count() const;
 
+  /// Slots that have been running for long what other shards asked for: to this one they are as
+  /// good as gone.
+  [[nodiscard]] std::uint32_t held_by_others(shard_number shard, instant now) const;
+
   /// True if answers for a shard were not fetched yet.
   [[nodiscard]] bool has_answers(shard_number shard) const;
 
@@ -115,9 +126,9 @@ public:
   /// A new actor takes the slot's place, before it is announced (slot_revived).
   std::shared_ptr<seat> take_seat(std::uint32_t slot);
 
-  /// The next message for who sits here, now running there; false: the slot is idle until it is
-  /// woken.
-  bool next(seat& me, job& into);
+  /// The next message for who sits here, now running there; false: there is none, or none may be
+  /// started, and the slot is idle until it is woken.
+  bool next(seat& me, instant now, job& into);
 
   /// The message that ran here has ended. True if the gateway must be told that there are answers.
   bool finish(seat& me, const answer_item& answer, instant now);
@@ -135,12 +146,13 @@ private:
     shard_number shard;
   };
 
-  bool take_next(seat& me, job& into);
+  bool take_next(seat& me, instant now, job& into);
   bool end_run(seat& me, const answer_item& answer, instant now);
   batch_builder& answers_for(shard_number shard);
   [[nodiscard]] std::size_t slots_for(std::size_t messages) const;
   bool wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here);
 
+  const std::shared_ptr<const start_lease> lease_;
   mutable std::mutex mutex_;
   fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;

@@ -28,9 +28,10 @@ public:
 
   void work() {
     run_queue::job job;
-    bool has_work = s_.queue->next(*s_.seat, job);
+    now_ = time();
+    bool has_work = s_.queue->next(*s_.seat, now_, job);
     do {
-      now_ = clock_.now();
+      now_ = time();
       unsigned messages = 0;
       for (; has_work; ++messages) has_work = run_one(job);
       self_.state.pace.worked_off(messages);
@@ -45,14 +46,20 @@ private:
     ~leaving() { loop.leave(); }
   };
 
+  instant time() {
+    const auto now = clock_.now();
+    if (clock_.slept() && s_.lease) s_.lease->lapse();
+    return now;
+  }
+
   // Puts the next message, if there is one, in the place of the one that it has run.
   bool run_one(run_queue::job& job) {
     const auto begin = now_;
     auto result = run(*self_.state.code, job, s_.service, begin, s_.max_reply_bytes);
-    now_ = clock_.now();
+    now_ = time();
     answer_item answer;
     answer.token = job.item.token;
-    answer.attempt = job.item.attempt;
+    answer.fence = job.item.fence;
     answer.code = result.code;
     if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
     answer.payload = std::move(result.payload);
@@ -80,7 +87,7 @@ private:
     if (!attend()) return false;
     const leaving at_the_end{*s_.loop};
     for (;;) {
-      if (s_.queue->next(*s_.seat, job)) return true;
+      if (s_.queue->next(*s_.seat, time(), job)) return true;
       if (!s_.queue->has_place(*s_.seat)) return false;
       s_.loop->turn();
     }

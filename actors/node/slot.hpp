@@ -20,6 +20,7 @@ struct slot_settings {
   shared_loop* loop =
       nullptr; ///< attended while there is no work, if messages are short; may be null
   std::size_t max_reply_bytes = 0;
+  std::shared_ptr<start_lease> lease; ///< lapses when the slot notices that the machine has slept
 };
 
 /// One slot: runs one message at a time, on a thread of its own, where handlers may block. Woken by

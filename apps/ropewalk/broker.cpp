@@ -8,6 +8,7 @@
 
 #include <iostream>
 #include <memory>
+#include <random>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -106,6 +107,8 @@ int run_broker(broker_options& o) {
   tune_allocator();
   allow_descriptors();
   block_signals();
+  s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  o.census.seed = ~s.seed;
   const auto shards = static_cast<std::uint16_t>(o.shards);
   std::vector<descriptor> ports;
   if (shards > 1)

@@ -11,8 +11,8 @@
 namespace ropewalk {
 
 // Both items: token u64 | number u32 | payload bytes u32 | then eight bytes of small things.
-// work:   service u16 | attempt u8 | 5 unused
-// answer: attempt u8 | end u8 | code u8 | 5 unused
+// work:   fence u32 | service u16 | attempt u8 | 1 unused
+// answer: fence u32 | end u8 | code u8 | 2 unused
 
 std::size_t batch::size() const {
   std::size_t result = 0;
@@ -62,17 +62,17 @@ void batch_builder::add(const work_head& item, const shared_bytes& payload) {
   char* const head = add_item(payload);
   store_be(head, item.token);
   store_be(head + 8, item.remaining_ms);
-  store_be(head + 16,
-           std::uint64_t{item.service} << 48 | std::uint64_t{item.attempt} << 40); // unused: 0
+  store_be(head + 16, std::uint64_t{item.fence} << 32 | std::uint64_t{item.service} << 16 |
+                          std::uint64_t{item.attempt} << 8); // unused: 0
 }
 
 void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
   char* const head = add_item(payload);
   store_be(head, item.token);
   store_be(head + 8, item.run_us);
-  store_be(head + 16, std::uint64_t{item.attempt} << 56 |
-                          static_cast<std::uint64_t>(item.end) << 48 |
-                          static_cast<std::uint64_t>(item.code) << 40);
+  store_be(head + 16, std::uint64_t{item.fence} << 32 |
+                          static_cast<std::uint64_t>(item.end) << 24 |
+                          static_cast<std::uint64_t>(item.code) << 16);
 }
 
 void batch_builder::add(batch other) {
@@ -117,8 +117,9 @@ work_item* batch_reader::next_work() {
   if (!head) return nullptr;
   work_.token = load_be<std::uint64_t>(head);
   work_.remaining_ms = load_be<std::uint32_t>(head + 8);
-  work_.service = load_be<std::uint16_t>(head + 16);
-  work_.attempt = static_cast<std::uint8_t>(head[18]);
+  work_.fence = load_be<std::uint32_t>(head + 16);
+  work_.service = load_be<std::uint16_t>(head + 20);
+  work_.attempt = static_cast<std::uint8_t>(head[22]);
   return &work_;
 }
 
@@ -127,9 +128,9 @@ answer_item* batch_reader::next_answer() {
   if (!head) return nullptr;
   answer_.token = load_be<std::uint64_t>(head);
   answer_.run_us = load_be<std::uint32_t>(head + 8);
-  answer_.attempt = static_cast<std::uint8_t>(head[16]);
-  answer_.end = static_cast<item_end>(head[17]);
-  answer_.code = static_cast<error_code>(head[18]);
+  answer_.fence = load_be<std::uint32_t>(head + 16);
+  answer_.end = static_cast<item_end>(head[20]);
+  answer_.code = static_cast<error_code>(head[21]);
   if (answer_.end > item_end::crashed || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
     return nullptr;

@@ -24,12 +24,13 @@ struct batch {
   [[nodiscard]] shared_bytes flat() const;
 };
 
-/// Broker to node: run this. The answer must carry the same token and attempt.
+/// Broker to node: run this. The answer must carry the same token and fence.
 struct work_head {
   std::uint64_t token = 0;
-  std::uint32_t remaining_ms = 0; ///< until the request's deadline
+  std::uint32_t remaining_ms = 0; ///< until the request's deadline, from when the batch was sent
+  std::uint32_t fence = 0;        ///< which placing of the request this is: the last one counts
   std::uint16_t service = 0;      ///< index into the services with which the node joined
-  std::uint8_t attempt = 0;       ///< 1 for the first start
+  std::uint8_t attempt = 0;       ///< which start this is, for the handler: 1 for the first
 };
 
 struct work_item : work_head {
@@ -47,7 +48,7 @@ enum class item_end : std::uint8_t {
 struct answer_head {
   std::uint64_t token = 0;
   std::uint32_t run_us = 0; ///< how long the handler ran, microseconds
-  std::uint8_t attempt = 0;
+  std::uint32_t fence = 0;
   item_end end = item_end::answered;
   error_code code = error_code::ok;
 };
@@ -56,10 +57,10 @@ struct answer_item : answer_head {
   shared_bytes payload;
 };
 
-/// Names one attempt at one request.
+/// Names one placing of one request with a node.
 struct attempt_ref {
   std::uint64_t token = 0;
-  std::uint8_t attempt = 0;
+  std::uint32_t fence = 0;
 
   friend bool operator==(const attempt_ref&, const attempt_ref&) = default;
 };

@@ -264,6 +264,10 @@ inline constexpr std::size_t large_payload_bytes = 16 * kib;
 /// its connections.
 inline constexpr std::size_t read_bytes = 256 * kib;
 
+/// What one read asks for at most of a client that sends frames which ask for no work, in bytes:
+/// 256 of the smallest, some 50 us of the loop's time a turn.
+inline constexpr std::size_t little_read_bytes = 4 * kib;
+
 /// Payloads from this size on are read one by one, each straight to its place, in bytes. Smaller
 /// ones come several with a read and are copied, except for the rest of the last: to read 16 KiB or
 /// 32 KiB payloads one by one halved what a broker gets done.

@@ -45,8 +45,8 @@ bool client_doorman::new_connection() {
     auto connection = settings_.speak(accepted.get());
     if (!connection) continue;
     (void)accepted.release(); // the scribe closes it
-    auto scribe =
-        caf::make_counted<client_scribe>(loop, std::move(connection), settings_.max_message_bytes);
+    auto scribe = caf::make_counted<client_scribe>(loop, std::move(connection),
+                                                   settings_.max_message_bytes, settings_.hangups);
     const auto hdl = scribe->hdl();
     parent()->add_scribe(std::move(scribe));
     doorman::new_connection(&loop, hdl);

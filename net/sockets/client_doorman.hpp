@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/sockets/hangup_watch.hpp"
 #include "net/tcp/stream.hpp"
 
 #include <caf/io/doorman.hpp>
@@ -14,6 +15,7 @@ namespace ropewalk {
 /// What a client_doorman is told; the functions are called on the loop's thread.
 struct client_door_settings {
   std::size_t max_message_bytes = 0;
+  std::shared_ptr<hangup_watch> hangups; ///< for connections that are not read
 
   /// How bytes go over a connection that was accepted: plainly or by TLS. Null: it cannot be
   /// served, and is closed.

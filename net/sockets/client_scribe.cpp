@@ -14,6 +14,16 @@ constexpr unsigned char tls_handshake = 0x16;
 
 } // namespace
 
+void client_scribe::add_to_loop() {
+  hangups_->forget(fd());
+  stream_scribe::add_to_loop();
+}
+
+void client_scribe::remove_from_loop() {
+  stream_scribe::remove_from_loop();
+  hangups_->watch(fd(), [this] { hung_up(); });
+}
+
 bool client_scribe::read_some() {
   if (!wire().ready() && !looked_) {
     unsigned char first = 0;
@@ -32,7 +42,8 @@ bool client_scribe::read_some() {
 }
 
 bool client_scribe::read_and_tell() {
-  switch (discarding_ ? discard() : receive_into(decoder_, wire(), shared_read_buffer())) {
+  switch (discarding_ ? discard()
+                      : receive_into(decoder_, wire(), shared_read_buffer(), most_read_)) {
   case stream::state::failed:
     return false;
   case stream::state::blocked:

@@ -2,6 +2,7 @@
 
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
+#include "net/sockets/hangup_watch.hpp"
 #include "net/sockets/stream_scribe.hpp"
 #include "net/tcp/receive.hpp"
 
@@ -13,9 +14,14 @@ namespace ropewalk {
 class client_scribe final : public stream_scribe {
 public:
   client_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
-                std::size_t max_message_bytes)
+                std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups)
       : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),
-        decoder_(max_message_bytes) {}
+        decoder_(max_message_bytes), hangups_(std::move(hangups)) {}
+  ~client_scribe() override { hangups_->forget(fd()); }
+
+  /// While nothing is read, as always, the end of the connection is noticed.
+  void add_to_loop() override;
+  void remove_from_loop() override;
 
   /// Starts reading; the sizes do not matter here.
   void configure_read(caf::io::receive_policy::config) override { add_to_loop(); }
@@ -34,8 +40,8 @@ public:
   /// From now on bytes are read and thrown away.
   void discard_input() { discarding_ = true; }
 
-  /// The broker's own number for this connection.
-  std::uint32_t index = 0xffffffff;
+  /// Each read fetches no more than limits::little_read_bytes, or as much as usual.
+  void read_little(bool yes) { most_read_ = yes ? limits::little_read_bytes : limits::read_bytes; }
 
 protected:
   bool read_some() override;
@@ -45,6 +51,8 @@ private:
   stream::state discard();
 
   decoder decoder_;
+  std::shared_ptr<hangup_watch> hangups_;
+  std::size_t most_read_ = limits::read_bytes;
   bool discarding_ = false;
   bool looked_ = false; // at the first byte
   bool without_tls_ = false;

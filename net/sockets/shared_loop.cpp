@@ -85,33 +85,39 @@ public:
       : event_handler(loop, made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
                                  "timerfd_create")) {}
 
-  void set(std::chrono::microseconds after, std::function<void()> what) {
+  // Once, or again and again.
+  void set(std::chrono::microseconds after, std::function<void()> what, bool again = false) {
     what_ = std::move(what);
+    again_ = again;
     const auto seconds = std::chrono::floor<std::chrono::seconds>(after);
     const std::chrono::nanoseconds rest = after - seconds;
     itimerspec when{}; // zero would turn it off
     when.it_value.tv_sec = seconds.count();
     when.it_value.tv_nsec = std::max<long>(rest.count(), 1);
+    if (again) when.it_interval = when.it_value;
     if (::timerfd_settime(fd(), 0, &when, nullptr) != 0) std::abort();
   }
 
   void handle_event(operation) override {
     std::uint64_t times = 0;
     if (::read(fd(), &times, sizeof times) < 0) return; // set anew before it was looked at
-    if (const auto what = std::exchange(what_, {})) what();
+    const auto what = again_ ? what_ : std::exchange(what_, {});
+    if (what) what();
   }
   void removed_from_loop(operation) override {}
   void graceful_shutdown() override {}
 
 private:
   std::function<void()> what_;
+  bool again_ = false;
 };
 
 shared_loop::shared_loop(caf::actor_system* system)
     : default_multiplexer(system), bell_(std::make_unique<bell>(*this)),
-      alarm_(std::make_unique<alarm>(*this)) {
+      alarm_(std::make_unique<alarm>(*this)), beat_(std::make_unique<alarm>(*this)) {
   add(operation::read, bell_->fd(), bell_.get());
   add(operation::read, alarm_->fd(), alarm_.get());
+  add(operation::read, beat_->fd(), beat_.get());
   handle_internal_events();
 }
 
@@ -180,6 +186,10 @@ void shared_loop::leave() {
 
 void shared_loop::remind(std::chrono::microseconds after, std::function<void()> what) {
   alarm_->set(after, std::move(what));
+}
+
+void shared_loop::repeat(std::chrono::microseconds interval, std::function<void()> what) {
+  beat_->set(interval, std::move(what), true);
 }
 
 void shared_loop::call_watchman() {

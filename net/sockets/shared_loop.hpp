@@ -64,6 +64,9 @@ public:
   /// loop's own timer: CAF's would wake a thread of its own for it, and that one the loop.
   void remind(std::chrono::microseconds after, std::function<void()> what);
 
+  /// Has `what` run on the loop every so often, from now on. Once.
+  void repeat(std::chrono::microseconds interval, std::function<void()> what);
+
   /// For whom it is attended; null: the watchman.
   [[nodiscard]] const void* who() const { return who_; }
 
@@ -101,6 +104,7 @@ private:
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;
   std::unique_ptr<bell> bell_;
   std::unique_ptr<alarm> alarm_;
+  std::unique_ptr<alarm> beat_;
 
   std::mutex watch_mutex_;
   std::condition_variable watch_changed_;

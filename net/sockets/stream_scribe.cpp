@@ -98,6 +98,11 @@ void stream_scribe::fail_later() {
   });
 }
 
+void stream_scribe::hung_up() {
+  const caf::intrusive_ptr<stream_scribe> guard{this};
+  if (!detached()) io_failure(&loop(), operation::read);
+}
+
 void stream_scribe::finish_writing() {
   finishing_ = true;
   flush();

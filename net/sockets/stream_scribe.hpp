@@ -64,6 +64,9 @@ protected:
   [[nodiscard]] bool reads_on() const { return wanted_ && !detached() && stream_->pending(); }
   [[nodiscard]] caf::io::network::default_multiplexer& loop() { return events_.backend(); }
 
+  /// The connection has come to its end, as the loop says.
+  void hung_up();
+
   /// Ends the connection from within a handler: the broker is told on the loop's next turn.
   void fail_later();
 

@@ -1,17 +1,15 @@
 #include "net/tcp/receive.hpp"
 
-#include "net/protocol/limits.hpp"
-
 #include <algorithm>
 #include <array>
 
 namespace ropewalk {
 
-stream::state receive_into(decoder& to, stream& from, char* buffer) {
+stream::state receive_into(decoder& to, stream& from, char* buffer, std::size_t most) {
   const auto body = to.body_space();
   const std::array<iovec, 2> parts{
       iovec{body.data(), body.size()},
-      iovec{buffer, to.reads_one_by_one() ? limits::read_ahead_bytes : limits::read_bytes}};
+      iovec{buffer, to.reads_one_by_one() ? limits::read_ahead_bytes : most}};
   const auto result = from.receive(body.empty() ? std::span{parts}.subspan(1) : std::span{parts});
   if (result.state != stream::state::ok) return result.state;
   const auto in_body = std::min(result.bytes, body.size());

@@ -1,13 +1,15 @@
 #pragma once
 
 #include "net/protocol/decoder.hpp"
+#include "net/protocol/limits.hpp"
 #include "net/tcp/stream.hpp"
 
 namespace ropewalk {
 
 /// Reads once from a connection into a decoder: the rest of a large payload straight to its place,
-/// what lies behind it into `buffer` (limits::read_bytes), which must live until the decoder has no
-/// more events.
-stream::state receive_into(decoder& to, stream& from, char* buffer);
+/// what lies behind it, up to `most` bytes, into `buffer` (limits::read_bytes), which must live
+/// until the decoder has no more events.
+stream::state receive_into(decoder& to, stream& from, char* buffer,
+                           std::size_t most = limits::read_bytes);
 
 } // namespace ropewalk

@@ -20,7 +20,7 @@ public:
     limits.connection_requests = limits.queued = 10'000'000;
     limits.connection_bytes = limits.held_bytes = limits.service_bytes = std::uint64_t{1} << 40;
     limits.node_bytes = std::uint64_t{1} << 40;
-    dispatcher_ = dispatcher{limits, now_};
+    dispatcher_ = dispatcher{limits, now_, 1};
     node_ = dispatcher_.join({{"echo", in_flight}}, now_);
     connection_ = dispatcher_.connect();
     service_ = *dispatcher_.find_service("echo");
@@ -54,11 +54,10 @@ private:
       what.payload = frame.payload;
       dispatcher_.submit(what, now_);
     }
-    for (const auto& p : dispatcher_.pending().place) {
-      const auto* r = dispatcher_.find(p.request);
-      work_.add({p.request, 30'000, dispatcher_.offer_of(*r), r->attempt}, r->payload);
-    }
-    dispatcher_.pending().place.clear();
+    dispatcher_.take_placed(
+        [&](node_number, token which, const request& r, std::uint16_t service) {
+          work_.add({which, 30'000, r.fence, service, r.attempt()}, r.payload);
+        });
   }
 
   void answers_back() {
@@ -66,7 +65,7 @@ private:
     while (const auto* item = work.next_work()) {
       answer_head answer;
       answer.token = item->token;
-      answer.attempt = item->attempt;
+      answer.fence = item->fence;
       answer.run_us = 2;
       answers_.add(answer, item->payload);
     }
@@ -74,7 +73,7 @@ private:
     batch_reader answers{answers_.take().flat(), batch_reader::payloads::lent};
     while (const auto* item = answers.next_answer()) {
       const auto whom =
-          dispatcher_.complete(node_, item->token, item->attempt, microseconds{item->run_us}, now_);
+          dispatcher_.complete(node_, item->token, item->fence, microseconds{item->run_us}, now_);
       if (!whom) throw std::logic_error{"an answer was refused"};
       append_frame(out_, frame_kind::reply, error_code::ok, whom->request_id, {},
                    item->payload.view());
@@ -84,14 +83,14 @@ private:
   std::string payload_;
   std::uint32_t in_flight_;
   instant now_{};
-  dispatcher dispatcher_{{}, {}};
+  dispatcher dispatcher_{{}, {}, 1};
   decoder decoder_{limits::max_message.standard};
   batch_builder work_;
   batch_builder answers_;
   std::vector<char> in_;
   std::vector<char> out_;
-  node_index node_ = 0;
-  connection_index connection_ = 0;
+  node_number node_ = 0;
+  connection_id connection_;
   service_index service_ = 0;
   std::uint64_t last_id_ = 0;
 };

@@ -39,7 +39,7 @@ void submit_and_complete(benchmark::State& state) {
   limits.connection_bytes = limits.held_bytes = limits.service_bytes = std::uint64_t{1} << 40;
   limits.node_bytes = std::uint64_t{1} << 40;
   instant now{};
-  dispatcher d{limits, now};
+  dispatcher d{limits, now, 1};
   const auto in_flight = static_cast<std::uint32_t>(state.range(0));
   const auto node = d.join({{"echo", in_flight + 1}}, now);
   const auto client = d.connect();
@@ -54,8 +54,9 @@ void submit_and_complete(benchmark::State& state) {
     what.service = service;
     what.payload = payload;
     d.submit(std::move(what), now);
-    placed.push_back(d.pending().place.back().request);
-    d.pending().place.clear();
+    d.take_placed([&](node_number, token which, const request&, std::uint16_t) {
+      placed.push_back(which);
+    });
   };
   for (std::uint32_t i = 0; i < in_flight; ++i) submit();
   std::size_t next = 0;

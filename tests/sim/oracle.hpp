@@ -20,7 +20,7 @@ inline void must(bool holds, const char* what) {
 
 /// What is known of a request from outside the dispatcher. Its client id is its number here.
 struct asked {
-  connection_index connection = no_index; ///< no_index: its client is gone
+  connection_id connection; ///< not valid: its client is gone
   std::uint32_t client = 0;
   service_index service = 0;
   std::uint32_t key = 0; ///< 0: none
@@ -28,14 +28,19 @@ struct asked {
   std::uint8_t attempts = 3;
   bool accepted = false; ///< was not refused at once
   bool cancelled = false;
+  bool decided = false; ///< its answer is, and not yet carried out
   bool answered = false;
+  instant answered_at{};
   std::uint32_t duplicates = 0; ///< how often its id was used again while it was in flight
 
-  node_index node = no_index; ///< where it was placed last
-  std::uint8_t attempt = 0;   ///< and which attempt that was
-  bool arrived = false;       ///< there
-  bool started = false;       ///< that attempt
+  node_number node = no_index; ///< where it was placed last
+  std::uint32_t fence = 0;     ///< and which placing that was
+  bool arrived = false;        ///< there
+  bool started = false;        ///< that attempt
   std::uint32_t starts = 0;
+  std::uint8_t attempt = 0;           ///< as the last handler saw it
+  node_number returned_by = no_index; ///< who gave it back last, unstarted
+  instant returned_at{};
   std::uint32_t lost_starts = 0; ///< starts whose worker was lost before the answer came
 };
 
@@ -47,24 +52,30 @@ public:
   /// How late time may be told to the dispatcher, and how coarse its wheel is.
   static constexpr milliseconds lateness{40};
 
+  /// How long the news that something is over may be on its way to a node that can be reached: the
+  /// network's worst, and a stop that is too short to be noticed.
+  static constexpr milliseconds news_on_the_way{300};
+
   std::vector<asked> requests;
 
-  void joined(node_index node) {
+  void joined(node_number node) {
     if (node >= nodes_.size()) nodes_.resize(node + 1);
     nodes_[node] = {};
     nodes_[node].present = nodes_[node].open = true;
   }
-  void failing(node_index node, service_index service, bool is) {
+  void failing(node_number node, service_index service, bool is) {
     auto& bits = nodes_[node].failing;
     bits = is ? bits | 1u << service : bits & ~(1u << service);
   }
-  void slot_news(node_index node, service_index service, bool sent) {
+  void slot_news(node_number node, service_index service, bool sent) {
     nodes_[node].unheard[service] += sent ? 1 : -1;
   }
-  void retired(node_index node) { nodes_[node].open = false; }
+  [[nodiscard]] bool is_present(node_number node) const { return nodes_[node].present; }
+  void retired(node_number node) { nodes_[node].open = false; }
 
-  /// The broker is about to declare the node lost.
-  void lost(node_index node) {
+  /// The broker is about to declare the node lost. `stands`: it starts nothing for now, which the
+  /// broker cannot know.
+  void lost(node_number node, bool stands) {
     nodes_[node].present = nodes_[node].open = false;
     for (auto& [key, holder] : running_)
       if (holder != none && requests[holder].node == node) holder = none;
@@ -72,12 +83,13 @@ public:
       auto& a = requests[id];
       if (a.node != node) continue; // it is elsewhere since
       // On the way, or on a node that has just lost a slot: the broker cannot know.
-      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0) ++a.lost_starts;
+      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0 || stands)
+        ++a.lost_starts;
       a.node = no_index;
     }
   }
 
-  void placed(std::uint32_t id, node_index node, const request& r, instant now) {
+  void placed(std::uint32_t id, node_number node, const request& r, instant now) {
     auto& a = requests[id];
     must(!a.answered, "what is answered is not placed again");
     must(now <= a.deadline + lateness, "an expired request is not placed");
@@ -88,29 +100,40 @@ public:
     must(r.charged <= a.lost_starts || a.attempts == 1 || now >= a.deadline,
          "only what may have been started on a lost worker is charged");
     must(a.attempts > 1 || a.starts == 0, "at most once: what was started is not placed again");
-    must(r.attempt != a.attempt, "every dispatch has an attempt number of its own");
+    must(r.fence != a.fence, "every placing has a number of its own");
+    must(node != a.returned_by || now - a.returned_at >= offer_book::first_rest ||
+             nodes_[node].ended[a.service] >= a.returned_at,
+         "what came back unstarted is not sent there again at once");
     a.node = node;
-    a.attempt = r.attempt;
+    a.fence = r.fence;
     a.arrived = a.started = false;
     nodes_[node].placed.push_back(id);
   }
 
   /// It has reached its node.
-  void arrived(std::uint32_t id, node_index node, std::uint8_t attempt) {
+  void arrived(std::uint32_t id, node_number node, std::uint32_t fence) {
     auto& a = requests[id];
-    if (a.node == node && a.attempt == attempt) a.arrived = true;
+    if (a.node == node && a.fence == fence) a.arrived = true;
   }
 
   /// The node sends it back unstarted: until that is heard, nobody else knows.
-  void sent_back(std::uint32_t id, node_index node, std::uint8_t attempt) {
+  void sent_back(std::uint32_t id, node_number node, std::uint32_t fence) {
     auto& a = requests[id];
-    if (a.node == node && a.attempt == attempt) a.arrived = false;
+    if (a.node == node && a.fence == fence) a.arrived = false;
   }
 
   /// A slot begins with it.
-  void started(std::uint32_t id, node_index node, std::uint8_t attempt) {
+  void started(std::uint32_t id, node_number node, std::uint32_t fence, std::uint8_t attempt,
+               std::uint32_t bytes_of, bool cut, instant now) {
     auto& a = requests[id];
-    const bool current = a.node == node && a.attempt == attempt;
+    must(bytes_of == id + 1, "a handler gets the bytes that were sent");
+    must(nodes_[node].present, "a node that was given up starts nothing");
+    must(cut || !a.answered || now - a.answered_at <= news_on_the_way,
+         "what is over is not started");
+    must(attempt <= a.lost_starts + 1 && attempt <= a.attempts && attempt >= a.attempt,
+         "a handler sees which start this is, of those that count");
+    a.attempt = attempt;
+    const bool current = a.node == node && a.fence == fence;
     if (current) a.started = true;
     ++a.starts;
     must(a.attempts > 1 || a.starts == 1, "at most once: it is started once");
@@ -127,7 +150,7 @@ public:
   }
 
   /// A slot is done with it, one way or another.
-  void ended(std::uint32_t id, node_index node) {
+  void ended(std::uint32_t id, node_number node) {
     auto& a = requests[id];
     if (a.key == 0 || a.node != node) return;
     const auto found = running_.find({a.service, a.key});
@@ -135,32 +158,36 @@ public:
   }
 
   /// The news that a slot died of it reaches the broker.
-  void crashed(std::uint32_t id, node_index node, std::uint8_t attempt) {
+  void crashed(std::uint32_t id, node_number node, std::uint32_t fence) {
     auto& a = requests[id];
-    if (a.node != node || a.attempt != attempt) return;
+    if (a.node != node || a.fence != fence) return;
     ++a.lost_starts;
     a.node = no_index;
   }
 
   /// The news that it comes back unstarted reaches the broker.
-  void returned(std::uint32_t id, node_index node, std::uint8_t attempt) {
+  void returned(std::uint32_t id, node_number node, std::uint32_t fence, instant now) {
     auto& a = requests[id];
-    if (a.node == node && a.attempt == attempt) a.node = no_index;
+    if (a.node != node || a.fence != fence) return;
+    a.node = no_index;
+    a.returned_by = node;
+    a.returned_at = now;
   }
 
   /// The dispatcher accepted an answer.
-  void completed(std::uint32_t id, node_index node, std::uint8_t attempt,
-                 connection_index connection) {
+  void completed(std::uint32_t id, node_number node, std::uint32_t fence, connection_id connection,
+                 instant now) {
     auto& a = requests[id];
-    must(a.node == node && a.attempt == attempt,
-         "the answer of a superseded attempt is not accepted");
-    must(connection == no_index || connection == a.connection, "an answer goes to who asked");
-    if (connection == no_index) {
-      must(a.answered || a.connection == no_index, "a client that waits gets its answer");
+    nodes_[node].ended[a.service] = now;
+    must(a.node == node && a.fence == fence, "the answer of a superseded attempt is not accepted");
+    must(!connection.valid() || connection == a.connection, "an answer goes to who asked");
+    if (!connection.valid()) {
+      must(a.answered || a.decided || !a.connection.valid(), "a client that waits gets its answer");
       return;
     }
     must(!a.answered, "one answer, and no second");
     a.answered = true;
+    a.answered_at = now;
   }
 
   void refused(std::uint32_t id, const refusal& r, bool at_once, instant now) {
@@ -173,6 +200,7 @@ public:
     }
     must(!a.answered, "one answer, and no second");
     a.answered = true;
+    a.answered_at = now;
     switch (r.code) {
     case error_code::timeout:
       must(now >= a.deadline, "TIMEOUT does not come before the deadline");
@@ -198,7 +226,7 @@ public:
   /// All is over: nobody who waits has no answer.
   void at_the_end(const dispatcher& d) {
     for (const auto& a : requests) {
-      must(a.answered || a.connection == no_index, "every request gets an answer");
+      must(a.answered || !a.connection.valid(), "every request gets an answer");
       must(a.duplicates == 0, "every second use of an id gets an answer");
     }
     must(d.totals().waiting == 0 && d.totals().held_bytes == 0, "nothing is kept for nobody");
@@ -212,6 +240,7 @@ private:
     bool present = false;
     bool open = false;
     std::uint32_t failing = 0;         // a bit a service
+    instant ended[2] = {};             // when a message last came to an end there, by service
     std::uint32_t unheard[2] = {};     // news of its slots that is on the way, by service
     std::vector<std::uint32_t> placed; // ever
   };

@@ -121,7 +121,8 @@ node_queues(const setting& s, const std::vector<message>& messages,
 class under_dispatcher {
 public:
   under_dispatcher(const setting& s, const std::vector<message>& messages)
-      : messages_(messages), nodes_(s.nodes), times_(messages.size()), dispatcher_(limits(), {}) {
+      : messages_(messages), nodes_(s.nodes), times_(messages.size()),
+        dispatcher_(limits(), {}, 1) {
     for (auto& n : nodes_) n.free = s.slots;
     for (std::uint32_t i = 0; i < s.nodes; ++i) dispatcher_.join({{"a", s.slots}}, {});
     client_ = dispatcher_.connect();
@@ -153,7 +154,7 @@ private:
 
   struct event {
     what kind;
-    std::uint8_t attempt;
+    std::uint32_t fence;
     std::uint32_t node;
     std::uint32_t id;
     token request;
@@ -208,23 +209,20 @@ private:
         }
       return begin(n);
     case what::returned:
-      dispatcher_.give_back(e.node, e.request, e.attempt, now_);
+      dispatcher_.give_back(e.node, e.request, e.fence, now_);
       return carry_out();
     case what::answer:
-      if (dispatcher_.complete(e.node, e.request, e.attempt, messages_[e.id].runs, now_))
+      if (dispatcher_.complete(e.node, e.request, e.fence, messages_[e.id].runs, now_))
         times_[e.id] = ms(now_ - messages_[e.id].arrives);
       return carry_out();
     }
   }
 
   void carry_out() {
-    auto& todo = dispatcher_.pending();
-    for (const auto& p : todo.place) {
-      const auto* r = dispatcher_.find(p.request);
-      events_.add(now_ + way, {what::work, r->attempt, p.node,
-                               static_cast<std::uint32_t>(r->client_id), p.request});
-    }
-    todo.place.clear();
+    dispatcher_.take_placed([&](node_number node, token which, const request& r, std::uint16_t) {
+      events_.add(now_ + way,
+                  {what::work, r.fence, node, static_cast<std::uint32_t>(r.client_id), which});
+    });
   }
 
   const std::vector<message>& messages_;
@@ -233,7 +231,7 @@ private:
   std::vector<node> nodes_;
   std::vector<double> times_;
   dispatcher dispatcher_;
-  connection_index client_ = 0;
+  connection_id client_;
 };
 
 void measure(const setting& s, bool last) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 namespace ropewalk::sim {
@@ -11,9 +12,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const shared_bytes& payload_memory() {
-  static const auto memory = shared_bytes::copy_of(std::string(65'536, 'x'));
-  return memory;
+// Begins with the number of its request and 1, so that it is seen whose it is.
+shared_bytes payload_of(std::uint32_t id, std::size_t bytes) {
+  std::string text(std::max(bytes, sizeof id), 'x');
+  const auto mark = id + 1;
+  std::memcpy(text.data(), &mark, sizeof mark);
+  return shared_bytes::copy_of(text);
+}
+
+std::uint32_t mark_in(const shared_bytes& payload) {
+  std::uint32_t mark = 0;
+  if (payload.size() >= sizeof mark) std::memcpy(&mark, payload.view().data(), sizeof mark);
+  return mark;
 }
 
 const char* service_name(std::uint32_t service) {
@@ -25,6 +35,7 @@ constexpr milliseconds tick_interval{20};
 constexpr milliseconds look_interval{2};
 constexpr milliseconds stall_patience{5};
 constexpr milliseconds connection_timeout{3000};
+constexpr milliseconds long_run{4};
 
 dispatch_limits plan_limits(random_source& random) {
   dispatch_limits result;
@@ -64,6 +75,7 @@ void world::plan_world() {
   run_us_ = random_.exponential(random_.one_in(3) ? 50 : 3000) + 1;
   chaos_us_ = random_.one_in(5) ? 1e9 : 20'000 + random_.exponential(300'000);
   poison_ = random_.one_in(2) ? random_.between(3, 100) : 0;
+  others_us_ = random_.one_in(3) ? 2000 + random_.exponential(50'000) : 0;
   budget_ = random_.between(50, 600);
   end_ = now_ + std::chrono::seconds{random_.between(2, 20)};
   nodes_.resize(random_.between(1, 6));
@@ -98,6 +110,8 @@ std::uint64_t world::run() {
 
 bool world::is_for_node(what kind) const {
   return kind == what::work || kind == what::withdraw || kind == what::retired ||
+         kind == what::leased || kind == what::dropped || kind == what::beat ||
+         kind == what::others || kind == what::others_go || kind == what::others_on ||
          kind == what::look || kind == what::slot_done || kind == what::slot_up ||
          kind == what::pool_up;
 }
@@ -107,7 +121,7 @@ void world::step(const event& e) {
   case what::submit:
     return submit(clients_[e.who]);
   case what::cancel:
-    if (oracle_.requests[e.id].connection == no_index || oracle_.requests[e.id].answered) return;
+    if (!oracle_.requests[e.id].connection.valid() || oracle_.requests[e.id].answered) return;
     oracle_.requests[e.id].cancelled = true;
     note("client %u takes back %u", e.who, e.id);
     dispatcher_.cancel(clients_[e.who].connection, e.id, now_);
@@ -121,11 +135,19 @@ void world::step(const event& e) {
   case what::tick:
     tick_expected_ = false;
     dispatcher_.advance(now_);
+    if (!random_.one_in(3)) return carry_out();
+    for (const auto& r : dispatcher_.pending().refuse)
+      oracle_.requests[static_cast<std::uint32_t>(r.request_id)].decided = true;
+    return after(milliseconds{2}, {.kind = what::turn}); // something may happen before it is
+  case what::turn:
+    turn_open_ = false;
+    end_turn();
     return carry_out();
   case what::calm: {
     auto& n = nodes_[e.who];
     if (n.epoch != e.epoch || n.trouble != e.run) return;
     note("node %u goes on", e.who);
+    if (n.cut) n.healed = now_;
     n.frozen = n.cut = false;
     for (auto& [at, held] : std::exchange(n.held, {})) events_.add(now_, std::move(held));
     return;
@@ -142,8 +164,8 @@ void world::step(const event& e) {
   if (!is_for_node(e.kind)) return broker_step(e);
   auto& n = nodes_[e.who];
   if (!n.alive || n.epoch != e.epoch) return;
-  const bool from_outside =
-      e.kind == what::work || e.kind == what::withdraw || e.kind == what::retired;
+  const bool from_outside = e.kind == what::work || e.kind == what::withdraw ||
+                            e.kind == what::retired || e.kind == what::leased;
   if (n.frozen || (n.cut && from_outside)) {
     n.held.emplace_back(now_, e);
     return;
@@ -167,7 +189,7 @@ void world::submit(client& from) {
     s.connection = from.connection;
     s.request_id = id;
     s.service = *service;
-    s.payload = payload_memory().part(0, random_.one_in(4) ? random_.below(8000) : 16);
+    s.payload = payload_of(id, random_.one_in(4) ? random_.below(8000) : 16);
     if (random_.one_in(3)) s.timeout = milliseconds{random_.between(1, 2000)};
     if (random_.one_in(3)) s.attempts = static_cast<std::uint8_t>(random_.between(1, 5));
     s.priority = static_cast<priority>(random_.below(priorities));
@@ -193,7 +215,8 @@ void world::submit(client& from) {
     dispatcher_.submit(s, now_);
     carry_out(true);
     if (random_.one_in(20))
-      after(microseconds{random_.below(20'000)}, {.kind = what::cancel, .who = who, .id = id});
+      after(microseconds{random_.one_in(4) ? 0 : random_.below(20'000)},
+            {.kind = what::cancel, .who = who, .id = id});
     if (random_.one_in(50)) use_id_again(from);
     if (dispatcher_.paused(from.connection)) break;
   }
@@ -209,7 +232,7 @@ void world::use_id_again(client& from) {
   s.connection = from.connection;
   s.request_id = oracle_.requests.size() - 1;
   s.service = last.service;
-  s.payload = payload_memory().part(0, 16);
+  s.payload = payload_of(static_cast<std::uint32_t>(s.request_id), 16);
   dispatcher_.submit(s, now_);
   carry_out(true);
 }
@@ -217,10 +240,11 @@ void world::use_id_again(client& from) {
 void world::leave(client& who) {
   note("client %u leaves", static_cast<std::uint32_t>(&who - clients_.data()));
   for (auto& r : oracle_.requests)
-    if (r.connection == who.connection) r.connection = no_index;
-  dispatcher_.disconnect(who.connection, now_);
-  carry_out();
+    if (r.connection == who.connection) r.connection = {};
+  dispatcher_.disconnect(std::exchange(who.connection, {}), now_);
+  if (random_.one_in(2)) carry_out(); // else the next one has its index before that is done
   who.connection = dispatcher_.connect();
+  carry_out();
   if (std::exchange(who.waits, false))
     after(1ms, {.kind = what::submit, .who = static_cast<std::uint32_t>(&who - clients_.data())});
 }
@@ -245,10 +269,16 @@ void world::start(std::uint32_t which) {
     offers.push_back({service_name(i), static_cast<std::uint32_t>(p.slots.size())});
     n.pools.push_back(std::move(p));
   }
-  n.number = static_cast<node_index>(node_of_number_.size());
+  n.number = static_cast<node_number>(node_of_number_.size());
   node_of_number_.push_back(which);
   note("node %u joins as number %u", which, n.number);
   oracle_.joined(n.number);
+  n.lease = std::make_unique<start_lease>();
+  n.lease->attach(0, now_);
+  beat(which);
+  if (others_us_ > 0)
+    after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(others_us_))},
+          {.kind = what::others, .who = which, .epoch = epoch});
   const auto number = dispatcher_.join(offers, now_);
   must(number == n.number, "nodes are numbered in the order in which they join");
   carry_out();
@@ -290,8 +320,9 @@ void world::node_step(node& n, const event& e) {
   const auto which = e.who;
   switch (e.kind) {
   case what::work: {
-    oracle_.arrived(e.id, n.number, e.attempt);
+    oracle_.arrived(e.id, n.number, e.fence);
     note("%u reaches node %u", e.id, which);
+    if (!n.beats) beat(which);
     if (n.draining) return give_back(which, e);
     auto& p = n.pools[e.service];
     p.waiting.push_back(e);
@@ -306,6 +337,18 @@ void world::node_step(node& n, const event& e) {
   case what::retired:
     n.retired = true;
     return drain_further(which);
+  case what::leased:
+    n.lease->confirmed(0, e.asked);
+    return begin_all(which);
+  case what::dropped:
+    return dropped(which);
+  case what::beat:
+    n.beats = false;
+    return beat(which);
+  case what::others:
+  case what::others_on:
+  case what::others_go:
+    return others(which, e);
   case what::look:
     return look(which, e.service);
   case what::slot_done:
@@ -335,7 +378,8 @@ void world::begin_work(std::uint32_t which, std::uint16_t service) {
   auto& p = n.pools[service];
   for (std::uint16_t i = 0; i < p.slots.size() && !p.waiting.empty(); ++i) {
     auto& s = p.slots[i];
-    if (!s.up || s.busy) continue;
+    if (!s.up || s.busy || s.taken) continue;
+    if (!n.lease->allows(now_)) return; // `leased` looks again
     auto item = p.waiting.front();
     p.waiting.pop_front();
     item.kind = what::slot_done;
@@ -347,7 +391,8 @@ void world::begin_work(std::uint32_t which, std::uint16_t service) {
     if (now_ >= item.deadline) {
       runs = microseconds{0}; // an expired message is not started
     } else {
-      oracle_.started(item.id, n.number, item.attempt);
+      oracle_.started(item.id, n.number, item.fence, item.attempt, item.bytes_of,
+                      n.cut || now_ - n.healed < oracle::news_on_the_way, now_);
       const auto f = plans_[item.id].f;
       note("node %u starts %u (attempt %u)", which, item.id, item.attempt);
       item.flag = f == fate::kills_node;
@@ -406,13 +451,13 @@ void world::withdraw(std::uint32_t which, const event& e) {
   auto& n = nodes_[which];
   for (auto& p : n.pools) {
     for (auto i = p.waiting.begin(); i != p.waiting.end(); ++i) {
-      if (i->id != e.id || i->attempt != e.attempt) continue;
+      if (i->id != e.id || i->fence != e.fence) continue;
       const auto item = *i;
       p.waiting.erase(i);
       return give_back(which, item);
     }
     for (auto& s : p.slots) {
-      if (!s.busy || s.what.id != e.id || s.what.attempt != e.attempt) continue;
+      if (!s.busy || s.what.id != e.id || s.what.fence != e.fence) continue;
       if (random_.one_in(3)) return; // a handler that does not look whether it is to stop
       auto sooner = s.what;
       sooner.run = ++s.run;
@@ -424,7 +469,7 @@ void world::withdraw(std::uint32_t which, const event& e) {
 }
 
 void world::give_back(std::uint32_t which, const event& item) {
-  oracle_.sent_back(item.id, nodes_[which].number, item.attempt);
+  oracle_.sent_back(item.id, nodes_[which].number, item.fence);
   auto back = item;
   back.kind = what::answer;
   back.end = item_end::returned;
@@ -436,14 +481,68 @@ void world::look(std::uint32_t which, std::uint16_t service) {
   auto& p = n.pools[service];
   p.looking = false;
   if (p.waiting.empty()) return;
-  const bool all_busy =
-      std::all_of(p.slots.begin(), p.slots.end(), [](const slot& s) { return s.busy || !s.up; });
+  const bool all_busy = std::all_of(p.slots.begin(), p.slots.end(),
+                                    [](const slot& s) { return s.busy || s.taken || !s.up; });
   if (all_busy && now_ - p.last_end >= stall_patience) {
     for (const auto& item : std::exchange(p.waiting, {})) give_back(which, item);
     return;
   }
   p.looking = true;
   after(look_interval, {.kind = what::look, .who = which, .epoch = n.epoch, .service = service});
+}
+
+// Says that it runs, and asks every now and then whether it is a member.
+void world::beat(std::uint32_t which) {
+  auto& n = nodes_[which];
+  if (n.lease->beat(now_)) to_broker(which, {.kind = what::lease, .asked = now_});
+  const bool idle = std::all_of(n.pools.begin(), n.pools.end(), [](const pool& p) {
+    return p.waiting.empty() &&
+           std::none_of(p.slots.begin(), p.slots.end(), [](const slot& s) { return s.busy; });
+  });
+  if (idle && now_ >= end_) return; // a world must come to its end
+  n.beats = true;
+  after(2 * start_lease::beat_interval, {.kind = what::beat, .who = which, .epoch = n.epoch});
+}
+
+void world::begin_all(std::uint32_t which) {
+  for (std::uint16_t i = 0; i < nodes_[which].pools.size(); ++i) begin_work(which, i);
+}
+
+// As if there were another shard, whose messages this dispatcher knows nothing of.
+void world::others(std::uint32_t which, const event& e) {
+  auto& n = nodes_[which];
+  auto same = e;
+  if (e.kind == what::others) {
+    if (now_ >= end_) return;
+    after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(others_us_))}, e);
+    same.service = static_cast<std::uint16_t>(random_.below(services_));
+    auto& slots = n.pools[same.service].slots;
+    same.slot = static_cast<std::uint16_t>(random_.below(static_cast<std::uint32_t>(slots.size())));
+    auto& s = slots[same.slot];
+    if (!s.up || s.busy || s.taken) return;
+    s.taken = true;
+    same.run = ++s.run;
+    oracle_.slot_news(n.number, same.service, true); // until it is told, the broker cannot know
+    same.kind = what::others_on;
+    after(long_run, same);
+    same.kind = what::others_go;
+    after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(30'000))}, same);
+    return;
+  }
+  auto& s = n.pools[e.service].slots[e.slot];
+  if (!s.taken || s.run != e.run) return;
+  if (e.kind == what::others_on) {
+    s.told = true;
+    to_broker(which, {.kind = what::slots, .service = e.service});
+    oracle_.slot_news(n.number, e.service, false);
+    return;
+  }
+  s.taken = false;
+  if (std::exchange(s.told, false))
+    to_broker(which, {.kind = what::slots, .service = e.service});
+  else
+    oracle_.slot_news(n.number, e.service, false);
+  begin_work(which, e.service);
 }
 
 // -- what goes wrong
@@ -515,7 +614,7 @@ void world::to_broker(std::uint32_t which, event e) {
   if (e.kind == what::slots) {
     const auto& slots = n.pools[e.service].slots;
     e.run = static_cast<std::uint32_t>(
-        std::count_if(slots.begin(), slots.end(), [](const slot& s) { return s.up; }));
+        std::count_if(slots.begin(), slots.end(), [](const slot& s) { return s.up && !s.told; }));
     oracle_.slot_news(n.number, e.service, true);
   }
   if (n.cut) {
@@ -526,15 +625,31 @@ void world::to_broker(std::uint32_t which, event e) {
   events_.add(n.to_broker, std::move(e));
 }
 
-void world::lose(std::uint32_t which, node_index number, const char* why) {
+void world::lose(std::uint32_t which, node_number number, const char* why) {
   auto& n = nodes_[which];
   note("the broker: node number %u is lost (%s)", number, why);
-  oracle_.lost(number);
+  const bool stands = n.number == number && n.lease && !n.lease->allows(now_);
+  oracle_.lost(number, stands);
   dispatcher_.lose(number, why, now_);
   carry_out();
   if (!n.alive || n.number != number) return;
   // The node notices when it can, forgets what it had, and joins again. What it sends until then is
   // of a node that the broker does not know any more.
+  if (n.frozen || n.cut) { // by what has come meanwhile, or by its own patience
+    if (n.frozen)
+      n.held.emplace_back(now_, event{.kind = what::dropped, .who = which, .epoch = n.epoch});
+    else
+      after(milliseconds{random_.below(1000)},
+            {.kind = what::dropped, .who = which, .epoch = n.epoch});
+    return;
+  }
+  dropped(which);
+}
+
+void world::dropped(std::uint32_t which) {
+  auto& n = nodes_[which];
+  const auto number = n.number;
+  note("node %u forgets what it was asked", which);
   n.alive = false;
   for (auto& [at, held] : std::exchange(n.held, {}))
     if (!is_for_node(held.kind)) events_.add(now_ + milliseconds{random_.below(5000)}, held);
@@ -550,21 +665,21 @@ void world::lose(std::uint32_t which, node_index number, const char* why) {
 }
 
 void world::broker_step(const event& e) {
-  const bool present = nodes_[e.who].alive && nodes_[e.who].number == e.number;
+  const bool present = oracle_.is_present(e.number);
   switch (e.kind) {
   case what::answer:
     if (e.end == item_end::returned) {
-      oracle_.returned(e.id, e.number, e.attempt);
-      dispatcher_.give_back(e.number, e.request, e.attempt, now_);
+      oracle_.returned(e.id, e.number, e.fence, now_);
+      dispatcher_.give_back(e.number, e.request, e.fence, now_);
     } else if (e.end == item_end::crashed) {
-      oracle_.crashed(e.id, e.number, e.attempt);
-      dispatcher_.crash(e.number, e.request, e.attempt, "signal 11", now_);
+      oracle_.crashed(e.id, e.number, e.fence);
+      dispatcher_.crash(e.number, e.request, e.fence, "signal 11", now_);
     } else {
       const auto whom =
-          dispatcher_.complete(e.number, e.request, e.attempt, microseconds{e.run_us}, now_);
+          dispatcher_.complete(e.number, e.request, e.fence, microseconds{e.run_us}, now_);
       if (whom) {
         note("answer to %u (attempt %u of node number %u)", e.id, e.attempt, e.number);
-        oracle_.completed(e.id, e.number, e.attempt, whom->connection);
+        oracle_.completed(e.id, e.number, e.fence, whom->connection, now_);
       }
     }
     break;
@@ -580,10 +695,16 @@ void world::broker_step(const event& e) {
     break;
   case what::retire:
     if (!present) return;
+    end_turn(); // what was placed goes before the answer
     oracle_.retired(e.number);
-    dispatcher_.retire(e.number);
+    dispatcher_.retire(e.number, now_);
     carry_out();
+    end_turn();
     return to_node(e.who, {.kind = what::retired});
+  case what::lease:
+    if (!present) return;
+    end_turn();
+    return to_node(e.who, {.kind = what::leased, .asked = e.asked});
   case what::goodbye: {
     if (!present) return;
     must(dispatcher_.view(e.number).in_flight == 0, "a node that is drained holds nothing");
@@ -603,20 +724,13 @@ void world::broker_step(const event& e) {
 // As the front does: what the dispatcher decided.
 void world::carry_out(bool at_once) {
   auto& todo = dispatcher_.pending();
-  for (const auto& p : todo.place) {
-    const auto* r = dispatcher_.find(p.request);
-    if (!r || r->stage != stage::placed) continue;
-    const auto id = static_cast<std::uint32_t>(r->client_id);
-    if (r->connection == no_index) continue;
-    note("%u goes to node number %u (attempt %u)", id, p.node, r->attempt);
-    oracle_.placed(id, p.node, *r, now_);
-    event e{.kind = what::work, .id = id, .request = p.request};
-    e.deadline = r->deadline;
-    e.service = dispatcher_.offer_of(*r);
-    e.attempt = r->attempt;
-    to_node(node_of_number_[p.node], e);
-  }
+  if (dispatcher_.has_placed() && !std::exchange(turn_open_, true))
+    after(microseconds{random_.one_in(3) ? random_.below(100) : 0}, {.kind = what::turn});
   for (const auto& r : todo.refuse) {
+    // Whoever has gone since it was decided is told nothing, nor is anybody else.
+    if (std::none_of(clients_.begin(), clients_.end(),
+                     [&](const client& c) { return c.connection == r.connection; }))
+      continue;
     note("refusal of %u: %s %s", static_cast<std::uint32_t>(r.request_id),
          std::string{name_of(r.code)}.c_str(), r.detail.c_str());
     oracle_.refused(static_cast<std::uint32_t>(r.request_id), r, at_once, now_);
@@ -628,7 +742,7 @@ void world::carry_out(bool at_once) {
     if (!r) continue;
     event e{.kind = what::withdraw, .request = w.request};
     e.id = static_cast<std::uint32_t>(r->client_id);
-    e.attempt = w.attempt;
+    e.fence = w.fence;
     to_node(which, e);
   }
   for (const auto connection : todo.reading)
@@ -636,12 +750,28 @@ void world::carry_out(bool at_once) {
       if (clients_[i].connection == connection && !dispatcher_.paused(connection) &&
           std::exchange(clients_[i].waits, false))
         after(10us, {.kind = what::submit, .who = i});
-  todo.place.clear();
   todo.refuse.clear();
   todo.withdraw.clear();
   todo.reading.clear();
   if (dispatcher_.needs_time() && !std::exchange(tick_expected_, true))
     after(tick_interval, {.kind = what::tick});
+}
+
+// What was placed in this turn, and is still wanted, leaves.
+void world::end_turn() {
+  dispatcher_.take_placed(
+      [this](node_number to, token which, const request& r, std::uint16_t service) {
+        const auto id = static_cast<std::uint32_t>(r.client_id);
+        note("%u goes to node number %u (placing %u, attempt %u)", id, to, r.fence, r.attempt());
+        oracle_.placed(id, to, r, now_);
+        event e{.kind = what::work, .id = id, .request = which};
+        e.deadline = r.deadline;
+        e.service = service;
+        e.fence = r.fence;
+        e.attempt = r.attempt();
+        e.bytes_of = mark_in(r.payload);
+        to_node(node_of_number_[to], e);
+      });
 }
 
 } // namespace ropewalk::sim

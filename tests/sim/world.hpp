@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/dispatch/dispatcher.hpp"
+#include "actors/node/start_lease.hpp"
 #include "actors/supervise/restart_policy.hpp"
 #include "net/protocol/batch.hpp"
 #include "tests/sim/event_queue.hpp"
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,12 @@ private:
     work,      // a request reaches a node
     withdraw,  // so does the news that nobody wants it
     retired,   // so does the answer to a node's "retire"
+    leased,    // and that to its question whether it is a member
+    dropped,   // a node finds that its broker has let it go
+    beat,      // a node's clock
+    others,    // a slot is taken by what another dispatcher asked for
+    others_go, // and is free again
+    others_on, // it is held for so long that this dispatcher is told
     look,      // a gateway looks whether messages are held up
     slot_done, // a handler comes to an end
     slot_up,   // a slot is started again
@@ -39,11 +47,13 @@ private:
     slots,     // the news of how many slots live
     failing,   // the news that a pool fails
     retire,    // a node's word that it drains
+    lease,     // its question
     goodbye,   // a node's word that it is drained
     lost,      // the broker notices that a node is gone
     suspect,   // the broker's patience with a silent node is over
     calm,      // a frozen node goes on, or a cut network is healed
     start,     // a node comes (again)
+    turn,      // the broker's turn ends: what was placed leaves
     tick,      // time is told to the dispatcher
     chaos,     // something goes wrong
   };
@@ -52,10 +62,13 @@ private:
     what kind{};
     std::uint32_t who = 0;   // client, or node
     std::uint32_t epoch = 0; // of the node: events of one that died since are void
-    node_index number = no_index;
+    node_number number = no_index;
     std::uint32_t id = 0;
     token request = 0;
+    std::uint32_t fence = 0;
+    std::uint32_t bytes_of = 0; // whose payload it carries: a request's number and 1; 0: nobody's
     instant deadline{};
+    instant asked{};
     std::uint32_t run = 0; // of a slot
     std::uint32_t run_us = 0;
     std::uint16_t service = 0;
@@ -73,7 +86,7 @@ private:
   };
 
   struct client {
-    connection_index connection = no_index;
+    connection_id connection;
     double think_us = 0;
     std::uint32_t burst = 1;
     bool waits = false; // paused by the broker
@@ -82,6 +95,8 @@ private:
   struct slot {
     bool up = true;
     bool busy = false;
+    bool taken = false; // by others, and
+    bool told = false;  // the broker was told
     std::uint32_t run = 0;
     event what{}; // that it runs
   };
@@ -97,14 +112,17 @@ private:
 
   struct node {
     std::uint32_t epoch = 0;
-    node_index number = no_index; // with the broker
+    node_number number = no_index; // with the broker
     bool alive = false;
     bool frozen = false;
     bool cut = false;
     bool draining = false;
     bool retired = false;
     bool said_goodbye = false;
+    bool beats = false;
+    std::unique_ptr<start_lease> lease;
     std::uint32_t trouble = 0; // counts freezes and cuts
+    instant healed{};          // when it could be reached again
     std::vector<pool> pools;
     std::vector<std::pair<instant, event>> held; // what waits for it to go on
     instant to_node{}, to_broker{};              // when the last message on the way arrives
@@ -130,6 +148,10 @@ private:
   void give_back(std::uint32_t which, const event& item);
   void look(std::uint32_t which, std::uint16_t service);
   void drain_further(std::uint32_t which);
+  void beat(std::uint32_t which);
+  void begin_all(std::uint32_t which);
+  void others(std::uint32_t which, const event& e);
+  void dropped(std::uint32_t which);
   void trouble(std::uint32_t which, bool frozen);
   void chaos();
 
@@ -143,8 +165,9 @@ private:
 
   // the broker
   void broker_step(const event& e);
-  void lose(std::uint32_t which, node_index number, const char* why);
+  void lose(std::uint32_t which, node_number number, const char* why);
   void carry_out(bool at_once = false);
+  void end_turn();
   void note(const char* format, ...);
 
   random_source random_;
@@ -167,6 +190,8 @@ private:
   std::uint32_t poison_ = 0; // one request in so many
   std::uint32_t budget_ = 0; // requests yet to come
   bool tick_expected_ = false;
+  bool turn_open_ = false;
+  double others_us_ = 0; // how often others take a slot; 0: never
 };
 
 } // namespace ropewalk::sim

@@ -19,6 +19,7 @@ TEST_CASE("work items come out of a batch as they went in, small and large") {
     item.remaining_ms = static_cast<std::uint32_t>(i);
     item.service = static_cast<std::uint16_t>(i * 3);
     item.attempt = static_cast<std::uint8_t>(i + 1);
+    item.fence = static_cast<std::uint32_t>(i + 70'000);
     item.payload = shared_bytes::copy_of(payloads[i]);
     builder.add(item);
   }
@@ -35,6 +36,7 @@ TEST_CASE("work items come out of a batch as they went in, small and large") {
     REQUIRE(item->remaining_ms == i);
     REQUIRE(item->service == i * 3);
     REQUIRE(item->attempt == i + 1);
+    REQUIRE(item->fence == i + 70'000);
     REQUIRE(item->payload.view() == payloads[i]);
   }
   REQUIRE_FALSE(reader.next_work());
@@ -72,7 +74,7 @@ TEST_CASE("a batch cut short or with numbers that nobody writes is malformed") {
     REQUIRE(reader.malformed());
   }
   std::string bad{whole.view()};
-  bad[18] = 99; // no such error code
+  bad[21] = 99; // no such error code
   batch_reader reader{shared_bytes::copy_of(bad)};
   REQUIRE_FALSE(reader.next_answer());
   REQUIRE(reader.malformed());

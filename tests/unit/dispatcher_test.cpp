@@ -14,9 +14,9 @@ namespace {
 // A dispatcher with a client, and a shorthand for what a test says of it. Checks the invariants
 // after every event.
 struct bench {
-  explicit bench(dispatch_limits with = {}) : d(with, instant{}) { client = d.connect(); }
+  explicit bench(dispatch_limits with = {}) : d(with, instant{}, 1) { client = d.connect(); }
 
-  node_index join(std::uint32_t slots, const std::string& service = "svc") {
+  node_number join(std::uint32_t slots, const std::string& service = "svc") {
     const auto node = d.join({{service, slots}}, now);
     d.check();
     return node;
@@ -37,15 +37,13 @@ struct bench {
   }
 
   // What was placed since the last call, in order: (node, client's id).
-  std::vector<std::pair<node_index, std::uint64_t>> placed() {
-    std::vector<std::pair<node_index, std::uint64_t>> result;
-    for (const auto& p : d.pending().place) {
-      const auto* r = d.find(p.request);
-      if (!r) continue;
-      result.emplace_back(p.node, r->client_id);
-      last[r->client_id] = {p.node, p.request, r->attempt};
-    }
-    d.pending().place.clear();
+  std::vector<std::pair<node_number, std::uint64_t>> placed() {
+    std::vector<std::pair<node_number, std::uint64_t>> result;
+    d.take_placed([&](node_number node, token which, const request& r, std::uint16_t) {
+      result.emplace_back(node, r.client_id);
+      last[r.client_id] = {node, which, r.fence, r.attempt()};
+    });
+    d.check();
     return result;
   }
 
@@ -62,33 +60,34 @@ struct bench {
 
   bool complete(std::uint64_t id, microseconds run_time = 1s) {
     const auto& l = last.at(id);
-    const auto whom = d.complete(l.node, l.request, l.attempt, run_time, now);
+    const auto whom = d.complete(l.node, l.request, l.fence, run_time, now);
     d.check();
     return whom && whom->connection == client && whom->request_id == id;
   }
 
   void crash(std::uint64_t id) {
     const auto& l = last.at(id);
-    d.crash(l.node, l.request, l.attempt, "signal 11", now);
+    d.crash(l.node, l.request, l.fence, "signal 11", now);
     d.check();
     placed();
   }
 
   struct where {
-    node_index node;
+    node_number node;
     token request;
+    std::uint32_t fence;
     std::uint8_t attempt;
   };
 
   dispatcher d;
-  connection_index client;
+  connection_id client;
   instant now{};
   std::map<std::uint64_t, where> last; // where a request was placed last
   std::string detail;
   std::uint32_t retry_after_ms = 0;
 };
 
-using placements = std::vector<std::pair<node_index, std::uint64_t>>;
+using placements = std::vector<std::pair<node_number, std::uint64_t>>;
 using refusals = std::vector<std::pair<std::uint64_t, error_code>>;
 
 } // namespace
@@ -166,7 +165,7 @@ TEST_CASE(
   REQUIRE(b.placed().size() == 10);
   for (std::uint64_t id = 102; id <= 110; ++id) {
     const auto l = b.last.at(id);
-    b.d.give_back(l.node, l.request, l.attempt, b.now);
+    b.d.give_back(l.node, l.request, l.fence, b.now);
     b.d.check();
   }
   REQUIRE(b.placed().empty()); // not to the same node again
@@ -194,7 +193,7 @@ TEST_CASE("the bytes handed out ahead are bounded however fast the service is") 
 
 TEST_CASE("load is spread over the nodes") {
   bench b;
-  std::map<node_index, int> count;
+  std::map<node_number, int> count;
   for (int i = 0; i < 4; ++i) count[b.join(8)] = 0;
   for (std::uint64_t id = 1; id <= 32; ++id) b.submit(id);
   for (const auto& [node, id] : b.placed()) ++count[node];
@@ -229,7 +228,7 @@ TEST_CASE("only what a dead node was running is charged an attempt") {
     b.d.check();
     if (deaths < 2) {
       node = b.join(1);
-      REQUIRE(b.placed().front() == std::pair<node_index, std::uint64_t>{node, 10});
+      REQUIRE(b.placed().front() == std::pair<node_number, std::uint64_t>{node, 10});
     }
   }
   REQUIRE(b.refused() == refusals{{10, error_code::worker_lost}});
@@ -268,18 +267,110 @@ TEST_CASE("with one attempt a request that may have run is never run again") {
   REQUIRE(b.placed().empty());
 }
 
-TEST_CASE("what a node gives back unstarted is not charged, however often") {
+TEST_CASE("what a node gives back unstarted is not charged, however often, and is no start") {
   bench b;
   b.join(1);
-  b.submit(1);
-  for (int i = 0; i < 300; ++i) { // also: the attempt number wraps, and still tells attempts apart
+  b.submit(1, {}, 1h);
+  for (std::uint32_t i = 0; i < 300; ++i) {
     REQUIRE(b.placed().size() == 1);
     const auto l = b.last.at(1);
-    b.d.give_back(l.node, l.request, l.attempt, b.now);
+    REQUIRE(l.fence == i + 1);
+    REQUIRE(l.attempt == 1);
+    b.d.give_back(l.node, l.request, l.fence, b.now);
     b.d.check();
+    REQUIRE(b.placed().empty()); // not there again at once
+    b.now += offer_book::longest_rest;
+    b.d.advance(b.now);
   }
   b.placed();
+  b.crash(1);
+  REQUIRE(b.last.at(1).attempt == 2);
   REQUIRE(b.complete(1));
+}
+
+TEST_CASE("who gives back again and again is left alone for longer, until a message ends there") {
+  bench b;
+  b.join(2);
+  auto pause = [&](std::uint64_t id) {
+    const auto l = b.last.at(id);
+    const auto then = b.now;
+    b.d.give_back(l.node, l.request, l.fence, b.now);
+    while (b.placed().empty()) {
+      b.now += 1ms;
+      b.d.advance(b.now);
+    }
+    return b.now - then;
+  };
+  b.submit(1);
+  b.submit(2);
+  REQUIRE(b.placed().size() == 2);
+  REQUIRE(pause(1) == 20ms);
+  REQUIRE(pause(1) == 40ms);
+  REQUIRE(pause(1) == 80ms);
+  REQUIRE(pause(1) == 160ms);
+  REQUIRE(pause(1) == 160ms);
+  const auto l = b.last.at(1);
+  b.d.give_back(l.node, l.request, l.fence, b.now);
+  b.complete(2);
+  REQUIRE(b.placed().size() == 1);
+  REQUIRE(pause(1) == 20ms);
+}
+
+TEST_CASE("what is taken back before it has left never leaves, and nobody is charged for it") {
+  bench b;
+  const auto a = b.join(1);
+  b.submit(1);
+  b.d.cancel(b.client, 1, b.now);
+  b.d.check();
+  REQUIRE(b.placed().empty());
+  REQUIRE(b.d.pending().withdraw.empty());
+  REQUIRE(b.refused() == refusals{{1, error_code::cancelled}});
+  b.submit(2, {}, 10ms); // a deadline in the same turn
+  b.submit(3);
+  b.now += 20ms;
+  b.d.advance(b.now);
+  REQUIRE(b.placed() == placements{{a, 3}});
+  REQUIRE(b.complete(3));
+  b.submit(4); // a client that goes away in the same turn
+  b.d.disconnect(b.client, b.now);
+  b.client = b.d.connect();
+  REQUIRE(b.placed().empty());
+  b.submit(5, std::uint8_t{1}); // a node that goes away in the same turn: it was not there
+  b.d.lose(a, "gone", b.now);
+  const auto other = b.join(1);
+  REQUIRE(b.placed() == placements{{other, 5}});
+  REQUIRE(b.last.at(5).attempt == 1);
+  REQUIRE(b.complete(5));
+}
+
+TEST_CASE("a connection's index is given again, its identity is not") {
+  bench b;
+  b.join(1);
+  b.submit(1, {}, 10ms);
+  b.placed();
+  b.now += 20ms;
+  b.d.advance(b.now); // leaves a refusal among the actions
+  const auto gone = b.client;
+  b.d.disconnect(gone, b.now);
+  b.client = b.d.connect();
+  REQUIRE(b.client.index == gone.index);
+  REQUIRE(b.client != gone);
+  REQUIRE(b.d.pending().refuse.size() == 1);
+  REQUIRE(b.d.pending().refuse[0].connection == gone);
+}
+
+TEST_CASE("a node's number is not given again") {
+  bench b;
+  const auto first = b.join(1);
+  b.d.lose(first, "gone", b.now);
+  const auto second = b.join(1);
+  REQUIRE(second != first);
+  b.d.set_slots(first, 0, 0, b.now); // late words of one that is gone
+  b.d.set_failing(first, 0, true, b.now);
+  b.d.retire(first, b.now);
+  b.d.lose(first, "again", b.now);
+  b.submit(1);
+  REQUIRE(b.placed() == placements{{second, 1}});
 }
 
 TEST_CASE("the answer of a superseded attempt is refused") {
@@ -290,9 +381,9 @@ TEST_CASE("the answer of a superseded attempt is refused") {
   const auto first = b.last.at(1);
   b.crash(1); // placed anew, on the same node
   const auto second = b.last.at(1);
-  REQUIRE(second.attempt == first.attempt + 1);
-  REQUIRE_FALSE(b.d.complete(first.node, first.request, first.attempt, 1s, b.now));
-  REQUIRE(b.d.complete(second.node, second.request, second.attempt, 1s, b.now));
+  REQUIRE(second.fence == first.fence + 1);
+  REQUIRE_FALSE(b.d.complete(first.node, first.request, first.fence, 1s, b.now));
+  REQUIRE(b.d.complete(second.node, second.request, second.fence, 1s, b.now));
 }
 
 TEST_CASE("a node that was declared lost answers in vain") {
@@ -304,7 +395,7 @@ TEST_CASE("a node that was declared lost answers in vain") {
   b.d.lose(a, "cut off", b.now);
   b.join(1);
   b.placed();
-  REQUIRE_FALSE(b.d.complete(there.node, there.request, there.attempt, 1s, b.now));
+  REQUIRE_FALSE(b.d.complete(there.node, there.request, there.fence, 1s, b.now));
   REQUIRE(b.complete(1));
 }
 
@@ -318,7 +409,7 @@ TEST_CASE("a token is never used twice") {
   b.submit(2);
   b.placed();
   REQUIRE(b.last.at(2).request != old.request);
-  REQUIRE_FALSE(b.d.complete(old.node, old.request, old.attempt, 1s, b.now));
+  REQUIRE_FALSE(b.d.complete(old.node, old.request, old.fence, 1s, b.now));
   REQUIRE(b.complete(2));
 }
 
@@ -393,8 +484,8 @@ TEST_CASE("a client that is gone has its waiting requests dropped and its runnin
   REQUIRE(b.d.totals().waiting == 0);
   REQUIRE(b.d.totals().held_bytes == 0);
   const auto l = b.last.at(1);
-  const auto whom = b.d.complete(a, l.request, l.attempt, 1s, b.now);
-  REQUIRE(whom->connection == no_index);
+  const auto whom = b.d.complete(a, l.request, l.fence, 1s, b.now);
+  REQUIRE_FALSE(whom->connection.valid());
   b.client = b.d.connect(); // the same number may be another client's now
   b.submit(3);
   REQUIRE(b.placed() == placements{{a, 3}});
@@ -475,7 +566,7 @@ TEST_CASE("a node that drains gets no new work and keeps what it has") {
   const auto a = b.join(2);
   b.submit(1);
   b.placed();
-  b.d.retire(a);
+  b.d.retire(a, b.now);
   b.submit(2);
   REQUIRE(b.placed().empty());
   REQUIRE(b.complete(1));
@@ -529,19 +620,21 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
     dispatcher d{with, instant{}, seed};
     instant now{};
     struct running {
-      node_index node;
+      node_number node;
       token request;
-      std::uint8_t attempt;
+      std::uint32_t fence;
     };
-    std::map<std::pair<connection_index, std::uint64_t>, int> answers; // of live clients' requests
-    std::vector<connection_index> clients{d.connect(), d.connect()};
-    std::vector<node_index> nodes{d.join({{"a", 2}, {"b", 1}}, now)};
+    std::map<std::pair<connection_id, std::uint64_t>, int> answers; // of live clients' requests
+    std::vector<connection_id> clients{d.connect(), d.connect()};
+    std::vector<node_number> nodes{d.join({{"a", 2}, {"b", 1}}, now)};
     std::vector<running> work;
     std::uint64_t next_id = 1;
     auto carry_out = [&] {
       auto& todo = d.pending();
-      for (const auto& p : todo.place)
-        if (const auto* r = d.find(p.request)) work.push_back({p.node, p.request, r->attempt});
+      if (random() % 3 > 0) // else the turn is not over yet
+        d.take_placed([&](node_number node, token which, const request& r, std::uint16_t) {
+          work.push_back({node, which, r.fence});
+        });
       for (const auto& r : todo.refuse) ++answers.at({r.connection, r.request_id});
       todo = {};
     };
@@ -565,13 +658,13 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
           work.erase(work.begin() + static_cast<std::ptrdiff_t>(i)); // else: it will answer again
         if (dice < 75) {
           if (const auto whom =
-                  d.complete(w.node, w.request, w.attempt, microseconds{random() % 5000}, now);
-              whom && whom->connection != no_index)
+                  d.complete(w.node, w.request, w.fence, microseconds{random() % 5000}, now);
+              whom && whom->connection.valid())
             ++answers.at({whom->connection, whom->request_id});
         } else if (dice < 80) {
-          d.crash(w.node, w.request, w.attempt, "crashed", now);
+          d.crash(w.node, w.request, w.fence, "crashed", now);
         } else {
-          d.give_back(w.node, w.request, w.attempt, now);
+          d.give_back(w.node, w.request, w.fence, now);
         }
       } else if (dice < 88) {
         nodes.push_back(
@@ -610,7 +703,7 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
 namespace {
 
 // Submits as somebody; what it says besides the id is set by `with`.
-void submit_as(bench& b, connection_index who, std::uint64_t id,
+void submit_as(bench& b, connection_id who, std::uint64_t id,
                const std::function<void(submission&)>& with = {}) {
   submission what;
   what.connection = who;
@@ -728,7 +821,7 @@ TEST_CASE("connections take turns: one request does not wait behind another clie
   auto next = [&b] {
     const auto id = b.placed().at(0).second;
     const auto& l = b.last.at(id);
-    b.d.complete(l.node, l.request, l.attempt, 1s, b.now);
+    b.d.complete(l.node, l.request, l.fence, 1s, b.now);
     return id;
   };
   std::vector<std::uint64_t> ids{next(), next(), next(), next(), next()};
@@ -780,7 +873,7 @@ TEST_CASE("retries after crashes are a share of the load, a lost node's are made
   for (int second = 0; second < 10; ++second) {
     for (std::uint64_t id = 1; id <= 500; ++id) {
       const auto& l = b.last.at(id);
-      b.d.crash(l.node, l.request, l.attempt, "signal 11", b.now);
+      b.d.crash(l.node, l.request, l.fence, "signal 11", b.now);
     }
     b.d.check();
     b.now += 1s;

@@ -8,10 +8,12 @@ using namespace ropewalk;
 
 namespace {
 
-work_item item(std::uint64_t token, std::uint8_t attempt = 1) {
+const instant now = std::chrono::steady_clock::now();
+
+work_item item(std::uint64_t token, std::uint32_t fence = 1) {
   work_item result;
   result.token = token;
-  result.attempt = attempt;
+  result.fence = fence;
   result.remaining_ms = 1000;
   return result;
 }
@@ -25,20 +27,20 @@ std::vector<work_item> items(std::uint64_t first, std::uint64_t count) {
 answer_item answer_to(const run_queue::job& job, std::uint32_t run_us = 1) {
   answer_item result;
   result.token = job.item.token;
-  result.attempt = job.item.attempt;
+  result.fence = job.item.fence;
   result.run_us = run_us;
   return result;
 }
 
 std::optional<run_queue::job> next_of(run_queue& queue, run_queue::seat& seat) {
   run_queue::job job;
-  if (!queue.next(seat, job)) return std::nullopt;
+  if (!queue.next(seat, now, job)) return std::nullopt;
   return job;
 }
 
 void push(run_queue& queue, run_queue::shard_number shard, std::vector<work_item> what, instant at,
           std::vector<std::uint32_t>& wake, const void* here = nullptr) {
-  queue.push(shard, what, at, wake, here);
+  queue.push(shard, what, at, at, wake, here);
 }
 
 // What the slots are given when they start.
@@ -47,8 +49,6 @@ std::vector<std::shared_ptr<run_queue::seat>> seats_of(run_queue& queue) {
   for (std::uint32_t i = 0; i < queue.slots(); ++i) result.push_back(queue.take_seat(i));
   return result;
 }
-
-const instant now = std::chrono::steady_clock::now();
 
 } // namespace
 
