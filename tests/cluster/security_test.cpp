@@ -1,5 +1,6 @@
 #include "net/tls/tls.hpp"
 #include "tests/catch.hpp"
+#include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
 
@@ -14,39 +15,6 @@ namespace fs = std::filesystem;
 /// that are not known, services that are not theirs.
 
 namespace {
-
-// A folder with certificates, made by `ropewalk certs`.
-class certificates {
-public:
-  explicit certificates(const std::vector<std::string>& options = {}) { make(options); }
-
-  void make(std::vector<std::string> options) const {
-    std::vector<std::string> words{ROPEWALK_PROGRAM, "certs", "--dir", folder_.path()};
-    words.insert(words.end(), options.begin(), options.end());
-    process made{words, folder_.path() + "/certs.log"};
-    INFO(made.log());
-    REQUIRE(made.wait(10s) == 0);
-  }
-
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return folder_.path() + "/" + name;
-  }
-  [[nodiscard]] tls_files of(const std::string& who) const {
-    return {*this / (who + "/cert.pem"), *this / (who + "/key.pem"), *this / "ca.pem"};
-  }
-
-private:
-  temporary_folder folder_;
-};
-
-std::vector<std::string> client_port_tls(const certificates& certs) {
-  return {"--tls-cert", certs / "broker/cert.pem", "--tls-key", certs / "broker/key.pem"};
-}
-
-std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 // A client over TLS, or why there is none.
 std::variant<client, std::string> try_tls(const cluster& c, const tls_files& files) {
