@@ -24,8 +24,8 @@ std::optional<std::string> gatekeeper::load() {
   std::shared_ptr<const tls_context> context;
   std::shared_ptr<const access_list> list;
   if (!settings_.certificate.empty()) {
-    auto made =
-        tls_context::for_server({settings_.certificate, settings_.key, settings_.authority});
+    auto made = tls_context::for_server({settings_.certificate, settings_.key, settings_.authority},
+                                        roles::broker_to_clients);
     if (const auto* error = std::get_if<tls_error>(&made)) return error->what;
     context = std::get<std::shared_ptr<const tls_context>>(std::move(made));
   }

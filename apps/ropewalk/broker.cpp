@@ -79,7 +79,7 @@ int run_broker(broker_options& o) {
       spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
   };
   if (!o.cluster_tls.empty()) {
-    auto context = tls_context::for_server(cluster_files(o.cluster_tls));
+    auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
     if (const auto* error = std::get_if<tls_error>(&context)) {
       std::cerr << "ropewalk broker: " << error->what << '\n';
       return 2;

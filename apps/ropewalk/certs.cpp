@@ -3,7 +3,6 @@
 #include "apps/ropewalk/options.hpp"
 #include "net/tls/certificates.hpp"
 
-#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -31,12 +30,17 @@ int run_certs(const certs_options& o) {
   auto issue = [&](const std::string& folder, const std::string& name, certificate_use use,
                    const std::vector<std::string>& hosts) {
     const auto into = o.folder + "/" + folder;
-    if (o.keep && std::filesystem::exists(into + "/cert.pem")) return true;
+    if (o.keep) {
+      const auto why = certificate_authority::why_anew(o.folder, into, use);
+      if (!why) return true;
+      if (!why->empty()) std::cout << into << ": made anew, for " << *why << '\n';
+    }
     if (const auto wrong = certificate_authority::issue(o.folder, into, name, use, hosts, valid)) {
       complain(*wrong);
       return false;
     }
-    std::cout << into << ": cert.pem, key.pem, ca.pem (" << name << ", " << o.days << " days)\n";
+    std::cout << into << ": cert.pem, key.pem, ca.pem: a " << name_of(use) << "'s (" << name << ", "
+              << o.days << " days)\n";
     return true;
   };
   if (!issue("broker", "broker", certificate_use::broker, o.hosts)) return 1;
@@ -72,7 +76,10 @@ int run_token(const token_options& o) {
 command_action add_certs(CLI::App& app) {
   auto o = std::make_shared<certs_options>();
   app.footer("Run it again with --client NAME for more clients: the authority that is there is "
-             "used. Without --keep the broker's and workers' certificates are made anew.");
+             "used. Without --keep the broker's and workers' certificates are made anew. Each "
+             "certificate says what it is for, and is good for nothing else: a broker's for "
+             "--cluster-tls and --tls-cert of `ropewalk broker`, a worker's for --cluster-tls of "
+             "`ropewalk worker`, a client's for --tls-cert of `ropewalk send`, status and bench.");
   app.add_option("--dir", o->folder, "where they go")->capture_default_str();
   app.add_option("--host", o->hosts,
                  "a name or address by which workers and clients reach the broker")
@@ -83,7 +90,10 @@ command_action add_certs(CLI::App& app) {
   app.add_option("--days", o->days, "how long they are good for")
       ->check(CLI::Range(0u, 36'500u))
       ->capture_default_str();
-  app.add_flag("--keep", o->keep, "leave certificates alone that are there");
+  app.add_flag(
+      "--keep", o->keep,
+      "leave certificates alone that are there and good; one that has expired, or does not "
+      "say what it is for, is made anew");
   return [o] { return run_certs(*o); };
 }
 

@@ -72,7 +72,7 @@ std::variant<client, socket_error> connect(const connection_options& options) {
     if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
     result = std::get<client>(std::move(connected));
   } else {
-    const auto context = tls_context::for_client(options.tls);
+    const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
     if (const auto* error = std::get_if<tls_error>(&context)) return socket_error{error->what};
     auto connected = connect_tls(where, *std::get<std::shared_ptr<const tls_context>>(context),
                                  connect_patience);

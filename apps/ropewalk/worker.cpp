@@ -55,21 +55,14 @@ service_settings parse_service(const std::string& text, std::size_t max_reply_by
   return result;
 }
 
-int run_node(worker_options& o) {
+int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   auto& s = o.settings;
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   basp_door_settings door;
   door.forms = frequent_messages();
   door.local = !o.tcp_only;
-  if (!o.cluster_tls.empty()) {
-    auto context = tls_context::for_client(cluster_files(o.cluster_tls));
-    if (const auto* error = std::get_if<tls_error>(&context)) {
-      std::cerr << "ropewalk worker: " << error->what << '\n';
-      return 2;
-    }
-    door.client = std::get<std::shared_ptr<const tls_context>>(std::move(context));
-  }
+  door.client = std::move(tls);
   set_up_log(o.name, o.log_level);
   tune_allocator();
   block_signals();
@@ -153,8 +146,19 @@ int run_worker(worker_options& o) {
     std::cerr << "ropewalk worker: " << error.what() << '\n';
     return 2;
   }
+  std::shared_ptr<const tls_context> tls;
+  if (!o.cluster_tls.empty()) {
+    auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
+    if (const auto* error = std::get_if<tls_error>(&context)) {
+      std::cerr << "ropewalk worker: " << error->what << '\n';
+      return 2;
+    }
+    tls = std::get<std::shared_ptr<const tls_context>>(std::move(context));
+  }
   const bool is_child = s.master_fd >= 0;
-  return !is_child && (o.processes > 1 || o.recycle_after > 0) ? run_processes(o) : run_node(o);
+  if (!is_child && (o.processes > 1 || o.recycle_after > 0))
+    return run_processes(o); // each child reads the files for itself, as they are then
+  return run_node(o, std::move(tls));
 }
 
 } // namespace

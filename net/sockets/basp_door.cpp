@@ -198,7 +198,9 @@ protected:
 
 private:
   stream_result connect_stream(const ropewalk::endpoint& where) const {
-    if (settings_.client) return connect_tls(where, *settings_.client, connect_patience);
+    // In BASP the word is the broker's first: whether it takes our certificate is known here.
+    if (settings_.client)
+      return connect_tls(where, *settings_.client, connect_patience, who_begins::the_peer);
     auto result = connect_tcp(where, connect_patience);
     if (auto* error = std::get_if<socket_error>(&result)) return std::move(*error);
     return make_plain_stream(std::move(std::get<descriptor>(result)));

@@ -3,6 +3,7 @@
 #include "net/tcp/receive.hpp"
 
 #include <caf/io/network/default_multiplexer.hpp>
+#include <cerrno>
 #include <sys/socket.h>
 
 namespace ropewalk {
@@ -27,8 +28,9 @@ void client_scribe::remove_from_loop() {
 bool client_scribe::read_some() {
   if (!wire().ready() && !looked_) {
     unsigned char first = 0;
-    if (::recv(fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
-      return true; // it goes away: said below
+    const auto count = ::recv(fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return true;
+    if (count != 1) return false; // it went away, or can never say anything
     looked_ = true;
     if (first != tls_handshake) {
       speak_plain();

@@ -67,8 +67,25 @@ bool add_extension(X509* to, X509* issuer, int what, const std::string& value) {
   return added;
 }
 
+void name_it(X509* certificate, const char* kind, std::string_view text) {
+  ::X509_NAME_add_entry_by_txt(::X509_get_subject_name(certificate), kind, MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(text.data()),
+                               static_cast<int>(text.size()), -1, 0);
+}
+
+certificate_pointer read_certificate(const fs::path& path) {
+  const auto file = open_file(path, "r", 0);
+  return certificate_pointer{file ? ::PEM_read_X509(file.get(), nullptr, nullptr, nullptr)
+                                  : nullptr};
+}
+
+key_pointer read_key(const fs::path& path) {
+  const auto file = open_file(path, "r", 0);
+  return key_pointer{file ? ::PEM_read_PrivateKey(file.get(), nullptr, nullptr, nullptr) : nullptr};
+}
+
 // A certificate for `key`, not yet signed.
-certificate_pointer blank(EVP_PKEY* key, const std::string& name, std::chrono::hours valid) {
+certificate_pointer blank(EVP_PKEY* key, std::string_view name, std::chrono::hours valid) {
   certificate_pointer result{::X509_new()};
   if (!result) return nullptr;
   std::array<unsigned char, 16> serial{};
@@ -83,8 +100,7 @@ certificate_pointer blank(EVP_PKEY* key, const std::string& name, std::chrono::h
                     std::min<long>(clocks_differ_s, valid.count() * 3600 - 1));
   ::X509_time_adj_ex(::X509_getm_notAfter(result.get()), 0, valid.count() * 3600, nullptr);
   ::X509_set_pubkey(result.get(), key);
-  ::X509_NAME_add_entry_by_txt(::X509_get_subject_name(result.get()), "CN", MBSTRING_UTF8,
-                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  name_it(result.get(), "CN", name);
   return result;
 }
 
@@ -112,7 +128,7 @@ certificate_authority::error certificate_authority::make(const std::string& fold
   if (fs::exists(at / "ca.pem") && fs::exists(at / "ca-key.pem")) return std::nullopt;
   const key_pointer key{::EVP_EC_gen("P-256")};
   if (!key) return complaint("make a key");
-  const auto certificate = blank(key.get(), "Ropewalk cluster", valid);
+  const auto certificate = blank(key.get(), authority_name, valid);
   auto* c = certificate.get();
   if (!c || ::X509_set_issuer_name(c, ::X509_get_subject_name(c)) != 1 ||
       !add_extension(c, c, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
@@ -131,17 +147,14 @@ certificate_authority::issue(const std::string& folder, const std::string& into,
                              const std::vector<std::string>& hosts, std::chrono::hours valid) {
   const fs::path at{folder};
   const fs::path to{into};
-  const auto authority_file = open_file(at / "ca.pem", "r", 0);
-  const auto key_file = open_file(at / "ca-key.pem", "r", 0);
-  if (!authority_file || !key_file) return complaint("read the authority in " + folder);
-  const certificate_pointer authority{
-      ::PEM_read_X509(authority_file.get(), nullptr, nullptr, nullptr)};
-  const key_pointer authority_key{::PEM_read_PrivateKey(key_file.get(), nullptr, nullptr, nullptr)};
+  const auto authority = read_certificate(at / "ca.pem");
+  const auto authority_key = read_key(at / "ca-key.pem");
   if (!authority || !authority_key) return complaint("read the authority in " + folder);
 
   const key_pointer key{::EVP_EC_gen("P-256")};
   const auto certificate = key ? blank(key.get(), name, valid) : nullptr;
   auto* c = certificate.get();
+  if (c) name_it(c, "OU", unit_of(use));
   const char* uses = use == certificate_use::broker ? "serverAuth,clientAuth" : "clientAuth";
   if (!c || ::X509_set_issuer_name(c, ::X509_get_subject_name(authority.get())) != 1 ||
       !add_extension(c, authority.get(), NID_basic_constraints, "critical,CA:FALSE") ||
@@ -158,6 +171,38 @@ certificate_authority::issue(const std::string& folder, const std::string& into,
   if (!write_key(to / "key.pem", key.get()) || !write_certificate(to / "cert.pem", c) ||
       !write_certificate(to / "ca.pem", authority.get()))
     return complaint("write to " + into);
+  return std::nullopt;
+}
+
+std::optional<std::string> certificate_authority::why_anew(const std::string& folder,
+                                                           const std::string& into,
+                                                           certificate_use use) {
+  const fs::path in{into};
+  if (!fs::exists(in / "cert.pem")) return std::string{};
+  const auto certificate = read_certificate(in / "cert.pem");
+  ::ERR_clear_error();
+  if (!certificate) return "it cannot be read";
+  if (!is_from_certs(*certificate)) return std::nullopt;
+  switch (certificate_rule{use}.judge(*certificate)) {
+  case certificate_rule::verdict::other_use:
+    return "it is a " + std::string{name_of(use_of(*certificate))} + "'s and no " +
+           std::string{name_of(use)} + "'s";
+  case certificate_rule::verdict::no_use:
+  case certificate_rule::verdict::too_old:
+    return "it was made by an older ropewalk and does not say what it is for";
+  case certificate_rule::verdict::right:
+    break;
+  }
+  const auto authority = read_certificate(fs::path{folder} / "ca.pem");
+  const auto trusted = read_certificate(in / "ca.pem");
+  const auto key = read_key(in / "key.pem");
+  const bool ours = authority && trusted && ::X509_cmp(authority.get(), trusted.get()) == 0 &&
+                    ::X509_verify(certificate.get(), ::X509_get0_pubkey(authority.get())) == 1;
+  const bool keyed = key && ::X509_check_private_key(certificate.get(), key.get()) == 1;
+  ::ERR_clear_error();
+  if (!ours) return "it does not come from the authority in " + folder;
+  if (!keyed) return "its key is not beside it";
+  if (::X509_cmp_current_time(::X509_get0_notAfter(certificate.get())) < 0) return "it has expired";
   return std::nullopt;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "net/tls/certificate_use.hpp"
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -7,9 +9,6 @@
 
 /// A certificate authority of one's own, for a cluster and its clients.
 namespace ropewalk {
-
-/// What a certificate is for. Only a broker's serves: who steals a worker's cannot play the broker.
-enum class certificate_use : unsigned char { broker, worker, client };
 
 /// A folder with an authority: ca.pem, which everybody may see, and ca-key.pem, which should leave
 /// this machine's disk for a safe place.
@@ -23,10 +22,17 @@ public:
   static error make(const std::string& folder, std::chrono::hours valid);
 
   /// Makes cert.pem, key.pem and a copy of ca.pem in `into`, a folder that is made if need be, with
-  /// `name` as common name. `hosts`: names and addresses by which a broker is reached.
+  /// `name` as common name. The certificate says what it is for, which must not be `none`; only a
+  /// broker's serves. `hosts`: names and addresses by which a broker is reached.
   static error issue(const std::string& folder, const std::string& into, const std::string& name,
                      certificate_use use, const std::vector<std::string>& hosts,
                      std::chrono::hours valid);
+
+  /// Why what `issue` made in `into` is of no use any more, as half a sentence ("it has expired");
+  /// empty if there is nothing at all, and nothing if it is good. What comes from another's
+  /// authority than that of some `ropewalk certs` is the other's affair, and counts as good.
+  static std::optional<std::string> why_anew(const std::string& folder, const std::string& into,
+                                             certificate_use use);
 };
 
 } // namespace ropewalk

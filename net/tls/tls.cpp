@@ -35,11 +35,60 @@ std::string complaint() {
   return text ? text : "no reason given";
 }
 
+// Alerts (RFC 8446, 6) that say that our certificate will not do.
+bool is_about_a_certificate(int alert) {
+  switch (alert) {
+  case SSL_AD_BAD_CERTIFICATE:
+  case SSL_AD_UNSUPPORTED_CERTIFICATE:
+  case SSL_AD_CERTIFICATE_REVOKED:
+  case SSL_AD_CERTIFICATE_EXPIRED:
+  case SSL_AD_CERTIFICATE_UNKNOWN:
+  case SSL_AD_UNKNOWN_CA:
+  case SSL_AD_ACCESS_DENIED:
+    return true;
+  default:
+    return false;
+  }
+}
+
+// The same, of the handshake or after it: what the peer thinks of us comes first.
+std::string tls_complaint(std::string_view where) {
+  const auto code = ::ERR_peek_last_error();
+  const int alert =
+      ::ERR_GET_LIB(code) == ERR_LIB_SSL ? ::ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET : -1;
+  if (alert == SSL_AD_CERTIFICATE_REQUIRED) {
+    ::ERR_clear_error();
+    return "the peer asks for a certificate, and there is none to show";
+  }
+  if (!is_about_a_certificate(alert)) return std::string{where} + complaint();
+  ::ERR_clear_error();
+  return std::string{"the peer refuses our certificate ("} + ::SSL_alert_desc_string_long(alert) +
+         "); its log says why";
+}
+
 class tls_stream final : public stream {
 public:
-  tls_stream(SSL* session, int fd, descriptor owned)
-      : session_(session), fd_(fd), owned_(std::move(owned)) {
+  tls_stream(SSL* session, int fd, descriptor owned, const certificate_rule& peer)
+      : session_(session), fd_(fd), owned_(std::move(owned)), peer_(peer) {
     ::SSL_set_fd(session_.get(), fd);
+    SSL_set_app_data(session_.get(), this);
+  }
+
+  /// In place of OpenSSL's verification of the peer's certificate, in the handshake: that, and then
+  /// what the certificate is for. 1 if it will do.
+  static int verify(X509_STORE_CTX* chain, void*) {
+    const int index = ::SSL_get_ex_data_X509_STORE_CTX_idx();
+    const auto* session = static_cast<SSL*>(::X509_STORE_CTX_get_ex_data(chain, index));
+    auto* self = static_cast<tls_stream*>(SSL_get_app_data(session));
+    const bool good = ::X509_verify_cert(chain) == 1;
+    // A worker's is no server's in OpenSSL's eyes either: the same, said better.
+    if (!good && ::X509_STORE_CTX_get_error(chain) != X509_V_ERR_INVALID_PURPOSE) return 0;
+    const X509* shown = ::X509_STORE_CTX_get0_cert(chain);
+    self->refusal_ = self->peer_.wrong_with_peer(*shown);
+    if (self->refusal_.empty()) return good ? 1 : 0;
+    // The peer hears "unsupported certificate", which is the clearest that TLS has for it.
+    ::X509_STORE_CTX_set_error(chain, X509_V_ERR_INVALID_PURPOSE);
+    return 0;
   }
 
   result receive(std::span<const iovec> into) override {
@@ -84,6 +133,14 @@ public:
     const auto one = once([&](std::size_t*) { return ::SSL_do_handshake(session_.get()); });
     read_wants_write_ = wants_ == SSL_ERROR_WANT_WRITE;
     return one;
+  }
+
+  /// Ok when the peer has said something after the handshake, which is left for `receive`.
+  result await_word() {
+    return once([&](std::size_t* count) {
+      char first = 0;
+      return ::SSL_peek_ex(session_.get(), &first, 1, count);
+    });
   }
 
   void finish() override {
@@ -141,24 +198,39 @@ private:
 
   result failure() {
     failed_ = true;
-    const auto verdict = ::SSL_get_verify_result(session_.get());
-    if (verdict != X509_V_OK)
-      why_ = std::string{"the peer's certificate is refused: "} +
-             ::X509_verify_cert_error_string(verdict);
-    else if (errno != 0 && ::ERR_peek_error() == 0)
-      why_ = std::strerror(errno);
-    else if (!::SSL_is_init_finished(session_.get()))
-      why_ = ::ERR_peek_error() == 0 ? "the peer went away in the TLS handshake"
-                                     : "the TLS handshake failed: " + complaint();
-    else
-      why_ = "TLS: " + complaint();
+    why_ = reason(errno);
     ::ERR_clear_error();
     return {state::failed, 0};
+  }
+
+  std::string reason(int error) {
+    if (!refusal_.empty()) return refusal_;
+    const auto verdict = ::SSL_get_verify_result(session_.get());
+    if (verdict != X509_V_OK)
+      return std::string{"the peer's certificate is refused: "} +
+             ::X509_verify_cert_error_string(verdict);
+    if (error != 0 && ::ERR_peek_error() == 0) {
+      hear_last_words();
+      if (::ERR_peek_error() == 0) return std::strerror(error);
+    }
+    if (::SSL_is_init_finished(session_.get()) == 1) return tls_complaint("TLS: ");
+    return ::ERR_peek_error() == 0 ? "the peer went away in the TLS handshake"
+                                   : tls_complaint("the TLS handshake failed: ");
+  }
+
+  // A peer that refuses us says why before it resets the connection; writing fails before that is
+  // read.
+  void hear_last_words() {
+    char ignored = 0;
+    std::size_t count = 0;
+    (void)::SSL_peek_ex(session_.get(), &ignored, 1, &count);
   }
 
   std::unique_ptr<SSL, free_session> session_;
   int fd_;
   descriptor owned_;
+  certificate_rule peer_;
+  std::string refusal_; // what is wrong with the peer's certificate beyond what OpenSSL looks at
   int wants_ = SSL_ERROR_NONE; // what the last call could not go on without
   bool read_wants_write_ = false;
   bool write_wants_read_ = false;
@@ -187,11 +259,11 @@ tls_context::~tls_context() {
   ::SSL_CTX_free(context_of(context_));
 }
 
-tls_context::result tls_context::make(const tls_files& files, bool server) {
+tls_context::result tls_context::make(const tls_files& files, const tls_roles& who, bool server) {
   ::ERR_clear_error();
   auto* context = ::SSL_CTX_new(server ? ::TLS_server_method() : ::TLS_client_method());
   if (!context) return tls_error{"OpenSSL cannot make a context: " + complaint()};
-  std::shared_ptr<const tls_context> made{new tls_context{context}};
+  std::shared_ptr<const tls_context> made{new tls_context{context, who.peer}};
   ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // Idle connections hold no record buffers. What was not written is offered again from wherever it
   // is then. A peer that closes without saying so is one that has come to its end.
@@ -213,9 +285,14 @@ tls_context::result tls_context::make(const tls_files& files, bool server) {
     if (has_expired(context))
       return tls_error{"the certificate " + files.certificate +
                        " has expired: make a new one (ropewalk certs), or renew it"};
+    if (auto wrong =
+            who.own.wrong_with_own(files.certificate, *::SSL_CTX_get0_certificate(context));
+        !wrong.empty())
+      return tls_error{std::move(wrong)};
   } else if (server) {
     return tls_error{"who accepts TLS connections needs a certificate and its key"};
   }
+  ::SSL_CTX_set_cert_verify_callback(context, tls_stream::verify, nullptr);
   if (!files.authority.empty()) {
     if (::SSL_CTX_load_verify_locations(context, files.authority.c_str(), nullptr) != 1)
       return tls_error{cannot("the certificates of", files.authority)};
@@ -228,19 +305,19 @@ tls_context::result tls_context::make(const tls_files& files, bool server) {
   return made;
 }
 
-tls_context::result tls_context::for_server(const tls_files& files) {
-  return make(files, true);
+tls_context::result tls_context::for_server(const tls_files& files, const tls_roles& who) {
+  return make(files, who, true);
 }
 
-tls_context::result tls_context::for_client(const tls_files& files) {
-  return make(files, false);
+tls_context::result tls_context::for_client(const tls_files& files, const tls_roles& who) {
+  return make(files, who, false);
 }
 
 std::unique_ptr<stream> tls_context::accept(int fd) const {
   auto* session = ::SSL_new(context_of(context_));
   if (!session) return nullptr;
   ::SSL_set_accept_state(session);
-  return std::make_unique<tls_stream>(session, fd, descriptor{});
+  return std::make_unique<tls_stream>(session, fd, descriptor{}, peer_);
 }
 
 namespace {
@@ -265,11 +342,11 @@ SSL* client_session(SSL_CTX* context, const std::string& host) {
 
 std::unique_ptr<stream> tls_context::connect(int fd, const std::string& host) const {
   auto* session = client_session(context_of(context_), host);
-  return session ? std::make_unique<tls_stream>(session, fd, descriptor{}) : nullptr;
+  return session ? std::make_unique<tls_stream>(session, fd, descriptor{}, peer_) : nullptr;
 }
 
 stream_result connect_tls(const endpoint& where, const tls_context& context,
-                          std::chrono::milliseconds patience) {
+                          std::chrono::milliseconds patience, who_begins first) {
   const auto end = std::chrono::steady_clock::now() + patience;
   auto connected = connect_tcp(where, patience);
   if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
@@ -277,14 +354,18 @@ stream_result connect_tls(const endpoint& where, const tls_context& context,
   const int fd = socket.get();
   auto* session = client_session(context_of(context.context_), where.host);
   if (!session) return socket_error{"no memory for a TLS connection"};
-  auto result = std::make_unique<tls_stream>(session, fd, std::move(socket));
+  auto result = std::make_unique<tls_stream>(session, fd, std::move(socket), context.peer_);
   for (;;) {
-    const auto done = result->shake_hands().state;
+    auto done = result->shake_hands().state;
+    if (done == stream::state::ok && first == who_begins::the_peer)
+      done = result->await_word().state;
     if (done == stream::state::ok) return std::unique_ptr<stream>{std::move(result)};
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (done != stream::state::blocked)
-      return socket_error{"no TLS with " + where.text() + ": " + result->why()};
+      return socket_error{
+          "no TLS with " + where.text() + ": " +
+          (done == stream::state::end ? "the peer went away in the handshake" : result->why())};
     if (left.count() <= 0)
       return socket_error{"no TLS with " + where.text() +
                           ": it does not answer; does it speak TLS?"};

@@ -2,6 +2,7 @@
 
 #include "net/tcp/endpoint.hpp"
 #include "net/tcp/stream.hpp"
+#include "net/tls/certificate_use.hpp"
 
 #include <chrono>
 #include <memory>
@@ -18,10 +19,32 @@ struct tls_files {
   std::string authority; ///< the certificates that peers' must come from
 };
 
+/// What certificates must be for, besides that they are good: one's own, which is looked at when
+/// the files are read, and the peer's, in the handshake. `nobody_asks` is for tests.
+struct tls_roles {
+  certificate_rule own;
+  certificate_rule peer;
+};
+namespace roles {
+inline constexpr certificate_rule brokers{certificate_use::broker};
+inline constexpr certificate_rule workers{certificate_use::worker};
+inline constexpr certificate_rule brokers_or_foreign{certificate_use::broker, true};
+inline constexpr certificate_rule clients_or_foreign{certificate_use::client, true};
+
+inline constexpr tls_roles broker_to_workers{brokers, workers};
+inline constexpr tls_roles worker_to_broker{workers, brokers};
+inline constexpr tls_roles broker_to_clients{brokers_or_foreign, clients_or_foreign};
+inline constexpr tls_roles client_to_broker{clients_or_foreign, brokers_or_foreign};
+inline constexpr tls_roles nobody_asks{};
+} // namespace roles
+
 /// What is wrong with a file, or a connection, and what to do.
 struct tls_error {
   std::string what;
 };
+
+/// Who says the first word when hands are shaken.
+enum class who_begins : std::uint8_t { we, the_peer };
 
 /// What connections of one kind have in common. Immutable, and shared by them: a reload makes a new
 /// one for the connections to come.
@@ -34,15 +57,16 @@ public:
   using result = std::variant<std::shared_ptr<const tls_context>, tls_error>;
 
   /// For who accepts: needs certificate and key. With `authority`, peers must show a certificate
-  /// that comes from it and is made for clients.
-  static result for_server(const tls_files& files);
+  /// that comes from it, is made for clients, and is for what `who` says.
+  static result for_server(const tls_files& files, const tls_roles& who);
 
   /// For who connects: needs `authority`, or takes the system's where it is empty; certificate and
-  /// key are shown to servers that ask for them.
-  static result for_client(const tls_files& files);
+  /// key are shown to servers that ask for them. The server's must be for what `who` says.
+  static result for_client(const tls_files& files, const tls_roles& who);
 
   /// The server's side of a connection over `fd`, which stays the caller's. The handshake happens
-  /// in the first calls of `receive`. Null if there is no memory for it.
+  /// in the first calls of `receive`. A peer whose certificate will not do fails it; `why` of the
+  /// stream then says what is wrong with it. Null if there is no memory for it.
   [[nodiscard]] std::unique_ptr<stream> accept(int fd) const;
 
   /// The client's side; the peer's certificate must be made out to `host`.
@@ -50,20 +74,22 @@ public:
 
 private:
   friend std::variant<std::unique_ptr<stream>, socket_error>
-  connect_tls(const endpoint& where, const tls_context& context,
-              std::chrono::milliseconds patience);
+  connect_tls(const endpoint& where, const tls_context& context, std::chrono::milliseconds patience,
+              who_begins first);
 
-  explicit tls_context(void* context) : context_(context) {}
-  static result make(const tls_files& files, bool server);
+  tls_context(void* context, const certificate_rule& peer) : context_(context), peer_(peer) {}
+  static result make(const tls_files& files, const tls_roles& who, bool server);
 
   void* context_; // SSL_CTX: OpenSSL's headers stay out of everybody else's
+  certificate_rule peer_;
 };
 
 using stream_result = std::variant<std::unique_ptr<stream>, socket_error>;
 
 /// Connects, and shakes hands, all within `patience`. Blocks. The error says what the peer's
-/// certificate lacks.
+/// certificate lacks. Where the peer begins, its first word is waited for: in TLS 1.3 the handshake
+/// is over here before the peer has looked at our certificate, and only then does it refuse it.
 stream_result connect_tls(const endpoint& where, const tls_context& context,
-                          std::chrono::milliseconds patience);
+                          std::chrono::milliseconds patience, who_begins first = who_begins::we);
 
 } // namespace ropewalk

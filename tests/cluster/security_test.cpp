@@ -1,5 +1,6 @@
 #include "net/tls/tls.hpp"
 #include "tests/catch.hpp"
+#include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
 
@@ -15,42 +16,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A folder with certificates, made by `ropewalk certs`.
-class certificates {
-public:
-  explicit certificates(const std::vector<std::string>& options = {}) { make(options); }
-
-  void make(std::vector<std::string> options) const {
-    std::vector<std::string> words{ROPEWALK_PROGRAM, "certs", "--dir", folder_.path()};
-    words.insert(words.end(), options.begin(), options.end());
-    process made{words, folder_.path() + "/certs.log"};
-    INFO(made.log());
-    REQUIRE(made.wait(10s) == 0);
-  }
-
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return folder_.path() + "/" + name;
-  }
-  [[nodiscard]] tls_files of(const std::string& who) const {
-    return {*this / (who + "/cert.pem"), *this / (who + "/key.pem"), *this / "ca.pem"};
-  }
-
-private:
-  temporary_folder folder_;
-};
-
-std::vector<std::string> client_port_tls(const certificates& certs) {
-  return {"--tls-cert", certs / "broker/cert.pem", "--tls-key", certs / "broker/key.pem"};
-}
-
-std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 // A client over TLS, or why there is none.
 std::variant<client, std::string> try_tls(const cluster& c, const tls_files& files) {
-  const auto context = tls_context::for_client(files);
+  const auto context = tls_context::for_client(files, roles::nobody_asks);
   if (const auto* error = std::get_if<tls_error>(&context)) return error->what;
   auto connected =
       connect_tls(c.clients(), *std::get<std::shared_ptr<const tls_context>>(context), 5s);
@@ -216,12 +184,6 @@ TEST_CASE("the cluster port with certificates lets in workers of its authority a
   garbage.receive([](const std::string&) { return false; }, 3s);
   REQUIRE(garbage.closed);
   REQUIRE(c.status()["nodes"].size() == 1);
-  // A worker's certificate does not make a broker: its holder cannot lure workers away.
-  cluster fake{{"--cluster-tls", certs / "worker"}};
-  auto& lured = fake.start_node(
-      "lured", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
-  REQUIRE(log_says(lured, "certificate is refused"));
-  REQUIRE(fake.status()["nodes"].empty());
 }
 
 TEST_CASE("work is made good over TLS when a worker is killed") {
