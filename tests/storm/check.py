@@ -78,12 +78,13 @@ class Checker:
 
     def unrecorded(self, request):
         """How many starts of it may have been lost before the program came to put them on record: one each time a node
-        was lost of which not all slots were busy with others."""
+        was lost of which not all slots were busy with others. What may be started only once is not risked: if it was on
+        a lost node, it counts as started."""
         end = request.end_told or request.flushed + request.deadline_ms * MS
         return sum(1 for f in self.h.faults
                    if (f.kind == "kill" or (f.kind == "freeze" and f.until - f.at >= GIVEN_UP_NS)) and request.sent <= f.at <= end
                    for pid in f.pids
-                   if request.service == "echo" or self.busy(pid, request.service, f.at) < self.h.rules.slots)
+                   if request.service == "echo" or request.attempts == 1 or self.busy(pid, request.service, f.at) < self.h.rules.slots)
 
     # -- one answer, the right one, in time
 

@@ -37,6 +37,7 @@ class Connection:
         self.random = random.Random(f"{episode.plan.seed} {number}")
         self.socket = connect(episode.cluster.clients, episode.cluster.tls_context)
         self.socket.setblocking(False)
+        self.fd = self.socket.fileno()
         self.reader = protocol.Reader()
         self.out = bytearray()
         self.queued_bytes = self.sent_bytes = 0
@@ -221,14 +222,12 @@ class Clients(threading.Thread):
         for c in self.connections:
             if not c.closed:
                 self.selector.modify(c.socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if c.out else 0), c)
-            elif c.socket in self.selector.get_map():
-                self.selector.unregister(c.socket)
+            elif c.fd in self.selector.get_map():
+                self.selector.unregister(c.fd)
         for key, events in self.selector.select(wait_ns / 1e9):
             key.data.receive()
             if events & selectors.EVENT_WRITE:
                 key.data.flush()
-            if key.data.closed and key.fd in self.selector.get_map():
-                self.selector.unregister(key.fd)
         end = now_ns()
         if end - begin - wait_ns > LATE_NS:
             self.episode.history.lateness.add(begin, end)

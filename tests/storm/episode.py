@@ -99,7 +99,10 @@ class Episode:
             self.violation("no worker comes back", "none has joined within 30 s")
 
     def check_spin(self):
-        """Nobody asks anything: whoever is connected and silent must cost nothing."""
+        """Nobody asks anything: whoever is connected and silent, or has closed its half, must cost nothing."""
+        for _ in range(2):
+            self.held.append(hostile.silent_half_close(self.cluster))
+        time.sleep(0.1)
         pid = self.cluster.broker.pid
         before, began = cpu_seconds(pid), time.monotonic()
         time.sleep(0.5)
@@ -152,8 +155,6 @@ class Episode:
                 process.wait(DRAIN_S)
             except subprocess.TimeoutExpired:
                 self.violation("SIGTERM does not end a process", f"{name} (pid {process.pid}) is there after {DRAIN_S} s")
-        if self.cluster.broker.returncode not in (0, None):
-            self.violation("the broker did not exit with 0", f"exit {self.cluster.broker.returncode}")
         eventually(lambda: not self.cluster.marked(), 5)
         for pid in self.cluster.marked():
             what = b" ".join(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:4]).decode()
@@ -164,11 +165,17 @@ class Episode:
         self.check_logs()
         self.history.runs = self.journal.runs()
         self.history.losses = self.cluster.losses()
+        if self.cluster.broker.returncode != 0:  # what its clients miss then has been said with that
+            self.history.oddities.clear()
+            for r in self.history.requests:
+                r.listening = False
         self.violations += check.Checker(self.history).check()
 
     def check_exits(self):
-        if self.cluster.broker.returncode not in (0, -signal.SIGKILL):
-            self.violation("the broker crashed", f"exit {self.cluster.broker.returncode}")
+        code = self.cluster.broker.returncode
+        if code not in (0, -signal.SIGKILL):  # killed: by end_all, and why has been said
+            kind = "the broker crashed" if code < 0 else "the broker did not exit with 0"
+            self.violation(kind, f"exit {code}; its log ends:\n{tail(self.cluster.log('broker.log'))}\n{self.last_faults()}")
         for w in self.cluster.workers:
             code = w.process.returncode
             if w.killed or code == -signal.SIGKILL:
@@ -178,6 +185,9 @@ class Episode:
                 continue
             if code != 0:
                 self.violation("a worker did not exit with 0", f"{w.name}: exit {code}; its log ends:\n{tail(self.cluster.log(w.log))}")
+
+    def last_faults(self):
+        return "\n".join(f"      {(f.at - self.history.started) / MS:10.1f} ms  {f.text}" for f in self.history.faults[-6:])
 
     def check_logs(self):
         killed = {pid for f in self.history.faults if f.kind == "kill" for pid in f.pids}

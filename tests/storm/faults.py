@@ -180,17 +180,19 @@ class Faults:
 
     def churn(self, dice):
         """A worker that joins a busy broker, and is ended at any moment of its start."""
-        if len(self.cluster.workers) >= MAX_WORKERS:
-            return False
+        for _ in range(dice.choice([1, 1, 2, 3])):
+            if len(self.cluster.workers) < MAX_WORKERS:
+                self.join_and_leave(dice)
+        return True
+
+    def join_and_leave(self, dice):
         worker = self.start(dice.choice(self.episode.plan.workers))
         worker.ending = True  # not one of those that the load counts on
         if self.episode.plan.only_ok or dice.random() < 0.6:
             end = (lambda: self.tell(worker, dice.choice(["main", "group"]), dice.choice([signal.SIGTERM, signal.SIGINT]), dice))
         else:
             end = (lambda: self.kill_all_of(worker))
-        # Later by far than the moment that one can hit: a worker that has joined must end at last, too.
         self.after(dice.choice([0, 0.01, 0.03, 0.08, 0.2, 0.5, 1]) * dice.uniform(0.5, 1.5), end)
-        return True
 
     def kill_all_of(self, worker):
         nodes = worker.nodes()

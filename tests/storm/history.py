@@ -182,7 +182,7 @@ class History:
 
 class Payloads:
     """Random bytes to fill messages with, and what handlers make of them, cut from one pool."""
-    SIZE = protocol.MAX_MESSAGE + 65536
+    SIZE = protocol.MAX_MESSAGE + 262144
 
     def __init__(self, random):
         self.pool = random.randbytes(self.SIZE)

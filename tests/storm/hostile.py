@@ -115,10 +115,7 @@ class Hostile:
             s.close()
 
     def silent_half_close(self):
-        """Says nothing, and that it will say nothing more."""
-        s = socket.create_connection(self.episode.cluster.clients, 5)
-        s.shutdown(socket.SHUT_WR)
-        self.episode.held.append(s)  # until the end: what does it cost the broker?
+        self.episode.held.append(silent_half_close(self.episode.cluster))  # until the end: what does it cost the broker?
 
     def half_a_handshake(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -134,6 +131,13 @@ class Hostile:
             if self.random.random() < 0.5:
                 s.shutdown(socket.SHUT_WR)
                 time.sleep(0.3)
+
+
+def silent_half_close(cluster):
+    """Says nothing, and that it will say nothing more."""
+    s = socket.create_connection(cluster.clients, 5)
+    s.shutdown(socket.SHUT_WR)
+    return s
 
 
 def probe(episode):

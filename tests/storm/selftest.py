@@ -157,7 +157,9 @@ def lost_though_nothing_happened(h):
 def lost_without_a_run(h):
     """The blame fell on one that waited: the only slot was busy with another."""
     r = end_with(h, protocol.WORKER_LOST)
-    r.attempts = 1
+    r.attempts = 2
+    h.runs.append(run(3, r.sent + MS, r.sent + 2 * MS, node=OTHER_NODE, killed=True))
+    h.faults.append(Fault("kill", r.sent + 2 * MS, (OTHER_NODE,)))
     h.runs[2].number = h.runs[2].nonce = h.runs[2].crc = 4
     other = request(4, r.sent, behaviour="k", attempts=1)
     other.answers.append(error(r.sent + 50 * MS, protocol.WORKER_LOST))
