@@ -106,10 +106,11 @@ class Checker:
         if request.refused is not None:
             early = answer.code in (protocol.TIMEOUT, protocol.CANCELLED, protocol.BUSY) and not why_not
             why_not = None if answer.code == request.refused or early else f"expected {protocol.name_of(request.refused)}"
-        elif self.h.rules.only_ok and answer.code != protocol.OK:
+        drained = self.h.rules.only_ok and answer.code not in (protocol.OK, protocol.DRAINING)
+        if drained and request.refused is None:
             why_not = "nothing but drains happened, and they lose nothing"
         if why_not:
-            kind = "lost by a drain" if self.h.rules.only_ok and answer.code != protocol.OK else f"an unjustified {name}"
+            kind = "lost by a drain" if drained else f"an unjustified {name}"
             self.report(kind, f"{why_not} ({answer.text})", request, answer.at)
         self.check_deadline(request, answer)
 
@@ -138,6 +139,10 @@ class Checker:
     def why_not_busy(self, _request, _answer, _runs):
         if not self.h.rules.limits:
             return "no limit is anywhere near"
+
+    def why_not_draining(self, request, _answer, _runs):
+        if not self.h.rules.drain_at or request.sent < self.h.rules.drain_at:
+            return "the broker was not told to leave before it was asked"
 
     def why_not_cancelled(self, request, answer, _runs):
         if request.cancelled is None or request.cancelled > answer.at:

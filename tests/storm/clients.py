@@ -108,7 +108,7 @@ class Connection:
         elif kind == "status":
             self.notes_due[protocol.STATUS, id] = None
             self.queue(protocol.frame(protocol.STATUS, id))
-        elif self.service is None and self.random.random() < 0.7 and not self.queued_bytes:
+        else:
             self.service = self.random.choice(self.episode.plan.services + ["echo"])
             self.notes_due[protocol.HELLO_OK, id] = b""
             self.queue(protocol.hello(id, self.service))
@@ -263,30 +263,3 @@ class Clients(threading.Thread):
             else:
                 for r in c.in_flight.values():
                     r.listening = False
-
-
-class PatientClient:
-    """One that asks and waits: for the status, and for whether everything still works."""
-
-    def __init__(self, cluster, timeout=10):
-        self.socket = connect(cluster.clients, cluster.tls_context, timeout)
-        self.reader = protocol.Reader()
-        self.frames = []
-
-    def receive(self):
-        while not self.frames:
-            data = self.socket.recv(262144)
-            if not data:
-                raise ConnectionError("the broker has closed the connection")
-            self.frames += self.reader.feed(data)
-        return self.frames.pop(0)
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def status(self):
-        self.send(protocol.frame(protocol.STATUS, 1))
-        return json.loads(self.receive()[3])
-
-    def close(self):
-        self.socket.close()

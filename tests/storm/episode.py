@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import time
+import traceback
 
 import check
-import hostile
-from clients import Clients, PatientClient
+import probes
+from clients import Clients
 from cluster import COMPLAINTS, Cluster, cpu_seconds, descriptors, eventually, rss_mib
 from faults import Faults
 from history import MS, History, Journal, Payloads, Rules
@@ -44,6 +45,8 @@ class Episode:
             if self.cluster.broker.poll() is None:
                 self.calm()
                 self.end()
+        except Exception:  # told with what else was found: it may be the reason
+            self.violation("the episode could not be carried out", traceback.format_exc())
         finally:
             self.cluster.end_all()
         self.look_back()
@@ -83,7 +86,7 @@ class Episode:
 
     def calm(self):
         self.wait_for_worker()
-        if wrong := hostile.probe(self):
+        if wrong := probes.every_service_works(self):
             self.violation("a service does not work any more after the storm", wrong)
         self.check_spin()
         for s in self.held:
@@ -101,7 +104,7 @@ class Episode:
     def check_spin(self):
         """Nobody asks anything: whoever is connected and silent, or has closed its half, must cost nothing."""
         for _ in range(2):
-            self.held.append(hostile.silent_half_close(self.cluster))
+            self.held.append(probes.silent_half_close(self.cluster))
         time.sleep(0.1)
         pid = self.cluster.broker.pid
         before, began = cpu_seconds(pid), time.monotonic()
@@ -139,16 +142,17 @@ class Episode:
     def end(self):
         workers = [w for w in self.cluster.workers if w.alive]
         processes = [("broker", self.cluster.broker)] + [(w.name, w.process) for w in workers]
-        for w in workers:
-            if w.signalled == 0:
-                w.ending = True
-        told = {w.name for w in workers if time.monotonic() - w.signalled < 60 and w.signalled}
         self.faults.random.shuffle(processes)
+        if self.plan.drains_first:
+            probes.drain_broker(self)
+        told = {w.name for w in workers if w.signalled}
+        for w in workers:
+            w.ending = True
         for name, process in processes:
-            if name not in told:
-                self.cluster.signal(process.pid, signal.SIGTERM)
-        for name, process in processes:
-            if name in told and not eventually(lambda p=process: p.poll() is not None, 3):
+            # A second order while it carries out the first is the operator's own wish: it has its time first.
+            if name in told:
+                eventually(lambda p=process: p.poll() is not None, 3)
+            if process is not self.cluster.broker or not self.plan.drains_first:
                 self.cluster.signal(process.pid, signal.SIGTERM)
         for name, process in processes:
             try:

@@ -170,6 +170,7 @@ class Faults:
                 self.cluster.signal(pid, number)
             return
         worker.ending = True
+        worker.signalled = time.monotonic()
         self.note("signal", [worker.process.pid] + nodes, f"{name} to {'the group of ' * (target == 'group')}{worker.name}")
         if not worker.alive:
             return

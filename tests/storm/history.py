@@ -118,6 +118,7 @@ class Rules:
     limits: bool = False  # small limits: BUSY, and a broker that stops reading
     only_ok: bool = False  # nothing was done that could cost an answer
     slots: int = 1  # of each service on a node
+    drain_at: int = 0  # when the broker was told to leave; 0: it was not, while requests came
 
 
 class Journal:
@@ -176,7 +177,6 @@ class History:
     losses: list = dataclasses.field(default_factory=list)
     lateness: Lateness = dataclasses.field(default_factory=Lateness)
     oddities: list = dataclasses.field(default_factory=list)  # (kind, text): what no request is to blame for
-    notes: list = dataclasses.field(default_factory=list)  # (time, text): PONGs and the like that were due
     started: int = 0
 
 

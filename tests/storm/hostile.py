@@ -6,8 +6,9 @@ import ssl
 import struct
 import time
 
+import probes
 import protocol
-from clients import PatientClient, connect, now_ns
+from clients import connect, now_ns
 from history import Answer, Request
 
 BROKEN = (OSError, ssl.SSLError, protocol.ProtocolError)
@@ -115,7 +116,7 @@ class Hostile:
             s.close()
 
     def silent_half_close(self):
-        self.episode.held.append(silent_half_close(self.episode.cluster))  # until the end: what does it cost the broker?
+        self.episode.held.append(probes.silent_half_close(self.episode.cluster))  # until the end: what does it cost the broker?
 
     def half_a_handshake(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -131,36 +132,3 @@ class Hostile:
             if self.random.random() < 0.5:
                 s.shutdown(socket.SHUT_WR)
                 time.sleep(0.3)
-
-
-def silent_half_close(cluster):
-    """Says nothing, and that it will say nothing more."""
-    s = socket.create_connection(cluster.clients, 5)
-    s.shutdown(socket.SHUT_WR)
-    return s
-
-
-def probe(episode):
-    """After the storm: every service answers, at as many requests as all slots take. Returns what is wrong, or None."""
-    client = PatientClient(episode.cluster, timeout=10)
-    waiting = {}
-    try:
-        for service in episode.plan.services + ["echo"]:
-            for _ in range(2 * episode.plan.slots * len(episode.plan.workers)):
-                request = Request(0, 0, 0, service, "e" if service == "echo" else "r", 5, deadline_ms=10000,
-                                  id=len(waiting) + 2, listening=False)
-                payload = episode.payloads.fill(request, 100)
-                request.sent = request.flushed = now_ns()
-                episode.history.requests.append(request)
-                waiting[request.id] = request
-                client.send(protocol.request(request.id, payload, service, 10000))
-        for _ in range(len(waiting)):
-            _, code, id, payload = client.receive()
-            request = waiting.pop(id)
-            if code != protocol.OK and not (code == protocol.BUSY and episode.history.rules.limits):
-                return f"{request} was answered {protocol.name_of(code)}: {payload.decode(errors='replace')}"
-    except BROKEN as error:
-        return f"{len(waiting)} of the requests have no answer: {error}"
-    finally:
-        client.close()
-    return None

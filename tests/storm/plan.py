@@ -70,6 +70,7 @@ class Plan:
     timeout_ms: int = 12000
     workers: list = dataclasses.field(default_factory=list)
     load_s: float = 5
+    drains_first: bool = False  # at the end the broker is told to leave while requests run
     connections: list = dataclasses.field(default_factory=list)  # of lists of Ask, in order of time
     faults: list = dataclasses.field(default_factory=list)
 
@@ -98,7 +99,10 @@ def draw(seed, only=None):
     draw_configuration(r, plan)
     plan.load_s = r.uniform(3, 9) if theme != "freeze" else r.uniform(6, 10)
     plan.connections = [draw_connection(r, plan) for _ in range(r.randint(3, 6))]
+    if plan.only_ok:
+        leave_out_what_is_too_much(plan)
     plan.faults = draw_faults(r, plan)
+    plan.drains_first = r.random() < 0.5 and not plan.limits  # under limits it may not have read what was asked
     return plan
 
 
@@ -129,7 +133,7 @@ def draw_limits(r):
 
 def draw_connection(r, plan):
     """Steady, or quiet with bursts: queues must come into being, and run empty again."""
-    asks = []
+    asks = [Ask(0, kind="hello")] if r.random() < 0.3 else []
     bursts = r.random() < 0.5
     now = r.uniform(0, 0.3)
     while now < plan.load_s:
@@ -142,8 +146,20 @@ def draw_connection(r, plan):
             asks.append(draw_ask(r, plan, now, service))
             now += r.expovariate(25)
         if r.random() < 0.03:
-            asks.append(Ask(now, kind=r.choice(["ping", "status", "hello"])))
+            asks.append(Ask(now, kind=r.choice(["ping", "status"])))
     return asks
+
+
+def leave_out_what_is_too_much(plan):
+    """Where every request must be answered with OK there is no more of it than the slots can run in the time."""
+    left_ms = {service: 600 * plan.load_s * plan.slots * len(plan.workers) for service in plan.services + ["echo"]}
+    for n, asks in enumerate(plan.connections):
+        kept = []
+        for ask in asks:
+            left_ms[ask.service] -= ask.milliseconds
+            if left_ms[ask.service] > 0:
+                kept.append(ask)
+        plan.connections[n] = kept
 
 
 def draw_ask(r, plan, at, service):

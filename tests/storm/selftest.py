@@ -127,6 +127,13 @@ def draining(h):
     end_with(h, protocol.DRAINING)
 
 
+@case(None)
+def draining_when_told(h):
+    h.rules.drain_at = h.requests[2].sent - MS
+    end_with(h, protocol.DRAINING)
+    del h.runs[2]
+
+
 @case("an unjustified UNAUTHORIZED")
 def unauthorized(h):
     end_with(h, protocol.UNAUTHORIZED)
