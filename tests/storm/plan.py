@@ -102,6 +102,7 @@ def draw(seed, only=None):
     if plan.only_ok:
         leave_out_what_is_too_much(plan)
     plan.faults = draw_faults(r, plan)
+    crowd_the_joins(r, plan)
     plan.drains_first = r.random() < 0.5 and not plan.limits  # under limits it may not have read what was asked
     return plan
 
@@ -148,6 +149,17 @@ def draw_connection(r, plan):
         if r.random() < 0.03:
             asks.append(Ask(now, kind=r.choice(["ping", "status"])))
     return asks
+
+
+def crowd_the_joins(r, plan):
+    """Some nodes join while more waits for them than they have slots: they get it all at once."""
+    for fault in plan.faults:
+        if fault.kind != "churn" or r.random() < 0.5:
+            continue
+        for service in set(plan.services) - {"slow"}:
+            asks = r.choice(plan.connections)
+            asks += [draw_ask(r, plan, fault.at + r.uniform(0, 0.02), service) for _ in range(20)]
+            asks.sort(key=lambda a: a.at)
 
 
 def leave_out_what_is_too_much(plan):
