@@ -82,7 +82,9 @@ class Checker:
         a lost node, it counts as started."""
         end = request.end_told or request.flushed + request.deadline_ms * MS
         return sum(1 for f in self.h.faults
-                   if (f.kind == "kill" or (f.kind == "freeze" and f.until - f.at >= GIVEN_UP_NS)) and request.sent <= f.at <= end
+                   if (f.kind == "kill" or (f.kind == "freeze" and f.until - f.at >= GIVEN_UP_NS))
+                   # A node may be sent more until it is given up: nobody knows of it then what it has started.
+                   and max(f.at, f.until) >= request.sent and f.at <= end
                    for pid in f.pids
                    if request.service == "echo" or request.attempts == 1 or self.busy(pid, request.service, f.at) < self.h.rules.slots)
 

@@ -156,7 +156,7 @@ def crowd_the_joins(r, plan):
     for fault in plan.faults:
         if fault.kind != "churn" or r.random() < 0.5:
             continue
-        for service in set(plan.services) - {"slow"}:
+        for service in [s for s in plan.services if s != "slow"]:
             asks = r.choice(plan.connections)
             asks += [draw_ask(r, plan, fault.at + r.uniform(0, 0.02), service) for _ in range(20)]
             asks.sort(key=lambda a: a.at)

@@ -181,6 +181,14 @@ def lost_with_its_node(h):
     h.faults.append(Fault("kill", h.runs[2].alive, (NODE,)))
 
 
+@case(None)
+def lost_with_a_node_that_was_frozen_before(h):
+    """It was sent to a node that could not take it any more; it may run once, and nobody knows whether it did."""
+    end_with(h, protocol.WORKER_LOST).attempts = 1
+    del h.runs[2]
+    h.faults.append(Fault("freeze", h.requests[2].sent - 100 * MS, (NODE,), h.requests[2].sent + 5 * SECOND))
+
+
 @case("a run that nobody asked for")
 def stranger(h):
     h.runs.append(run(99, SECOND, SECOND + MS))
