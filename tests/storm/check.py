@@ -59,7 +59,8 @@ class Checker:
     # -- what the excuses are made of
 
     def faults_on(self, pids, begin, end, *kinds):
-        return [f for f in self.h.faults if f.kind in kinds and f.at <= end and max(f.at, f.until) >= begin and set(pids) & set(f.pids)]
+        return [f for f in self.h.faults if f.kind in kinds and f.at <= end and max(f.at, f.until) >= begin
+                and set(pids) & set(f.pids)]
 
     def frozen_at(self, run, at, slack=0):
         return bool([f for f in self.faults_on(run.ancestors, at - slack, at + slack, "freeze")])
@@ -86,28 +87,34 @@ class Checker:
                    # A node may be sent more until it is given up: nobody knows of it then what it has started.
                    and max(f.at, f.until) >= request.sent and f.at <= end
                    for pid in f.pids
-                   if request.service == "echo" or request.attempts == 1 or self.busy(pid, request.service, f.at) < self.h.rules.slots)
+                   if request.service == "echo" or request.attempts == 1
+                   or self.busy(pid, request.service, f.at) < self.h.rules.slots)
 
     # -- one answer, the right one, in time
 
     def check_answers(self, request):
         if len(request.answers) > 1:
-            self.report("answered more than once", ", ".join(protocol.name_of(a.code) for a in request.answers), request, request.answers[1].at)
+            self.report("answered more than once", ", ".join(protocol.name_of(a.code) for a in request.answers),
+                        request, request.answers[1].at)
         if not request.answers and request.listening:
-            self.report("never answered", "its connection is open, and its deadline is long over", request, request.flushed)
+            self.report("never answered", "its connection is open, and its deadline is long over", request,
+                        request.flushed)
         for answer in request.answers:
             if not answer.right:
-                self.report("a reply that is not the request's own", f"told {protocol.name_of(answer.code)}", request, answer.at)
+                self.report("a reply that is not the request's own", f"told {protocol.name_of(answer.code)}", request,
+                            answer.at)
 
     def check_code(self, request, runs):
         if not request.answers:
             return
         answer = request.answers[0]
         name = protocol.name_of(answer.code)
-        why_not = getattr(self, f"why_not_{name.lower()}", lambda *_: f"nothing justifies {name}")(request, answer, runs)
+        rule = getattr(self, f"why_not_{name.lower()}", lambda *_: f"nothing justifies {name}")
+        why_not = rule(request, answer, runs)
         if request.refused is not None:
             early = answer.code in (protocol.TIMEOUT, protocol.CANCELLED, protocol.BUSY) and not why_not
-            why_not = None if answer.code == request.refused or early else f"expected {protocol.name_of(request.refused)}"
+            due = answer.code == request.refused or early
+            why_not = None if due else f"expected {protocol.name_of(request.refused)}"
         drained = self.h.rules.only_ok and answer.code not in (protocol.OK, protocol.DRAINING)
         if drained and request.refused is None:
             why_not = "nothing but drains happened, and they lose nothing"
@@ -123,7 +130,9 @@ class Checker:
         deadline = request.flushed + request.deadline_ms * MS
         late = answer.at - deadline - LATE_ANSWER_NS
         if late > 0 and late > 3 * self.h.lateness.within(deadline - 500 * MS, answer.at):
-            self.report("answered late", f"{protocol.name_of(answer.code)} {(answer.at - deadline) // MS} ms after the deadline", request, answer.at)
+            self.report("answered late",
+                        f"{protocol.name_of(answer.code)} {(answer.at - deadline) // MS} ms after the deadline",
+                        request, answer.at)
 
     def why_not_ok(self, request, _answer, _runs):
         if request.behaviour in "fks":
@@ -156,7 +165,8 @@ class Checker:
         if possible < request.attempts:
             return f"{len(runs)} runs are on record, {request.attempts} must have been lost"
         for run in runs:
-            if request.behaviour in "kso" or self.node_lost(run) is not None or self.faults_on([run.pid], run.start, answer.at, "kill_handler"):
+            killed = self.faults_on([run.pid], run.start, answer.at, "kill_handler")
+            if request.behaviour in "kso" or killed or self.node_lost(run) is not None:
                 continue
             return f"nothing was done to the run of attempt {run.attempt} (pid {run.pid})"
 
@@ -168,17 +178,20 @@ class Checker:
             if run.number and (run.number not in asked or asked[run.number].nonce != run.nonce):
                 self.report("a run that nobody asked for", f"request {run.number}, pid {run.pid}", None, run.start)
             elif not run.number and run.read and not self.cut_short(run):
-                self.report("a handler was run with an empty message", f"service {run.service}, pid {run.pid}, {run.length} bytes", None, run.start)
+                self.report("a handler was run with an empty message",
+                            f"service {run.service}, pid {run.pid}, {run.length} bytes", None, run.start)
 
     def cut_short(self, run):
         """The pipe to a program ends with its node: it may read that end in the moment before it is killed itself."""
-        near = [l for l in self.h.losses if not l.drained and l.pid in run.ancestors and abs(l.at - run.read) < 500 * MS]
+        near = [l for l in self.h.losses if not l.drained and l.pid in run.ancestors
+                and abs(l.at - run.read) < 500 * MS]
         return bool(near or self.faults_on(run.ancestors, run.read - 200 * MS, run.read + 5 * MS, "kill"))
 
     def check_bytes(self, request, runs):
         for run in runs:
             if run.read and (run.length, run.crc) != (request.length, request.crc) and not self.cut_short(run):
-                self.report("a handler saw other bytes than were sent", f"{run.length} of {request.length} bytes, pid {run.pid}", request, run.read)
+                self.report("a handler saw other bytes than were sent",
+                            f"{run.length} of {request.length} bytes, pid {run.pid}", request, run.read)
 
     def check_attempts(self, request, runs):
         """A start that its broker may not have heard of costs no attempt; but what may run once is not risked."""
@@ -191,9 +204,11 @@ class Checker:
         for count, run in enumerate(runs, 1):
             before = runs[count - 2] if count > 1 else None
             if before and run.attempt <= before.attempt and not (before in unheard and run.attempt == before.attempt):
-                self.report("attempts do not count up", f"attempt {run.attempt} was started after attempt {before.attempt}", request, run.start)
+                self.report("attempts do not count up",
+                            f"attempt {run.attempt} was started after attempt {before.attempt}", request, run.start)
             elif run.attempt > request.attempts or run.attempt > count + unrecorded:
-                self.report("an attempt's number is not what it says", f"attempt {run.attempt} is start number {count}", request, run.start)
+                self.report("an attempt's number is not what it says",
+                            f"attempt {run.attempt} is start number {count}", request, run.start)
 
     def check_starts_after_end(self, request, runs):
         told = request.end_told
@@ -203,11 +218,12 @@ class Checker:
             if self.frozen_at(run, run.start) or self.was_under_way(request, run):
                 continue
             what = protocol.name_of(request.answers[0].code) if request.answers else "its client was gone"
-            self.report("started after its end was said", f"attempt {run.attempt} {(run.start - told) // MS} ms after: {what}", request, run.start)
+            self.report("started after its end was said",
+                        f"attempt {run.attempt} {(run.start - told) // MS} ms after: {what}", request, run.start)
 
     def was_under_way(self, request, run):
-        """A slot that had taken the message and was about to start the program when its node froze goes on where it was:
-        that is one of those slots that ran no program then."""
+        """A slot that had taken the message and was about to start the program when its node froze goes on where it
+        was: that is one of those slots that ran no program then."""
         for f in self.freezes:
             if set(f.pids) & set(run.ancestors) and request.sent < f.at and f.until <= run.start < f.until + 500 * MS:
                 node = next(p for p in f.pids if p in run.ancestors)
@@ -224,13 +240,15 @@ class Checker:
             late = run.last_seen - told - LATE_END_NS
             if run.start < told and late > 3 * self.h.lateness.within(told, run.last_seen) and \
                     not self.faults_on(run.ancestors, told - 1000 * MS, run.last_seen, "freeze"):
-                self.report("runs on though nobody waits for it", f"for {(run.last_seen - told) // MS} ms, pid {run.pid}", request, run.last_seen)
+                self.report("runs on though nobody waits for it",
+                            f"for {(run.last_seen - told) // MS} ms, pid {run.pid}", request, run.last_seen)
 
     def check_superseded(self, request, runs):
         for answer in request.answers[:1]:
             newer = [r for r in runs if r.attempt > answer.attempt > 0 and r.start < answer.at]
             if newer:
-                self.report("the answer of an attempt that was given up", f"attempt {answer.attempt}, after attempt {newer[0].attempt} had begun",
+                self.report("the answer of an attempt that was given up",
+                            f"attempt {answer.attempt}, after attempt {newer[0].attempt} had begun",
                             request, answer.at)
 
     # -- ordering keys
@@ -253,23 +271,28 @@ class Checker:
             asked.sort(key=lambda r: r.number)
             for earlier, later in zip(asked, asked[1:]):
                 if self.runs_of[later.number][0].start < self.runs_of[earlier.number][0].start:
-                    self.report("a key's requests are out of order", f"key {key.decode()}: request {later.number} was first started before "
+                    self.report("a key's requests are out of order",
+                                f"key {key.decode()}: request {later.number} was first started before "
                                 f"request {earlier.number}", earlier, self.runs_of[earlier.number][0].start)
 
     def check_overlaps(self, key, requests):
-        runs = sorted([(r, q) for q in requests for r in self.runs_of.get(q.number, [])], key=lambda pair: pair[0].start)
+        runs = sorted([(r, q) for q in requests for r in self.runs_of.get(q.number, [])],
+                      key=lambda pair: pair[0].start)
         for i, (run, request) in enumerate(runs):
             for other, others in runs[i + 1:]:
                 if other.start >= run.last_seen:
                     break
                 if self.given_up(run) or self.given_up(other):
                     continue  # what a cut-off worker does to others' order is not promised
-                self.report("two runs of one key at a time", f"key {key.decode()}: pid {other.pid} of request {others.number} started "
-                            f"{(run.last_seen - other.start) / MS:.1f} ms before the end of pid {run.pid} of request {request.number}",
+                self.report("two runs of one key at a time",
+                            f"key {key.decode()}: pid {other.pid} of request {others.number} started "
+                            f"{(run.last_seen - other.start) / MS:.1f} ms before the end of pid {run.pid} "
+                            f"of request {request.number}",
                             request, other.start)
 
     def given_up(self, run):
-        return any(f.until - f.at >= GIVEN_UP_NS for f in self.faults_on(run.ancestors, run.start, run.last_seen, "freeze"))
+        return any(f.until - f.at >= GIVEN_UP_NS
+                   for f in self.faults_on(run.ancestors, run.start, run.last_seen, "freeze"))
 
     # -- nodes
 
@@ -277,4 +300,5 @@ class Checker:
         for loss in self.h.losses:
             reasons = self.faults_on([loss.pid], loss.at - 60_000 * MS, loss.at + 100 * MS, "kill", "freeze", "signal")
             if not loss.drained and not reasons:
-                self.report("a node was lost though nothing was done to it", f"{loss.name} (pid {loss.pid}): {loss.why}", None, loss.at)
+                self.report("a node was lost though nothing was done to it",
+                            f"{loss.name} (pid {loss.pid}): {loss.why}", None, loss.at)

@@ -28,6 +28,16 @@ def connect(address, tls_context=None, timeout=10):
     return tls_context.wrap_socket(plain, server_hostname="localhost") if tls_context else plain
 
 
+def note_answer(episode, request, kind, code, payload, at=None):
+    """What a client was told for this request, and whether it is what is due."""
+    answer = Answer(at or now_ns(), kind, code)
+    if kind == protocol.REPLY:
+        answer.right, answer.attempt = episode.payloads.check_reply(request, payload)
+    else:
+        answer.text = payload.decode(errors="replace")
+    request.answers.append(answer)
+
+
 class Connection:
     def __init__(self, number, asks, episode):
         self.number = number
@@ -80,12 +90,15 @@ class Connection:
         if ask.kind != "request":
             return self.ask_note(ask.kind)
         plan = self.episode.plan
-        request = Request(0, 0, self.number, ask.service, ask.behaviour, ask.milliseconds, key=ask.key, priority=ask.priority,
-                          refused=ask.refused, deadline_ms=ask.deadline_ms or plan.timeout_ms, attempts=ask.attempts or 3)
+        request = Request(0, 0, self.number, ask.service, ask.behaviour, ask.milliseconds, key=ask.key,
+                          priority=ask.priority,
+                          refused=ask.refused, deadline_ms=ask.deadline_ms or plan.timeout_ms, attempts=ask.attempts
+                          or 3)
         payload = self.episode.payloads.fill(request, ask.size)
         request.id = self.new_id(ask.same_id)
         in_hello = self.service == ask.service
-        data = protocol.request(request.id, payload, None if in_hello else ask.service, ask.deadline_ms, ask.attempts, ask.key,
+        data = protocol.request(request.id, payload, None if in_hello else ask.service, ask.deadline_ms, ask.attempts,
+                                ask.key,
                                 ask.priority)
         self.in_flight[request.id] = request
         self.episode.history.requests.append(request)
@@ -144,13 +157,10 @@ class Connection:
         request = self.in_flight.pop(id, None)
         text = "" if kind == protocol.REPLY else payload.decode(errors="replace")
         if not request:
-            what = f"connection {self.number} was told {protocol.name_of(code)} for id {id}, which it does not wait for: {text}"
+            what = f"connection {self.number}: {protocol.name_of(code)} for id {id}, which it does not wait for: {text}"
             self.episode.history.oddities.append(("an answer that nobody waits for", what))
             return
-        answer = Answer(at, kind, code, text=text)
-        if kind == protocol.REPLY:
-            answer.right, answer.attempt = self.episode.payloads.check_reply(request, payload)
-        request.answers.append(answer)
+        note_answer(self.episode, request, kind, code, payload, at)
         self.used_ids.append(id)
 
     def take_note(self, kind, id, payload):
@@ -158,12 +168,14 @@ class Connection:
         if kind == protocol.STATUS and due is None:
             json.loads(payload)
         elif due == "nothing" or (kind == protocol.PONG and due != payload):
-            self.episode.history.oddities.append(("a frame that was not asked for", f"connection {self.number}: kind {kind}, id {id}"))
+            self.episode.history.oddities.append(("a frame that was not asked for",
+                                                  f"connection {self.number}: kind {kind}, id {id}"))
 
     def lost(self, why):
         self.closed = True
         self.socket.close()
-        self.episode.history.oddities.append(("a good client's connection was closed", f"connection {self.number}: {why}"))
+        self.episode.history.oddities.append(("a good client's connection was closed",
+                                              f"connection {self.number}: {why}"))
 
     @property
     def is_done(self):
@@ -207,8 +219,10 @@ class Clients(threading.Thread):
         now = now_ns()
         waiting = [r for c in self.connections if not c.closed for r in c.in_flight.values()]
         last = max([r.flushed + r.deadline_ms * MS for r in waiting if r.flushed] + [self.started], default=0)
-        if self.episode.history.rules.limits:  # the deadline begins when the broker reads, which may be one deadline after another
-            answered = max((a.at for c in self.connections for r in self.episode.history.requests[-2000:] for a in r.answers), default=0)
+        if self.episode.history.rules.limits:
+            # A deadline begins when the broker reads, which may be one deadline after another.
+            answered = max((a.at for c in self.connections for r in self.episode.history.requests[-2000:]
+                            for a in r.answers), default=0)
             last = max(last, answered + 15_000 * MS)
             return now > last or now > self.started + 90_000 * MS
         if any(not r.flushed for r in waiting):
@@ -258,7 +272,8 @@ class Clients(threading.Thread):
         for c in self.connections:
             if not c.closed:
                 for kind, id in c.notes_due:
-                    self.episode.history.oddities.append(("a frame that was due has not come", f"connection {c.number}: kind {kind}, id {id}"))
+                    self.episode.history.oddities.append(("a frame that was due has not come",
+                                                          f"connection {c.number}: kind {kind}, id {id}"))
                 c.socket.close()
             else:
                 for r in c.in_flight.values():

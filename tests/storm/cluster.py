@@ -14,7 +14,8 @@ import time
 from history import Loss
 
 MARK = "STORM_EPISODE"
-COMPLAINTS = ["AddressSanitizer", "UndefinedBehaviorSanitizer", "ThreadSanitizer", "runtime error:", "unhandled", "*** unexpected",
+COMPLAINTS = ["AddressSanitizer", "UndefinedBehaviorSanitizer", "ThreadSanitizer", "runtime error:", "unhandled",
+              "*** unexpected",
               "terminate called", "Assertion"]
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -94,7 +95,8 @@ class Cluster:
 
     def spawn(self, *words, log):
         out = open(self.folder / log, "ab")
-        process = subprocess.Popen([self.binary, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+        process = subprocess.Popen([self.binary, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                   start_new_session=True,
                                    env={**os.environ, MARK: self.mark},
                                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
         out.close()
@@ -114,7 +116,8 @@ class Cluster:
         words += ["--cluster-tls", str(certs / "broker")] if plan.cluster_tls else []
         for option, value in plan.limits:
             words += [option, value]
-        self.broker = self.spawn("broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", *words, log="broker.log")
+        self.broker = self.spawn("broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", *words,
+                                 log="broker.log")
         ready = eventually(lambda: re.search(r"ready: clients=([^\s,]+) nodes=([^\s,]+)", self.log("broker.log")))
         if not ready:
             raise RuntimeError("the broker does not start:\n" + self.log("broker.log"))

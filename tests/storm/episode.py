@@ -111,7 +111,8 @@ class Episode:
         time.sleep(0.5)
         share = (cpu_seconds(pid) - before) / (time.monotonic() - began)
         if share > SPIN_SHARE:
-            self.violation("the broker is busy with nothing", f"{share:.0%} of a processor, with {len(self.held)} half-closed connections")
+            self.violation("the broker is busy with nothing",
+                           f"{share:.0%} of a processor, with {len(self.held)} half-closed connections")
 
     def check_counts(self):
         """All zeroes, within moments; the one connection is that of who asks."""
@@ -133,9 +134,11 @@ class Episode:
             if pid == self.cluster.broker.pid:
                 allowed += max(0, nodes_after - nodes_before) * DESCRIPTORS_A_NODE * self.plan.shards
             if after[pid][0] > before[pid][0] + allowed:
-                self.violation("descriptors are left open", f"process {pid} had {before[pid][0]}, and has {after[pid][0]}")
+                self.violation("descriptors are left open",
+                               f"process {pid} had {before[pid][0]}, and has {after[pid][0]}")
             if after[pid][1] > before[pid][1] + MIB_APART:
-                self.violation("memory has grown", f"process {pid} had {before[pid][1]:.0f} MiB, and has {after[pid][1]:.0f}")
+                self.violation("memory has grown",
+                               f"process {pid} had {before[pid][1]:.0f} MiB, and has {after[pid][1]:.0f}")
 
     # -- the end
 
@@ -158,7 +161,8 @@ class Episode:
             try:
                 process.wait(DRAIN_S)
             except subprocess.TimeoutExpired:
-                self.violation("SIGTERM does not end a process", f"{name} (pid {process.pid}) is there after {DRAIN_S} s")
+                self.violation("SIGTERM does not end a process",
+                               f"{name} (pid {process.pid}) is there after {DRAIN_S} s")
         eventually(lambda: not self.cluster.marked(), 5)
         for pid in self.cluster.marked():
             what = b" ".join(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:4]).decode()
@@ -179,7 +183,8 @@ class Episode:
         code = self.cluster.broker.returncode
         if code not in (0, -signal.SIGKILL):  # killed: by end_all, and why has been said
             kind = "the broker crashed" if code < 0 else "the broker did not exit with 0"
-            self.violation(kind, f"exit {code}; its log ends:\n{tail(self.cluster.log('broker.log'))}\n{self.last_faults()}")
+            self.violation(kind,
+                           f"exit {code}; its log ends:\n{tail(self.cluster.log('broker.log'))}\n{self.last_faults()}")
         for w in self.cluster.workers:
             code = w.process.returncode
             if w.killed or code == -signal.SIGKILL:
@@ -188,10 +193,12 @@ class Episode:
             if code in (-signal.SIGTERM, -signal.SIGINT) and "joined" not in self.cluster.log(w.log):
                 continue
             if code != 0:
-                self.violation("a worker did not exit with 0", f"{w.name}: exit {code}; its log ends:\n{tail(self.cluster.log(w.log))}")
+                self.violation("a worker did not exit with 0",
+                               f"{w.name}: exit {code}; its log ends:\n{tail(self.cluster.log(w.log))}")
 
     def last_faults(self):
-        return "\n".join(f"      {(f.at - self.history.started) / MS:10.1f} ms  {f.text}" for f in self.history.faults[-6:])
+        return "\n".join(f"      {(f.at - self.history.started) / MS:10.1f} ms  {f.text}"
+                         for f in self.history.faults[-6:])
 
     def check_logs(self):
         killed = {pid for f in self.history.faults if f.kind == "kill" for pid in f.pids}
@@ -225,7 +232,8 @@ class Episode:
             for run in (r for r in self.history.runs if r.number == request.number):
                 pids |= {run.pid, *run.ancestors}
                 events.append((run.start, f"attempt {run.attempt} started: pid {run.pid} under {list(run.ancestors)}"))
-                events.append((run.last_seen, f"attempt {run.attempt} " + (f"exits {run.status}" if run.end else "seen alive for the last time")))
+                events.append((run.last_seen, f"attempt {run.attempt} " + (f"exits {run.status}" if run.end
+                                                                           else "seen alive for the last time")))
         else:
             events = []
         near = [t for t, _ in events] + [violation.at] if violation.at else [t for t, _ in events]
@@ -238,9 +246,11 @@ class Episode:
 
     def log_lines(self, begin, end):
         offset_ns = time.time_ns() - time.monotonic_ns()
-        stamp = (lambda t: time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime((t + offset_ns) / 1e9)) + f".{(t + offset_ns) // MS % 1000:03}")
+        stamp = (lambda t: time.strftime("%Y-%m-%dT%H:%M:%S",
+                                         time.localtime((t + offset_ns) / 1e9)) + f".{(t + offset_ns) // MS % 1000:03}")
         begin, end = stamp(begin - 20 * MS), stamp(end + 50 * MS)
-        found = [line for name in self.cluster.logs() for line in self.cluster.log(name).splitlines() if begin <= line[:23] <= end]
+        found = [line for name in self.cluster.logs() for line in self.cluster.log(name).splitlines()
+                 if begin <= line[:23] <= end]
         return sorted(found)[:12]
 
 

@@ -171,7 +171,8 @@ class Faults:
             return
         worker.ending = True
         worker.signalled = time.monotonic()
-        self.note("signal", [worker.process.pid] + nodes, f"{name} to {'the group of ' * (target == 'group')}{worker.name}")
+        self.note("signal", [worker.process.pid] + nodes,
+                  f"{name} to {'the group of ' * (target == 'group')}{worker.name}")
         if not worker.alive:
             return
         if target == "group":
@@ -190,7 +191,8 @@ class Faults:
         worker = self.start(dice.choice(self.episode.plan.workers))
         worker.ending = True  # not one of those that the load counts on
         if self.episode.plan.only_ok or dice.random() < 0.6:
-            end = (lambda: self.tell(worker, dice.choice(["main", "group"]), dice.choice([signal.SIGTERM, signal.SIGINT]), dice))
+            end = (lambda: self.tell(worker, dice.choice(["main", "group"]),
+                                     dice.choice([signal.SIGTERM, signal.SIGINT]), dice))
         else:
             end = (lambda: self.kill_all_of(worker))
         self.after(dice.choice([0, 0.01, 0.03, 0.08, 0.2, 0.5, 1]) * dice.uniform(0.5, 1.5), end)

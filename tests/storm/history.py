@@ -59,8 +59,8 @@ class Request:
         more = "".join([f", key {self.key.decode()}" if self.key else "",
                         f", priority {self.priority}" if self.priority is not None else ""])
         return (f"request {self.number} (id {self.id} of connection {self.connection}) to {self.service}, "
-                f"{self.length} bytes, {NAMES[self.behaviour]} after {self.milliseconds} ms, deadline {self.deadline_ms} ms, "
-                f"attempts {self.attempts}{more}")
+                f"{self.length} bytes, {NAMES[self.behaviour]} after {self.milliseconds} ms, "
+                f"deadline {self.deadline_ms} ms, attempts {self.attempts}{more}")
 
 
 @dataclasses.dataclass
@@ -141,7 +141,8 @@ class Journal:
             start, alive, read, end, number, nonce, pid, *ancestors = values[:11]
             attempt, length, crc, status, service = values[11:]
             if start:
-                result.append(Run(start, max(alive, start), read, end, number, nonce, pid, tuple(a for a in ancestors if a > 1),
+                result.append(Run(start, max(alive, start), read, end, number, nonce, pid,
+                                  tuple(a for a in ancestors if a > 1),
                                   attempt, length, crc, status, service.rstrip(b"\0").decode()))
         return result
 

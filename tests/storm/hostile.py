@@ -1,5 +1,5 @@
 """Clients that misbehave: each comes, does its worst, and goes, within seconds. What the broker owes even them is
-checked: nothing is started for one that has reset its connection; who only closes its sending half gets its answers."""
+checked: nothing is started for one that has reset its connection, and who only closes its sending half gets its answers."""
 import random
 import socket
 import ssl
@@ -8,8 +8,8 @@ import time
 
 import probes
 import protocol
-from clients import connect, now_ns
-from history import Answer, Request
+from clients import connect, note_answer, now_ns
+from history import Request
 
 BROKEN = (OSError, ssl.SSLError, protocol.ProtocolError)
 
@@ -81,8 +81,7 @@ class Hostile:
                 for kind, code, id, payload in reader.feed(data):
                     request = waiting.get(id)
                     if request:
-                        right, attempt = self.episode.payloads.check_reply(request, payload) if kind == protocol.REPLY else (True, 0)
-                        request.answers.append(Answer(now_ns(), kind, code, right, attempt, "" if code == 0 else payload.decode()))
+                        note_answer(self.episode, request, kind, code, payload)
 
     def garbage(self):
         with self.connect() as s:
@@ -116,7 +115,8 @@ class Hostile:
             s.close()
 
     def silent_half_close(self):
-        self.episode.held.append(probes.silent_half_close(self.episode.cluster))  # until the end: what does it cost the broker?
+        """To the end of the episode: what does it cost the broker?"""
+        self.episode.held.append(probes.silent_half_close(self.episode.cluster))
 
     def half_a_handshake(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

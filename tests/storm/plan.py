@@ -209,7 +209,8 @@ def draw_size(r, service):
 
 
 def draw_patience(r, ask):
-    ask.deadline_ms = r.choices([r.randint(5, 200), r.randint(200, 3000), r.randint(3000, 10000), None], [20, 35, 35, 10])[0]
+    ask.deadline_ms = r.choices([r.randint(5, 200), r.randint(200, 3000), r.randint(3000, 10000), None],
+                                [20, 35, 35, 10])[0]
     if r.random() < 0.15:
         ask.cancel_after = r.choice([0, 0, r.uniform(0, 0.02), r.uniform(0, 0.5), r.uniform(0, 2)])
 

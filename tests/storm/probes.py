@@ -5,8 +5,8 @@ import socket
 import time
 
 import protocol
-from clients import connect, now_ns
-from history import Answer, Request
+from clients import connect, note_answer, now_ns
+from history import Request
 
 
 class PatientClient:
@@ -28,15 +28,12 @@ class PatientClient:
     def send(self, data):
         self.socket.sendall(data)
 
-    def status(self):
-        self.send(protocol.frame(protocol.STATUS, 1))
-        return json.loads(self.receive()[3])
-
     def close(self):
         self.socket.close()
 
     def ask(self, episode, id, service, milliseconds, deadline_ms=10000):
-        request = Request(0, 0, 0, service, "e" if service == "echo" else "r", milliseconds, deadline_ms=deadline_ms, id=id)
+        request = Request(0, 0, 0, service, "e" if service == "echo" else "r", milliseconds, deadline_ms=deadline_ms,
+                          id=id)
         payload = episode.payloads.fill(request, 100)
         request.sent = request.flushed = now_ns()
         episode.history.requests.append(request)
@@ -47,9 +44,7 @@ class PatientClient:
         """Of one of these requests, by id; it is done with then."""
         kind, code, id, payload = self.receive()
         request = waiting.pop(id)
-        right, attempt = episode.payloads.check_reply(request, payload) if kind == protocol.REPLY else (True, 0)
-        text = "" if kind == protocol.REPLY else payload.decode(errors="replace")
-        request.answers.append(Answer(now_ns(), kind, code, right, attempt, text))
+        note_answer(episode, request, kind, code, payload)
         return request
 
 

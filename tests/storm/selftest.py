@@ -26,13 +26,15 @@ def error(at, code):
 
 
 def request(number, sent, **more):
-    made = Request(number, number, 1, more.pop("service", "job"), length=10, crc=number, id=number, sent=sent, flushed=sent,
+    made = Request(number, number, 1, more.pop("service", "job"), length=10, crc=number, id=number, sent=sent,
+                   flushed=sent,
                    deadline_ms=1000, **more)
     return made
 
 
 def run(number, start, end, attempt=1, node=NODE, killed=False, **more):
-    return Run(start, end, start, 0 if killed else end, number, number, 1000 + number, (node,), attempt, 10, number, **more)
+    return Run(start, end, start, 0 if killed else end, number, number, 1000 + number, (node,), attempt, 10, number,
+               **more)
 
 
 def good():
@@ -305,8 +307,8 @@ def run_case(kind, spoil):
     spoil(history)
     found = {v.kind for v in Checker(history).check()}
     if kind is None:
-        return f"self-test: {spoil.__name__} is well, but the checker says: {', '.join(sorted(found))}" if found else None
-    return None if kind in found else f"self-test: {spoil.__name__}: the checker has not found '{kind}', but: {found or 'nothing'}"
+        return f"self-test: {spoil.__name__} is well, but the checker says: {found}" if found else None
+    return None if kind in found else f"self-test: {spoil.__name__}: the checker has found {found}, and not '{kind}'"
 
 
 def run_all():
