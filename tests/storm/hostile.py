@@ -1,5 +1,5 @@
 """Clients that misbehave: each comes, does its worst, and goes, within seconds. What the broker owes even them is
-checked: nothing is started for one that has reset its connection, and who only closes its sending half gets its answers."""
+checked: nothing is started for one that has reset its connection, and who only closes its sending half is answered."""
 import random
 import socket
 import ssl
