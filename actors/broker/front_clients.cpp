@@ -24,8 +24,8 @@ constexpr std::chrono::seconds starving_news{10};
 
 // Frames that ask for no work (CANCEL, PING, HELLO, STATUS, and requests that are refused) are done
 // with in a fraction of a microsecond each; a read may hold 16,000 of them. A client that sends
-// more than this with a read has less read from it a turn (limits::little_read_bytes), so that the
-// others get their turns in between.
+// more than this with a read has less read from it a turn (limits::little_read_bytes) until most of
+// it is work again: the others get their turns in between.
 constexpr std::uint64_t most_unpaid_frames = 256;
 
 // How often the connections are looked through for those that are over their time.
@@ -187,7 +187,9 @@ void front::readable(caf::io::connection_handle hdl) {
     }
     if (from.closing) break;
   }
-  guard->read_little(frames - (dispatcher_.totals().submitted - submitted) > most_unpaid_frames);
+  const auto unpaid = frames - (dispatcher_.totals().submitted - submitted);
+  if (unpaid > most_unpaid_frames) guard->read_little(true);
+  if (2 * unpaid < frames) guard->read_little(false);
   if (!input.in_message())
     from.message_since = {};
   else if (frames > 0 || from.message_since == instant{})
