@@ -52,10 +52,10 @@ std::uint32_t dispatcher::sent_to(node_number node, token request, std::uint32_t
 
 // Null if it was taken back, or placed anew, since.
 request* dispatcher::to_send(const placement& what) {
-  const auto index = index_of(what.request);
-  if (index == no_index) return nullptr;
-  auto& r = requests_[index];
-  if (r.stage != stage::placed || r.fence != what.fence) return nullptr;
+  auto& r = requests_[static_cast<std::uint32_t>(what.request)]; // records stay where they are
+  if (r.generation != static_cast<std::uint32_t>(what.request >> 32) || r.stage != stage::placed ||
+      r.fence != what.fence)
+    return nullptr;
   assert(!r.sent && offers_[r.offer].node == what.node);
   assert(r.connection != no_index); // else its payload would be gone, and it would go out as empty
   return &r;
@@ -186,7 +186,8 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
 void dispatcher::submit(const submission& what, instant now) {
   assert(is_current(what.connection));
   ++totals_.submitted;
-  if (ids_.find(requests_, what.connection.index, what.request_id) != no_index)
+  const auto id_hash = ids_.hash_of(what.connection.index, what.request_id);
+  if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse(what, error_code::bad_request,
                   "a request with this id still waits for its answer on this connection; this is "
                   "the answer to the second one");
@@ -208,6 +209,7 @@ void dispatcher::submit(const submission& what, instant now) {
   r.priority = what.priority;
   r.attempts = std::max<std::uint8_t>(1, what.attempts.value_or(limits_.attempts));
   r.cost = cost;
+  r.id_hash = id_hash;
   r.deadline = now + timeout;
   deadlines_.insert(index, r.deadline);
   enter_connection(index, what.connection.index);
@@ -225,7 +227,8 @@ void dispatcher::submit(const submission& what, instant now) {
 
 void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now) {
   assert(is_current(who));
-  const auto index = ids_.find(requests_, who.index, request_id);
+  const auto index =
+      ids_.find(requests_, who.index, request_id, ids_.hash_of(who.index, request_id));
   if (index == no_index) return;
   refuse(index, error_code::cancelled);
   settle(now);

@@ -77,7 +77,8 @@ void dispatcher::check() const {
     for (auto r = connections_[i].first; r != no_index;
          r = requests_[r].next_of_connection, ++requests) {
       must(requests_[r].connection == i, "a connection's request knows it");
-      must(ids_.find(requests_, i, requests_[r].client_id) == r, "it is found by its id");
+      must(ids_.find(requests_, i, requests_[r].client_id, requests_[r].id_hash) == r,
+           "it is found by its id");
       bytes += requests_[r].cost;
     }
     must(requests == connections_[i].requests && bytes == connections_[i].bytes,

@@ -17,11 +17,15 @@ class id_table {
 public:
   explicit id_table(const keyed_hash& hash) : hash_(hash) {}
 
+  /// What `find` wants, and a request keeps (request::id_hash).
+  [[nodiscard]] std::uint32_t hash_of(connection_index connection, std::uint64_t id) const {
+    return static_cast<std::uint32_t>(hash_(id, connection) >> 32);
+  }
+
   /// no_index if there is none.
   [[nodiscard]] std::uint32_t find(const request_table& all, connection_index connection,
-                                   std::uint64_t id) const {
+                                   std::uint64_t id, std::uint32_t hash) const {
     if (size_ == 0) return no_index;
-    const auto hash = hash_of(connection, id);
     for (auto at = home(hash); places_[at].index != no_index; at = after(at)) {
       if (places_[at].hash != hash) continue;
       const auto& r = all[places_[at].index];
@@ -33,13 +37,13 @@ public:
   /// Its connection and id must not be in the table.
   void insert(const request_table& all, std::uint32_t index) {
     if (2 * (size_ + 1) > places_.size()) grow();
-    put({index, hash_of(all[index].connection, all[index].client_id)});
+    put({index, all[index].id_hash});
     ++size_;
   }
 
   /// It must be in the table.
   void erase(const request_table& all, std::uint32_t index) {
-    auto hole = home(hash_of(all[index].connection, all[index].client_id));
+    auto hole = home(all[index].id_hash);
     while (places_[hole].index != index) hole = after(hole);
     // Those behind it that are not where they would be move up.
     for (auto at = after(hole); places_[at].index != no_index; at = after(at)) {
@@ -61,9 +65,6 @@ private:
     std::uint32_t hash = 0;
   };
 
-  [[nodiscard]] std::uint32_t hash_of(connection_index connection, std::uint64_t id) const {
-    return static_cast<std::uint32_t>(hash_(id, connection) >> 32);
-  }
   [[nodiscard]] std::size_t home(std::uint32_t hash) const { return hash >> shift_; }
   [[nodiscard]] std::size_t after(std::size_t at) const { return (at + 1) & (places_.size() - 1); }
 

@@ -69,11 +69,11 @@ struct request {
   std::uint32_t next = no_index, previous = no_index; ///< in the list of its stage
   std::uint32_t next_of_connection = no_index, previous_of_connection = no_index;
   std::uint32_t cost = 0;    ///< bytes it is counted with
+  std::uint32_t id_hash = 0; ///< of connection and id, as the table of ids has it
   std::uint32_t fence = 0;   ///< of its placings so far the last, whose answer alone counts
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
   bool sent = false;         ///< placed, and on its way to its node or there
-  bool started = false;      ///< its node has said that a slot runs it
   ropewalk::priority priority = ropewalk::priority::normal;
   ropewalk::stage stage = ropewalk::stage::free;
 
@@ -85,7 +85,7 @@ struct request {
     next = previous = next_of_connection = previous_of_connection = no_index;
     fence = 0;
     charged = 0;
-    sent = started = false;
+    sent = false;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not
