@@ -57,6 +57,7 @@ std::optional<socket_error> reserve_ports(std::vector<endpoint>& listen,
 }
 
 int run_broker(broker_options& o) {
+  take_signals();
   auto& s = o.settings;
   s.listen.clear();
   for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
@@ -105,7 +106,6 @@ int run_broker(broker_options& o) {
   set_up_log("broker", o.log_level);
   tune_allocator();
   allow_descriptors();
-  block_signals();
   const auto shards = static_cast<std::uint16_t>(o.shards);
   std::vector<descriptor> ports;
   if (shards > 1)
