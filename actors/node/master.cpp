@@ -8,9 +8,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <list>
 #include <map>
-#include <optional>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -22,225 +20,188 @@ namespace ropewalk {
 
 namespace {
 
-// Beyond its own drain time a process that was told to end gets this long before it is killed.
-constexpr milliseconds grace{5000};
-
 struct child {
-  pid_t pid = 0;
-  std::uint32_t place = 0;
-  descriptor news; // what it writes
-  std::string line;
-  bool joined = false;
-  bool leaving = false; // was told to end
-  instant kill_at{};
+  process_ref who;
+  descriptor control_pipe; // what it writes
+  std::string line;        // as much of the next one as has come
 };
 
+// Carries out what the supervisor decides, and tells it what happens.
 class master {
 public:
-  explicit master(const master_settings& settings) : settings_(settings) {
-    for (std::uint32_t i = 0; i < settings.processes; ++i)
-      places_.push_back({restart_policy{settings.restarts, i + 1}, {}, 0});
-  }
+  explicit master(const master_settings& settings)
+      : settings_(settings), supervisor_(settings.processes) {}
 
   int run();
 
 private:
-  struct place {
-    restart_policy policy;
-    std::optional<instant> start_at; // a fallen one's successor waits for this
-    std::uint32_t generation = 0;
-  };
+  using actions = process_supervisor::actions;
 
-  void start(std::uint32_t place, bool after_fall);
-  void read_news(child& from);
-  void handle_line(child& from, std::string_view line);
+  void carry_out(const actions& what);
+  void start(const process_supervisor::start& what);
+  void send_signal(process_ref who, int number) const;
+  void say(const process_supervisor::log& what) const;
+  void wait_for_events(int signal_fd);
+  void read_control_pipe(child& from);
+  void handle_line(process_ref from, std::string_view line);
+  void handle_signal(std::uint32_t number);
   void reap();
-  void fell(const child& who, int status);
-  void end(child& who);
-  void end_all();
-  void kill_all();
-  void handle_signal(int number);
-  [[nodiscard]] int next_timeout_ms() const;
-  [[nodiscard]] bool has_successor(const child& who) const;
+  void reaped(pid_t pid, const process_exit& how);
+  [[nodiscard]] pid_t pid_of(process_ref who) const;
+  [[nodiscard]] int timeout_ms() const;
 
   const master_settings& settings_;
-  std::vector<place> places_;
-  std::list<child> children_;
-  bool ending_ = false;
-  int exit_status_ = 0;
+  process_supervisor supervisor_;
+  std::map<pid_t, child> children_; // that were not reaped: their pids are nobody else's
 };
 
 instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
-std::string describe(int status) {
-  if (WIFSIGNALED(status)) return std::string{"killed by signal "} + ::strsignal(WTERMSIG(status));
-  return "exit status " + std::to_string(WEXITSTATUS(status));
+process_exit exit_of(int status) {
+  if (WIFSIGNALED(status)) return {process_exit::kind::killed, WTERMSIG(status)};
+  return {process_exit::kind::exited, WEXITSTATUS(status)};
 }
 
-void master::start(std::uint32_t at, bool after_fall) {
-  auto& place = places_[at];
-  place.start_at.reset();
-  std::array<int, 2> ends{-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    spdlog::error("cannot start a process: {}", std::strerror(errno));
-    place.start_at = clock_now() + std::chrono::seconds{1};
-    return;
+// The process's side of a fork. SIGTERM, SIGINT and SIGHUP are blocked here, as in every command
+// that runs long, and stay so through exec: what is sent to it before it can listen waits for it.
+[[noreturn]] void become(const std::vector<char*>& arguments, int control_pipe, pid_t parent) {
+  // The signal comes when the thread that forked ends; the master has only this one. It is not all
+  // that there is to it: a node process sees its control pipe break as well (run_until_done).
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(1);
+  ::fcntl(control_pipe, F_SETFD, 0);
+  ::execv("/proc/self/exe", arguments.data());
+  ::_exit(127);
+}
+
+void master::carry_out(const actions& what) {
+  for (const auto& a : what) {
+    if (const auto* begin = std::get_if<process_supervisor::start>(&a)) start(*begin);
+    if (const auto* tell = std::get_if<process_supervisor::tell_to_leave>(&a))
+      send_signal(tell->who, SIGTERM);
+    if (const auto* kill = std::get_if<process_supervisor::kill>(&a))
+      send_signal(kill->who, SIGKILL);
+    if (const auto* log = std::get_if<process_supervisor::log>(&a)) say(*log);
   }
-  child fresh;
-  fresh.news = descriptor{ends[0]};
-  descriptor theirs{ends[1]};
-  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  fresh.place = at;
-  auto words = settings_.command(at, place.generation++, theirs.get(), after_fall);
+}
+
+void master::start(const process_supervisor::start& what) {
+  const auto failed = [&] {
+    carry_out(supervisor_.start_failed(what.who, std::strerror(errno), clock_now()));
+  };
+  std::array<int, 2> ends{-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return failed();
+  descriptor ours{ends[0]};
+  const descriptor theirs{ends[1]};
+  auto words = settings_.command(what.who, theirs.get(), what.after_fall);
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const auto parent = ::getpid();
-  fresh.pid = ::fork();
-  if (fresh.pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent) ::_exit(1);
-    ::fcntl(theirs.get(), F_SETFD, 0);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv("/proc/self/exe", arguments.data());
-    ::_exit(127);
-  }
-  if (fresh.pid < 0) {
-    spdlog::error("cannot start a process: {}", std::strerror(errno));
-    place.start_at = clock_now() + std::chrono::seconds{1};
-    return;
-  }
-  children_.push_back(std::move(fresh));
+  const auto pid = ::fork();
+  if (pid == 0) become(arguments, theirs.get(), parent);
+  if (pid < 0) return failed();
+  children_.emplace(pid, child{what.who, std::move(ours), {}});
 }
 
-void master::end(child& who) {
-  if (std::exchange(who.leaving, true)) return;
-  who.kill_at = clock_now() + settings_.drain_time + grace;
-  ::kill(who.pid, SIGTERM);
+pid_t master::pid_of(process_ref who) const {
+  const auto found = std::find_if(children_.begin(), children_.end(),
+                                  [&](const auto& c) { return c.second.who == who; });
+  return found == children_.end() ? 0 : found->first;
 }
 
-void master::end_all() {
-  ending_ = true;
-  for (auto& place : places_) place.start_at.reset();
-  for (auto& c : children_) end(c);
+void master::send_signal(process_ref who, int number) const {
+  if (const auto pid = pid_of(who); pid > 0) ::kill(pid, number);
 }
 
-void master::kill_all() {
-  for (const auto& c : children_) ::kill(c.pid, SIGKILL);
+void master::say(const process_supervisor::log& what) const {
+  auto level = spdlog::level::info;
+  if (what.how == process_supervisor::severity::warning) level = spdlog::level::warn;
+  if (what.how == process_supervisor::severity::error) level = spdlog::level::err;
+  if (!what.who) return spdlog::log(level, "{}", what.text);
+  const auto pid = pid_of(*what.who);
+  const auto which = pid > 0 ? fmt::format(" (pid {})", pid) : std::string{};
+  spdlog::log(level, "process {}{} {}", what.who->place + 1, which, what.text);
 }
 
-bool master::has_successor(const child& who) const {
-  return places_[who.place].start_at ||
-         std::any_of(children_.begin(), children_.end(), [&](const child& c) {
-           return &c != &who && c.place == who.place && !c.leaving;
-         });
+void master::handle_line(process_ref from, std::string_view line) {
+  if (line == "joined") carry_out(supervisor_.joined(from, clock_now()));
+  if (line == "recycle") carry_out(supervisor_.recycle(from));
 }
 
-void master::handle_line(child& from, std::string_view line) {
-  if (line == "joined") {
-    from.joined = true;
-    for (auto& c : children_)
-      if (&c != &from && c.place == from.place) end(c);
-  } else if (line == "recycle" && !ending_ && !from.leaving && !has_successor(from)) {
-    start(from.place, false);
-  }
-}
-
-void master::read_news(child& from) {
+void master::read_control_pipe(child& from) {
   std::array<char, 256> buffer;
-  const auto count = ::read(from.news.get(), buffer.data(), buffer.size());
-  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) from.news.close();
+  const auto count = ::read(from.control_pipe.get(), buffer.data(), buffer.size());
+  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) from.control_pipe.close();
   if (count <= 0) return;
   from.line.append(buffer.data(), static_cast<std::size_t>(count));
   for (auto end = from.line.find('\n'); end != std::string::npos; end = from.line.find('\n')) {
     const auto line = from.line.substr(0, end);
     from.line.erase(0, end + 1);
-    handle_line(from, line);
+    handle_line(from.who, line);
   }
+}
+
+void master::reaped(pid_t pid, const process_exit& how) {
+  const auto found = children_.find(pid);
+  if (found == children_.end()) return; // an orphan, if this is a container's first process
+  carry_out(supervisor_.exited(found->second.who, how, clock_now()));
+  children_.erase(found);
 }
 
 void master::reap() {
   int status = 0;
-  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto found = std::find_if(children_.begin(), children_.end(),
-                                    [pid](const child& c) { return c.pid == pid; });
-    if (found == children_.end()) continue;
-    const auto who = std::move(*found);
-    children_.erase(found);
-    if (!who.leaving && !ending_) fell(who, status);
+  pid_t pid = 0;
+  while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) reaped(pid, exit_of(status));
+  if (pid == 0 || errno != ECHILD) return;
+  // The kernel knows of no children: somebody else has waited for them, or nobody could.
+  while (!children_.empty()) reaped(children_.begin()->first, {});
+}
+
+void master::handle_signal(std::uint32_t number) {
+  // Its processes would only say the same, and a terminal's SIGHUP has reached them anyway.
+  if (number == SIGHUP) spdlog::info("SIGHUP: a worker has nothing to reload");
+  if (number == SIGTERM || number == SIGINT) carry_out(supervisor_.told_to_stop(clock_now()));
+}
+
+int master::timeout_ms() const {
+  const auto next = supervisor_.next_time();
+  if (!next) return -1;
+  const auto left = std::chrono::ceil<milliseconds>(*next - clock_now()).count();
+  return static_cast<int>(std::max<std::int64_t>(0, left));
+}
+
+void master::wait_for_events(int signal_fd) {
+  std::vector<pollfd> fds{{signal_fd, POLLIN, 0}};
+  std::vector<child*> writers;
+  for (auto& [pid, c] : children_) {
+    if (!c.control_pipe.valid()) continue;
+    fds.push_back({c.control_pipe.get(), POLLIN, 0});
+    writers.push_back(&c);
   }
-}
-
-void master::fell(const child& who, int status) {
-  if (has_successor(who)) return; // its replacement is under way
-  auto& place = places_[who.place];
-  const auto pause = place.policy.fell(clock_now());
-  if (!pause) {
-    spdlog::error("process {} fell {} times within {} ms, the last time by {}: giving up. See what "
-                  "it wrote above; "
-                  "start again when that is mended",
-                  who.place + 1, settings_.restarts.restarts + 1, settings_.restarts.window.count(),
-                  describe(status));
-    exit_status_ = 1;
-    return end_all();
-  }
-  spdlog::warn("process {} (pid {}) fell: {}; starting it again in {} ms", who.place + 1, who.pid,
-               describe(status), pause->count());
-  place.start_at = clock_now() + *pause;
-}
-
-void master::handle_signal(int number) {
-  if (number == SIGCHLD) return reap();
-  if (!ending_) return end_all();
-  exit_status_ = 1;
-  kill_all();
-}
-
-int master::next_timeout_ms() const {
-  auto next = instant::max();
-  for (const auto& place : places_)
-    if (place.start_at) next = std::min(next, *place.start_at);
-  for (const auto& c : children_)
-    if (c.leaving) next = std::min(next, c.kill_at);
-  if (next == instant::max()) return -1;
-  return static_cast<int>(
-      std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(next - clock_now()).count()));
+  ::poll(fds.data(), fds.size(), timeout_ms());
+  // Reading may start processes, which moves no child of the map.
+  for (std::size_t i = 0; i < writers.size(); ++i)
+    if (fds[i + 1].revents != 0) read_control_pipe(*writers[i]);
+  signalfd_siginfo info{};
+  while (::read(signal_fd, &info, sizeof info) == sizeof info) handle_signal(info.ssi_signo);
 }
 
 int master::run() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT, SIGCHLD}) ::sigaddset(&signals, number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&signals, number);
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
-  for (std::uint32_t i = 0; i < settings_.processes; ++i) start(i, false);
-  while (!children_.empty() ||
-         (!ending_ && std::any_of(places_.begin(), places_.end(),
-                                  [](const place& p) { return p.start_at.has_value(); }))) {
-    std::vector<pollfd> fds{{signal_fd.get(), POLLIN, 0}};
-    std::vector<child*> talkers;
-    for (auto& c : children_) {
-      if (!c.news.valid()) continue;
-      fds.push_back({c.news.get(), POLLIN, 0});
-      talkers.push_back(&c);
-    }
-    ::poll(fds.data(), fds.size(), next_timeout_ms());
-    for (std::size_t i = 0; i < talkers.size(); ++i)
-      if (fds[i + 1].revents != 0) read_news(*talkers[i]);
-    signalfd_siginfo info{};
-    while (::read(signal_fd.get(), &info, sizeof info) == sizeof info)
-      handle_signal(static_cast<int>(info.ssi_signo));
-    const auto now = clock_now();
-    for (std::uint32_t i = 0; i < places_.size(); ++i)
-      if (places_[i].start_at && *places_[i].start_at <= now) start(i, true);
-    for (auto& c : children_)
-      if (c.leaving && c.kill_at <= now) ::kill(c.pid, SIGKILL);
+  carry_out(supervisor_.begin());
+  while (!supervisor_.ended()) {
+    wait_for_events(signal_fd.get());
+    reap(); // and not only at SIGCHLD: whatever became of that signal, a broken pipe ends the poll
+    carry_out(supervisor_.passed(clock_now()));
   }
-  return exit_status_;
+  return *supervisor_.ended();
 }
 
 } // namespace

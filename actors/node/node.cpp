@@ -188,7 +188,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
                      self->state.settings.recycle_after);
         tell_master(self, "recycle\n");
       },
-      [](reload_atom) {}, // a node reads its certificates when it starts
+      [](reload_atom) { spdlog::info("SIGHUP: a worker has nothing to reload"); },
       [self](drained_atom) {
         spdlog::info("drained");
         self->quit(caf::exit_reason::user_shutdown);

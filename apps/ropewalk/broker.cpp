@@ -58,6 +58,7 @@ std::optional<socket_error> reserve_ports(std::vector<endpoint>& listen,
 }
 
 int run_broker(broker_options& o) {
+  take_signals();
   auto& s = o.settings;
   s.listen.clear();
   for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
@@ -106,7 +107,6 @@ int run_broker(broker_options& o) {
   set_up_log("broker", o.log_level);
   tune_allocator();
   allow_descriptors();
-  block_signals();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   o.census.seed = ~s.seed;
   const auto shards = static_cast<std::uint16_t>(o.shards);

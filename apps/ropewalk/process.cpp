@@ -1,6 +1,7 @@
 #include "apps/ropewalk/process.hpp"
 
 #include "actors/messages.hpp"
+#include "actors/supervise/stop_signals.hpp"
 #include "net/sockets/shared_loop.hpp"
 #include "net/tcp/socket.hpp"
 
@@ -48,22 +49,27 @@ void allow_descriptors() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void block_signals() {
+namespace {
+
+sigset_t signals_to_read() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGHUP);
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, number);
+  return signals;
 }
 
-int run_until_done(const std::vector<caf::actor>& tops) {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGHUP);
+} // namespace
+
+void take_signals() {
+  const auto signals = signals_to_read();
+  ::sigprocmask(SIG_SETMASK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  // Ignored by a parent, it would have the kernel forget how our children ended.
+  ::signal(SIGCHLD, SIG_DFL);
+}
+
+int run_until_done(const std::vector<caf::actor>& tops, int master_fd) {
+  const auto signals = signals_to_read();
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC)};
   const descriptor done{::eventfd(0, EFD_CLOEXEC)};
   std::atomic<std::size_t> left{tops.size()};
@@ -80,21 +86,33 @@ int run_until_done(const std::vector<caf::actor>& tops) {
   const auto tell_all = [&tops](auto what) {
     for (const auto& top : tops) caf::anon_send(top, what);
   };
-  for (bool draining = false;;) {
-    std::array<pollfd, 2> fds{pollfd{signal_fd.get(), POLLIN, 0}, pollfd{done.get(), POLLIN, 0}};
+  const bool has_master = master_fd >= 0;
+  stop_signals stop;
+  // Of a pipe that is only written to, poll tells when nobody is left to read: the master is gone.
+  // The kernel's signal at its death (PR_SET_PDEATHSIG) says so too, but a program with file
+  // capabilities loses that when it is started.
+  std::array<pollfd, 3> fds{pollfd{signal_fd.get(), POLLIN, 0}, pollfd{done.get(), POLLIN, 0},
+                            pollfd{master_fd, 0, 0}};
+  while (true) {
     ::poll(fds.data(), fds.size(), -1);
     if (fds[1].revents != 0) return good ? 0 : 1;
+    if (fds[2].revents != 0) {
+      fds[2] = {-1, 0, 0};
+      spdlog::warn("the master is gone");
+      tell_all(drain_atom_v);
+    }
     signalfd_siginfo info{};
     if (fds[0].revents == 0 || ::read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGHUP) {
       tell_all(reload_atom_v);
       continue;
     }
-    if (std::exchange(draining, true)) {
-      spdlog::warn("told a second time: ending at once");
-      return 1;
-    }
-    tell_all(drain_atom_v);
+    const auto now = std::chrono::steady_clock::now();
+    const auto meaning = stop.on_signal(now);
+    if (meaning == stop_signals::meaning::drain) tell_all(drain_atom_v);
+    if (meaning != stop_signals::meaning::end_at_once || has_master) continue;
+    spdlog::warn("told again after {:.1f} s: ending at once", stop.since_first(now).count());
+    return 1;
   }
 }
 

@@ -19,14 +19,18 @@ void tune_allocator();
 /// Allows this process as many descriptors as it may have: shells give out 1,024.
 void allow_descriptors();
 
-/// Blocks SIGTERM and SIGINT for this thread and all that it will start; call it before there are
-/// any.
-void block_signals();
+/// How a command that runs until it is told otherwise takes signals, whatever its parent left it:
+/// SIGTERM, SIGINT and SIGHUP are blocked, for this thread and all that it will start, and wait to
+/// be read (run_until_done); SIGPIPE is ignored; children that end can be waited for. Call it
+/// before anything else, so that a signal right after the start is a drain, too.
+void take_signals();
 
 /// Waits until all of `tops` have ended in good order, or one has not; passes on the first SIGTERM
-/// or SIGINT as (drain), and SIGHUP as (reload). A second SIGTERM ends the process at once. Returns
-/// the process's exit status: 0 if all ended in good order.
-int run_until_done(const std::vector<caf::actor>& tops);
+/// or SIGINT as (drain), and SIGHUP as (reload). A second SIGTERM or SIGINT (stop_signals) ends the
+/// process at once, unless it is under a master, which then decides. `master_fd` is where it writes
+/// to its master, -1 if there is none; a master that is gone is a reason to drain. Returns the
+/// process's exit status: 0 if all ended in good order.
+int run_until_done(const std::vector<caf::actor>& tops, int master_fd = -1);
 
 /// Ends the process without waiting for threads that may be in the middle of a handler.
 [[noreturn]] void leave_process(int status);

@@ -6,6 +6,7 @@
 #include "apps/ropewalk/process.hpp"
 #include "net/sockets/basp_door.hpp"
 
+#include <fcntl.h>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -65,27 +66,23 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   door.client = std::move(tls);
   set_up_log(o.name, o.log_level);
   tune_allocator();
-  block_signals();
   process_config config;
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
   loop.start();
   const auto top =
       system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door)), loop));
-  leave_process(run_until_done({top}));
+  leave_process(run_until_done({top}, s.master_fd));
 }
 
 int run_processes(const worker_options& o) {
   set_up_log(o.name + " (master)", o.log_level);
   master_settings m;
-  m.processes = o.processes;
-  m.drain_time = o.settings.drain_time;
-  m.restarts = o.settings.restarts;
+  m.processes = {o.processes, o.settings.drain_time, o.settings.restarts};
   std::mt19937_64 random{std::random_device{}()};
-  m.command = [&o, &random](std::uint32_t place, std::uint32_t generation, int fd,
-                            bool after_fall) {
-    auto name = o.name + (o.processes > 1 ? "-" + std::to_string(place + 1) : "");
-    if (generation > 0) name += "." + std::to_string(generation);
+  m.command = [&o, &random](process_ref who, int fd, bool after_fall) {
+    auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
+    if (who.generation > 0) name += "." + std::to_string(who.generation);
     std::vector<std::string> words{"ropewalk",
                                    "worker",
                                    "--broker",
@@ -123,7 +120,10 @@ int run_processes(const worker_options& o) {
 }
 
 int run_worker(worker_options& o) {
+  take_signals();
   auto& s = o.settings;
+  // What a node says to its master no handler says for it.
+  if (s.master_fd >= 0) ::fcntl(s.master_fd, F_SETFD, FD_CLOEXEC);
   s.broker = *parse_endpoint(o.broker);
   s.host = host_name();
   s.max_message_bytes = o.max_message;

@@ -284,6 +284,12 @@ inline constexpr std::size_t node_handshakes = 128;
 /// nodes that come (back), and for what else a broker opens.
 inline constexpr std::size_t kept_descriptors = 64;
 
+/// A SIGTERM or SIGINT that comes so soon after the first one is the same one, in milliseconds. One
+/// wish to end arrives several times within moments, at the whole group and from the parent that
+/// passes it on (Ctrl-C, `timeout`, a service manager that signals all processes); who has seen a
+/// drain and wants no more of it takes longer than a second to say so.
+inline constexpr std::uint32_t second_signal_ms = 1000;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

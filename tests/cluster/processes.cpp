@@ -63,8 +63,16 @@ process::process(std::vector<std::string> words, std::string log_path)
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const auto parent = ::getpid();
+  // A signal that comes before the program has begun is for the program, not for Catch's handlers.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_ = ::fork();
   if (pid_ == 0) {
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::signal(number, SIG_DFL);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(1);
     const int log = ::open(log_path_.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
@@ -73,6 +81,8 @@ process::process(std::vector<std::string> words, std::string log_path)
     ::execv(words.front().c_str(), arguments.data());
     ::_exit(127);
   }
+  ::setpgid(pid_, pid_); // whoever of the two is first
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 process::~process() {
@@ -84,6 +94,10 @@ process::~process() {
 
 void process::signal(int number) const {
   if (!status_) ::kill(pid_, number);
+}
+
+void process::signal_group(int number) const {
+  if (!status_) ::kill(-pid_, number);
 }
 
 std::optional<int> process::wait(std::chrono::milliseconds patience) {
@@ -111,6 +125,19 @@ temporary_folder::temporary_folder() {
 temporary_folder::~temporary_folder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+}
+
+std::vector<pid_t> children_of(pid_t parent, bool zombies) {
+  std::vector<pid_t> result;
+  std::ifstream list{"/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
+                     "/children"};
+  for (pid_t pid = 0; list >> pid;) {
+    std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
+    std::string text{std::istreambuf_iterator<char>{stat}, {}};
+    const bool is_zombie = text.size() > text.rfind(')') + 2 && text[text.rfind(')') + 2] == 'Z';
+    if (is_zombie == zombies) result.push_back(pid);
+  }
+  return result;
 }
 
 cluster::cluster(std::vector<std::string> broker_options, std::uint16_t nodes_port)

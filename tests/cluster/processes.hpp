@@ -33,7 +33,7 @@ std::chrono::seconds how_long(int standard);
 /// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 
-/// A ropewalk program, or another; its output goes to a log file.
+/// A ropewalk program, or another, in a process group of its own; its output goes to a log file.
 class process {
 public:
   process(std::vector<std::string> words, std::string log_path);
@@ -42,6 +42,7 @@ public:
   ~process(); ///< kills it
 
   void signal(int number) const;
+  void signal_group(int number) const; ///< it, and all that it started in its group
   [[nodiscard]] pid_t pid() const { return pid_; }
 
   /// The exit status, or 128 + the signal that killed it; nothing if it still runs after
@@ -82,6 +83,9 @@ struct output {
 /// goes to `stdout_path`, such as a device, it is not read.
 output run_ropewalk(std::vector<std::string> words, const std::string& folder,
                     const std::string& stdout_path = {});
+
+/// Pids of the processes whose parent is `parent`; those that are zombies if `zombies`.
+std::vector<pid_t> children_of(pid_t parent, bool zombies = false);
 
 /// A broker and the nodes that a test starts.
 class cluster {
