@@ -133,9 +133,11 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door, s
     p.slots = settings.slots;
     p.name = offered.name;
     p.restarts = settings.restarts;
-    p.start_slot = [offered, queue, gateway, &loop, bytes = settings.max_message_bytes](
-                       caf::event_based_actor* pool, std::uint32_t number) {
-      slot_settings s{offered.name, queue, queue->take_seat(number), gateway, &loop, bytes};
+    p.start_slot = [offered, queue, gateway, &loop, bytes = settings.max_message_bytes,
+                    failures = std::make_shared<start_failures>()](caf::event_based_actor* pool,
+                                                                   std::uint32_t number) {
+      slot_settings s{offered.name, queue,   queue->take_seat(number), gateway, &loop,
+                      bytes,        failures};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s), make_handler(offered.handler, bytes))};
     };
