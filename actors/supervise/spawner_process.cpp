@@ -144,6 +144,8 @@ private:
   enum : std::uint64_t { control_id, lifeline_id, signals_id, timer_id, first_id };
 
   void watch(int fd, std::uint64_t id, std::uint32_t events);
+  void forget(int fd);
+  void let_go(std::uint64_t held);
   void take_control();
   void take_from(std::uint64_t id, channel& from, std::uint32_t events);
   void take_start(channel& from, std::string_view variables, const packet& with);
@@ -197,6 +199,18 @@ void process::watch(int fd, std::uint64_t id, std::uint32_t events) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
 }
 
+// To close a descriptor would not do while another process has a duplicate of it.
+void process::forget(int fd) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void process::let_go(std::uint64_t held) {
+  const auto found = held_.find(held);
+  if (found == held_.end()) return;
+  forget(found->second.get());
+  held_.erase(found);
+}
+
 void process::work() {
   std::array<epoll_event, 64> events;
   for (;;) {
@@ -217,7 +231,7 @@ void process::work() {
       else if (const auto found = channels_.find(id); found != channels_.end())
         take_from(id, found->second, e.events);
       else
-        held_.erase(id); // its connection is over
+        let_go(id); // its connection is over
     }
   }
 }
@@ -294,6 +308,7 @@ void process::take_start(channel& from, std::string_view variables, const packet
 
 // Its slot is gone, whatever became of it: so is its run.
 void process::close_channel(std::uint64_t id, channel& which) {
+  forget(which.socket.get());
   which.socket.close();
   if (which.run)
     send_signal(which, SIGKILL);

@@ -299,6 +299,30 @@ TEST_CASE("a connection that is held closes for its peer when all that was start
   ::close(ends[1]);
 }
 
+TEST_CASE("a held connection that its peer has ended costs nothing until it is closed here, too") {
+  spawner s;
+  const auto process = last_child_of(keeper_of(s), "ropewalk-spawn");
+  std::array<int, 2> ends{-1, -1};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  s.hold(ends[0]);
+  auto c = open(s, shell("exit 0"));
+  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(wait_for(c).what == kind::ended);
+  const auto before = descriptors_of(process);
+  ::close(ends[1]);
+  CHECK(eventually([&] { return descriptors_of(process) == before - 1; }));
+  const auto ticks = [process] {
+    std::ifstream in{"/proc/" + std::to_string(process) + "/schedstat"};
+    std::uint64_t ns = 0;
+    in >> ns;
+    return ns;
+  };
+  const auto spent = ticks();
+  std::this_thread::sleep_for(100ms);
+  CHECK(ticks() - spent < 10'000'000);
+  ::close(ends[0]);
+}
+
 TEST_CASE("a held connection that is shut down is given back") {
   spawner s;
   const auto keeper = keeper_of(s);
