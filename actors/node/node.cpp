@@ -5,6 +5,7 @@
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
 #include "actors/node/slot.hpp"
+#include "actors/supervise/spawner.hpp"
 
 #include <algorithm>
 #include <caf/all.hpp>
@@ -191,6 +192,8 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
       [](reload_atom) {}, // a node reads its certificates when it starts
       [self](drained_atom) {
         spdlog::info("drained");
+        // Before the broker hears that this node is gone and runs again elsewhere what had no time.
+        spawner::of_process().stop();
         self->quit(caf::exit_reason::user_shutdown);
       },
   };

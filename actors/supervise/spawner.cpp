@@ -95,6 +95,10 @@ spawner::spawner() {
 }
 
 spawner::~spawner() {
+  stop();
+}
+
+void spawner::stop() {
   const std::lock_guard lock{mutex_};
   if (control_.valid()) bury();
 }

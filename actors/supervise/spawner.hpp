@@ -88,6 +88,9 @@ public:
   /// be; errno says why.
   bool start();
 
+  /// Ends it, with all that it has started, and waits for that.
+  void stop();
+
   /// A way to start `what`.
   std::variant<program_channel, start_failure> open(const program& what);
 

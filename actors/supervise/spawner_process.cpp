@@ -408,8 +408,8 @@ run* process::run_of(pid_t orphan) {
       if (c.run && is_it(*c.run)) return &*c.run;
     return nullptr;
   };
-  const auto [at, is_new] = orphans_.try_emplace(orphan, owner{false, last_run_});
-  if (at->second.known) return by([&](const run& r) { return r.number == at->second.number; });
+  auto& seen = orphans_.try_emplace(orphan, owner{false, last_run_}).first->second;
+  if (seen.known) return by([&](const run& r) { return r.number == seen.number; });
   const auto group = ::getpgid(orphan);
   const auto session = ::getsid(orphan);
   auto* found = by([&](const run& r) {
@@ -423,7 +423,7 @@ run* process::run_of(pid_t orphan) {
     });
   }
   if (!found) return nullptr;
-  at->second = {true, found->number};
+  seen = {true, found->number};
   if (session != ::getsid(0)) found->groups.insert(found->groups.end(), {session, group});
   return found;
 }

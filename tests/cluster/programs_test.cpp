@@ -122,15 +122,18 @@ private:
 
 } // namespace
 
-TEST_CASE("kill -9 of nodes in the middle of runs: those of one ordering key never overlap") {
+TEST_CASE("nodes that are ended in the middle of runs, however it is done: those of one ordering "
+          "key never overlap") {
   const auto [way, kills] =
       GENERATE(std::pair<std::string, int>{"local", 40}, std::pair<std::string, int>{"tcp", 15},
-               std::pair<std::string, int>{"tls", 15});
+               std::pair<std::string, int>{"tls", 15}, std::pair<std::string, int>{"drain", 15},
+               std::pair<std::string, int>{"TERM twice", 15});
   INFO(way);
   const temporary_folder certificates;
   std::vector<std::string> broker_options{"--attempts", "100", "--retry-share", "100"};
   std::vector<std::string> node_options{"--slots", "1"};
   if (way == "tcp") node_options.emplace_back("--tcp-only");
+  if (way == "drain") node_options.insert(node_options.end(), {"--drain-time", "20"});
   if (way == "tls") {
     REQUIRE(run_ropewalk({"certs", "--dir", certificates.path()}, certificates.path()).status == 0);
     broker_options.insert(broker_options.end(), {"--cluster-tls", certificates.path() + "/broker"});
@@ -167,8 +170,13 @@ TEST_CASE("kill -9 of nodes in the middle of runs: those of one ordering key nev
     REQUIRE(eventually([&] { return runs().size() > seen; }, 20s));
     seen = runs().size();
     const auto runner = runs().back();
-    std::this_thread::sleep_for(std::chrono::milliseconds{5 + 37 * i % 250}); // into the run
-    nodes.at(runner)->signal(SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds{5 + 37 * i % 200}); // into the run
+    auto& node = *nodes.at(runner);
+    node.signal(way == "drain" || way == "TERM twice" ? SIGTERM : SIGKILL);
+    if (way == "TERM twice") {
+      REQUIRE(eventually([&] { return node.log().find("draining") != std::string::npos; }));
+      node.signal(SIGTERM);
+    }
     start(started++);
   }
   for (int i = 0; i < kills + 1; ++i) {
