@@ -1,6 +1,9 @@
 #include "actors/handlers/command.hpp"
 
+#include "actors/handlers/readable.hpp"
+#include "actors/handlers/start_trouble.hpp"
 #include "actors/handlers/words.hpp"
+#include "actors/supervise/spawner.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/tcp/socket.hpp"
 
@@ -10,9 +13,9 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <optional>
 #include <poll.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -23,108 +26,170 @@ namespace ropewalk {
 
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
 // How often a running program's call is asked whether anybody still wants its answer.
-constexpr std::chrono::milliseconds stop_check{50};
+constexpr milliseconds stop_check{50};
+
+// How long the news of a killed program's end may take: more than its spawner waits for what cannot
+// be killed.
+constexpr milliseconds end_patience{5000};
+
+bool is_program(const std::string& path) {
+  struct stat file {};
+  return ::access(path.c_str(), X_OK) == 0 && ::stat(path.c_str(), &file) == 0 &&
+         S_ISREG(file.st_mode);
+}
+
+// As execvp would find it; empty if it would not.
+std::string find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string{};
+  const char* path = ::getenv("PATH");
+  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (true) {
+    const auto colon = rest.find(':');
+    std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
+    if (is_program(candidate)) return candidate;
+    if (colon == std::string_view::npos) return {};
+    rest.remove_prefix(colon + 1);
+  }
+}
 
 struct pipe_ends {
   descriptor read;
   descriptor write;
 };
 
-pipe_ends make_pipe() {
+// Our end does not block; the program's does, as programs expect.
+std::optional<pipe_ends> make_pipe(bool ours_writes) {
   std::array<int, 2> fds{-1, -1};
-  if (::pipe2(fds.data(), O_CLOEXEC) != 0)
-    throw std::runtime_error(std::string{"no pipe for a command: "} + std::strerror(errno));
-  return {descriptor{fds[0]}, descriptor{fds[1]}};
+  if (::pipe2(fds.data(), O_CLOEXEC) != 0) return std::nullopt;
+  ::fcntl(fds[ours_writes ? 1 : 0], F_SETFL, (ours_writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK);
+  return pipe_ends{descriptor{fds[0]}, descriptor{fds[1]}};
 }
 
-void set_nonblocking(int fd) {
-  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-// As execvp would find it; empty if it would not.
-std::string find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos)
-    return ::access(name.c_str(), X_OK) == 0 ? name : std::string{};
-  const char* path = ::getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (true) {
-    const auto colon = rest.find(':');
-    std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    if (colon == std::string_view::npos) return {};
-    rest.remove_prefix(colon + 1);
-  }
-}
-
-// One running program: its pid, our ends of its stdin, stdout and stderr. Never outlives this
-// object.
-class child {
+// One run of a program, from its start until it has come to its end: then `code` says whether that
+// was before its time.
+class conversation {
 public:
-  child(const std::string& program, char* const* arguments, char* const* environment) {
-    auto in = make_pipe();
-    auto out = make_pipe();
-    auto error = make_pipe();
-    const auto parent = ::getpid();
-    pid_ = ::fork();
-    if (pid_ < 0)
-      throw std::runtime_error(std::string{"cannot start a command: "} + std::strerror(errno));
-    if (pid_ == 0) { // only async-signal-safe calls from here on
-      ::setpgid(0, 0);
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (::getppid() != parent) ::_exit(127);
-      ::dup2(in.read.get(), 0);
-      ::dup2(out.write.get(), 1);
-      ::dup2(error.write.get(), 2);
-      sigset_t none;
-      ::sigemptyset(&none);
-      ::sigprocmask(SIG_SETMASK, &none, nullptr);
-      ::signal(SIGPIPE, SIG_DFL);
-      ::execve(program.c_str(), arguments, environment);
-      ::_exit(127);
-    }
-    ::setpgid(pid_, pid_);
-    death_ = descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};
-    in_ = std::move(in.write);
-    out_ = std::move(out.read);
-    error_ = std::move(error.read);
-    for (const auto* fd : {&in_, &out_, &error_}) set_nonblocking(fd->get());
-  }
+  conversation(program_channel& with, const call& what, std::size_t max_reply_bytes)
+      : with_(with), what_(what), max_reply_bytes_(max_reply_bytes), input_(what.payload.view()) {}
 
-  child(const child&) = delete;
-  child& operator=(const child&) = delete;
-  ~child() {
-    if (pid_ > 0) {
-      kill();
-      wait();
-    }
-  }
+  // 0, or as program_channel::start, or what pipe() says.
+  int start(std::string_view variables);
 
-  // The whole group: a program may have started others.
-  void kill() const { ::kill(-pid_, SIGKILL); }
+  // The program's end decides, not that of its pipes: it may have closed them long before, or left
+  // them to others.
+  program_channel::news run();
 
-  // True if the program was killed by a signal. What it had started may live on, and keep its end
-  // of our pipes open.
-  bool was_killed() const {
-    siginfo_t how{};
-    return ::waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           how.si_pid == pid_ && how.si_code != CLD_EXITED;
-  }
-
-  int wait() {
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = 0;
-    return status;
-  }
-
-  descriptor in_, out_, error_;
-  descriptor death_; // readable when the program has come to its end
+  [[nodiscard]] std::optional<error_code> cut_short() const { return cut_short_; }
+  [[nodiscard]] const std::string& reply() const { return reply_; }
+  [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
 private:
-  pid_t pid_ = -1;
+  void feed();
+  bool receive(descriptor& from, std::string& into);
+  void take_complaint();
+  void end_early(error_code why);
+  std::optional<error_code> reason_to_end(steady_clock::time_point now) const;
+
+  program_channel& with_;
+  const call& what_;
+  std::size_t max_reply_bytes_;
+  std::string_view input_; // what the program has not got yet
+  descriptor in_, out_, error_;
+  std::string reply_;
+  std::string complaint_;
+  std::optional<error_code> cut_short_; // it was killed: why
 };
+
+int conversation::start(std::string_view variables) {
+  auto in = make_pipe(true);
+  auto out = make_pipe(false);
+  auto error = make_pipe(false);
+  if (!in || !out || !error) return errno;
+  in_ = std::move(in->write);
+  out_ = std::move(out->read);
+  error_ = std::move(error->read);
+  feed(); // most messages fit into the pipe: then all of it is there when the program looks
+  return with_.start(variables, {in->read.get(), out->write.get(), error->write.get()});
+}
+
+void conversation::feed() {
+  while (!input_.empty()) {
+    const auto count = ::write(in_.get(), input_.data(), input_.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 0) break; // a program that does not want all of its input is none the worse for it
+    input_.remove_prefix(static_cast<std::size_t>(count));
+  }
+  in_.close();
+}
+
+// False when there is nothing more for now.
+bool conversation::receive(descriptor& from, std::string& into) {
+  if (!from.valid()) return false;
+  std::array<char, 65536> buffer;
+  const auto count = ::read(from.get(), buffer.data(), buffer.size());
+  if (count > 0)
+    into.append(buffer.data(), static_cast<std::size_t>(count));
+  else if (count == 0 || (errno != EAGAIN && errno != EINTR))
+    from.close();
+  return count > 0;
+}
+
+void conversation::take_complaint() {
+  if (complaint_.size() > 2 * limits::max_stderr_bytes)
+    complaint_.erase(0, complaint_.size() - limits::max_stderr_bytes);
+}
+
+std::optional<error_code> conversation::reason_to_end(steady_clock::time_point now) const {
+  if (now >= what_.deadline) return error_code::timeout;
+  if (what_.stop && what_.stop->load()) return error_code::cancelled;
+  if (reply_.size() > max_reply_bytes_) return error_code::too_large;
+  return std::nullopt;
+}
+
+void conversation::end_early(error_code why) {
+  cut_short_ = why;
+  with_.kill(SIGKILL);
+  in_.close();
+}
+
+program_channel::news conversation::run() {
+  auto until = what_.deadline;
+  for (;;) {
+    const auto now = steady_clock::now();
+    if (!cut_short_) {
+      if (const auto why = reason_to_end(now)) {
+        end_early(*why);
+        until = now + end_patience;
+      }
+    } else if (now >= until) {
+      with_.abandon();
+      return {};
+    }
+    // Of a program that is on its way out only its end is of interest.
+    std::array<pollfd, 4> fds{pollfd{with_.fd(), POLLIN, 0}, pollfd{in_.get(), POLLOUT, 0},
+                              pollfd{cut_short_ ? -1 : out_.get(), POLLIN, 0},
+                              pollfd{cut_short_ ? -1 : error_.get(), POLLIN, 0}};
+    const auto patience = std::min(stop_check, std::chrono::ceil<milliseconds>(until - now));
+    ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
+    if (fds[1].revents != 0) feed();
+    if (fds[2].revents != 0) receive(out_, reply_);
+    if (fds[3].revents != 0) receive(error_, complaint_);
+    take_complaint();
+    if (fds[0].revents == 0) continue;
+    const auto news = with_.take_news();
+    if (news.what == program_channel::news::kind::none) continue;
+    // Nobody is there any more to write: what is in the pipes is all.
+    while (reply_.size() <= max_reply_bytes_ && receive(out_, reply_)) {
+    }
+    while (receive(error_, complaint_)) take_complaint();
+    return news;
+  }
+}
 
 class command final : public handler {
 public:
@@ -132,108 +197,92 @@ public:
       : max_reply_bytes_(max_reply_bytes) {
     ::signal(SIGPIPE, SIG_IGN);
     try {
-      words_ = split_words(line);
+      program_.arguments = split_words(line);
     } catch (const std::invalid_argument& error) {
       throw bad_handler{"cannot split 'cmd:" + line + "' into words: " + error.what()};
     }
-    if (words_.empty()) throw bad_handler{"'cmd:' wants a program, such as cmd:sha256sum"};
-    program_ = find_program(words_.front());
-    if (program_.empty())
-      throw bad_handler{"cannot find the program '" + words_.front() + "' of 'cmd:" + line +
+    const auto& words = program_.arguments;
+    if (words.empty()) throw bad_handler{"'cmd:' wants a program, such as cmd:sha256sum"};
+    program_.path = find_program(words.front());
+    if (program_.path.empty())
+      throw bad_handler{"cannot find the program '" + words.front() + "' of 'cmd:" + line +
                         "'; install it, or write its whole path"};
+    for (char** e = environ; *e; ++e)
+      if (!std::string_view{*e}.starts_with("ROPEWALK_")) program_.environment.emplace_back(*e);
   }
 
   outcome run(call& what) override;
 
 private:
-  std::vector<std::string> words_;
-  std::string program_;
+  outcome start_failed(const start_failure& why) const {
+    return not_started(explain(why, program_));
+  }
+  outcome answer(const program_channel::news& end, const conversation& had) const;
+
   std::size_t max_reply_bytes_;
+  program program_;
+  std::optional<program_channel> channel_; // from the first message on
 };
 
-// Talks to the child until it has closed its stdout and stderr; says why it stopped earlier.
-error_code converse(child& with, const call& what, std::size_t max_reply_bytes, std::string& reply,
-                    std::string& complaint) {
-  auto input = what.payload.view();
-  std::array<char, 65536> buffer;
-  if (input.empty()) with.in_.close();
-  while (with.out_.valid() || with.error_.valid()) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= what.deadline) return error_code::timeout;
-    if (what.stop && what.stop->load()) return error_code::cancelled;
-    std::array<pollfd, 4> fds{
-        pollfd{with.in_.get(), POLLOUT, 0}, pollfd{with.out_.get(), POLLIN, 0},
-        pollfd{with.error_.get(), POLLIN, 0}, pollfd{with.death_.get(), POLLIN, 0}};
-    const auto patience =
-        std::min(stop_check, std::chrono::ceil<std::chrono::milliseconds>(what.deadline - now));
-    ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
-    if (fds[0].revents != 0) {
-      const auto count = ::write(with.in_.get(), input.data(), input.size());
-      if (count > 0) input.remove_prefix(static_cast<std::size_t>(count));
-      // A program that does not want all of its input is none the worse for it.
-      if (input.empty() || (count < 0 && errno != EAGAIN && errno != EINTR)) with.in_.close();
-    }
-    auto receive = [&](descriptor& from, short events, std::string& into) {
-      if (events == 0) return;
-      const auto count = ::read(from.get(), buffer.data(), buffer.size());
-      if (count > 0)
-        into.append(buffer.data(), static_cast<std::size_t>(count));
-      else if (count == 0 || (errno != EAGAIN && errno != EINTR))
-        from.close();
-    };
-    receive(with.out_, fds[1].revents, reply);
-    receive(with.error_, fds[2].revents, complaint);
-    if (fds[3].revents != 0 && fds[1].revents == 0 && fds[2].revents == 0) {
-      if (with.was_killed()) return error_code::worker_lost;
-      with.death_
-          .close(); // it came to its end by itself; what it started may still have to say something
-    }
-    if (reply.size() > max_reply_bytes) return error_code::too_large;
-    if (complaint.size() > 2 * limits::max_stderr_bytes)
-      complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
-  }
-  return error_code::ok;
+std::string variables_of(const call& what) {
+  const auto left = std::chrono::ceil<milliseconds>(what.deadline - steady_clock::now());
+  std::string result;
+  const auto add = [&](std::string_view name, std::string_view value) {
+    result.append(name).append(1, '=').append(value).push_back('\0');
+  };
+  add("ROPEWALK_SERVICE", what.service);
+  add("ROPEWALK_ATTEMPT", std::to_string(what.attempt));
+  add("ROPEWALK_TIMEOUT_MS", std::to_string(std::max<long long>(left.count(), 0)));
+  return result;
 }
 
 outcome command::run(call& what) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(what.deadline -
-                                                                 std::chrono::steady_clock::now());
-  std::vector<std::string> own{"ROPEWALK_SERVICE=" + std::string{what.service},
-                               "ROPEWALK_ATTEMPT=" + std::to_string(what.attempt),
-                               "ROPEWALK_TIMEOUT_MS=" +
-                                   std::to_string(std::max<long long>(left.count(), 0))};
-  std::vector<char*> environment;
-  for (char** e = environ; *e; ++e)
-    if (!std::string_view{*e}.starts_with("ROPEWALK_")) environment.push_back(*e);
-  for (auto& text : own) environment.push_back(text.data());
-  environment.push_back(nullptr);
-  std::vector<char*> arguments;
-  for (auto& word : words_) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-
-  child running{program_, arguments.data(), environment.data()};
-  std::string reply;
-  std::string complaint;
-  const auto end = converse(running, what, max_reply_bytes_, reply, complaint);
-  if (end != error_code::ok && end != error_code::worker_lost) {
-    running.kill();
-    running.wait();
-    return {end, end == error_code::too_large
-                     ? shared_bytes::copy_of("the program's output is over the cap on messages")
-                     : shared_bytes{}};
+  const auto variables = variables_of(what);
+  // The second time is for a spawner that was ended since the last message.
+  for (int tries = 0;; ++tries) {
+    if (!channel_) {
+      auto opened = spawner::of_process().open(program_);
+      if (const auto* failure = std::get_if<start_failure>(&opened)) return start_failed(*failure);
+      channel_.emplace(std::move(std::get<program_channel>(opened)));
+    }
+    conversation talk{*channel_, what, max_reply_bytes_};
+    const int error = talk.start(variables);
+    if (error == ESRCH) channel_.reset();
+    if (error == ESRCH && tries == 0) continue;
+    if (error != 0)
+      return start_failed({error == ESRCH ? start_step::spawner : start_step::pipes, error});
+    const auto end = talk.run();
+    using kind = program_channel::news::kind;
+    if (end.what == kind::lost || end.what == kind::none) channel_.reset();
+    return end.what == kind::not_started ? start_failed(end.failure) : answer(end, talk);
   }
-  if (end == error_code::worker_lost) running.kill(); // what it had started
-  const int status = running.wait();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-    return {error_code::ok, shared_bytes::copy_of(reply)};
-  if (complaint.size() > limits::max_stderr_bytes)
-    complaint.erase(0, complaint.size() - limits::max_stderr_bytes);
-  if (!complaint.empty()) complaint = ": " + complaint;
-  if (WIFEXITED(status))
-    return failed("exit status " + std::to_string(WEXITSTATUS(status)) + complaint);
+}
+
+outcome command::answer(const program_channel::news& end, const conversation& had) const {
+  const auto said = readable_end(had.complaint(), limits::max_stderr_bytes);
+  const auto with_what_it_said = [&](const std::string& text, const char* between) {
+    return said.empty() ? text : text + between + said;
+  };
+  if (had.cut_short() == error_code::timeout)
+    return {error_code::timeout, shared_bytes::copy_of(with_what_it_said(
+                                     "the program was ended at the deadline", "; it had said: "))};
+  if (had.cut_short() == error_code::cancelled) return {error_code::cancelled, {}};
+  if (had.cut_short() || had.reply().size() > max_reply_bytes_)
+    return {error_code::too_large,
+            shared_bytes::copy_of("the program's output is over the cap on messages")};
+  if (end.what == program_channel::news::kind::lost)
+    return lost(with_what_it_said(
+        "the program was ended together with the process that starts programs", ": "));
+  if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)
+    return {error_code::ok, shared_bytes::copy_of(had.reply())};
+  if (WIFEXITED(end.status))
+    return failed(
+        with_what_it_said("exit status " + std::to_string(WEXITSTATUS(end.status)), ": "));
   // It did not say that it failed: it crashed, or somebody killed it (out of memory, perhaps).
-  return lost(std::string{"the program was killed by signal "} + std::to_string(WTERMSIG(status)) +
-              " (" + ::strsignal(WTERMSIG(status)) + ")" + complaint);
+  const int signal = WTERMSIG(end.status);
+  return lost(with_what_it_said("the program was killed by signal " + std::to_string(signal) +
+                                    " (" + ::strsignal(signal) + ")",
+                                ": "));
 }
 
 } // namespace

@@ -8,11 +8,12 @@ namespace ropewalk {
 /// reply. A non-zero exit is FAILED with the end of its stderr. Death by a signal is no answer: the
 /// message is run again, as often as it may be, and then WORKER_LOST with the signal. It is
 /// killed at the message's deadline (TIMEOUT), when nobody wants the answer any more, and when the
-/// node dies. It finds ROPEWALK_SERVICE, ROPEWALK_ATTEMPT and ROPEWALK_TIMEOUT_MS in its
-/// environment. A reply over the cap on messages is TOO_LARGE. Throws bad_handler for a line that
-/// cannot be split, or a program that cannot be found.
-/// From the first one on this process ignores SIGPIPE (its programs do not): a program may close
-/// its stdin early.
+/// node dies. Its end is the run's, whatever became of its pipes, and what it has started ends with
+/// it (spawner_process.hpp). What cannot be started is not_started. It finds ROPEWALK_SERVICE,
+/// ROPEWALK_ATTEMPT and ROPEWALK_TIMEOUT_MS in its environment. A reply over the cap on messages is
+/// TOO_LARGE. Throws bad_handler for a line that cannot be split, or a program that cannot be
+/// found. From the first one on this process ignores SIGPIPE (its programs do not): a program may
+/// close its stdin early.
 std::unique_ptr<handler> make_command(const std::string& line, std::size_t max_reply_bytes);
 
 } // namespace ropewalk

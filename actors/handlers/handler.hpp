@@ -26,9 +26,19 @@ struct call {
 /// What came of it: a reply (`ok`), or an error with a message for the client. `worker_lost`: what
 /// ran it died of it, so that it is run again as if its slot had died, while it is allowed to.
 struct outcome {
+  enum class kind : std::uint8_t {
+    answer,      ///< what `code` and `payload` say
+    not_started, ///< nothing has seen the message, which goes back; `payload` says why, to the node
+  };
   error_code code = error_code::ok;
   shared_bytes payload;
+  outcome::kind what = kind::answer;
 };
+
+/// This node cannot run anything at present: a sentence that says why and what to do.
+inline outcome not_started(std::string_view why) {
+  return {error_code::worker_lost, shared_bytes::copy_of(why), outcome::kind::not_started};
+}
 
 inline outcome lost(std::string_view why) {
   return {error_code::worker_lost, shared_bytes::copy_of(why)};

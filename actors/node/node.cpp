@@ -5,6 +5,7 @@
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
 #include "actors/node/slot.hpp"
+#include "actors/supervise/spawner.hpp"
 
 #include <algorithm>
 #include <caf/all.hpp>
@@ -135,9 +136,11 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door, s
     p.slots = settings.slots;
     p.name = offered.name;
     p.restarts = settings.restarts;
-    p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes](
-                       caf::event_based_actor* pool, std::uint32_t number) {
-      slot_settings s{offered.name, queue, queue->take_seat(number), gateway, &loop, bytes, lease};
+    p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes,
+                    failures = std::make_shared<start_failures>()](caf::event_based_actor* pool,
+                                                                   std::uint32_t number) {
+      slot_settings s{offered.name, queue,   queue->take_seat(number), gateway, &loop, bytes,
+                      lease,        failures};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s), make_handler(offered.handler, bytes))};
     };
@@ -191,6 +194,8 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
       [](reload_atom) { spdlog::info("SIGHUP: a worker has nothing to reload"); },
       [self](drained_atom) {
         spdlog::info("drained");
+        // Before the broker hears that this node is gone and runs again elsewhere what had no time.
+        spawner::of_process().stop();
         self->quit(caf::exit_reason::user_shutdown);
       },
   };

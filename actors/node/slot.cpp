@@ -3,6 +3,8 @@
 #include "actors/node/run_clock.hpp"
 
 #include <caf/all.hpp>
+#include <spdlog/spdlog.h>
+#include <thread>
 
 namespace ropewalk {
 
@@ -57,6 +59,8 @@ private:
     const auto begin = now_;
     auto result = run(*self_.state.code, job, s_.service, begin, s_.max_reply_bytes);
     now_ = time();
+    if (result.what == outcome::kind::not_started) return give_back(job, result.payload.view());
+    self_.state.pause.reset();
     answer_item answer;
     answer.token = job.item.token;
     answer.fence = job.item.fence;
@@ -69,6 +73,23 @@ private:
     const bool more = s_.queue->finish_and_next(*s_.seat, answer, now_, tell, job);
     if (tell) tell_gateway(more);
     return more;
+  }
+
+  // Nobody is charged for what this node could not start. The slot pauses: what comes next would
+  // fare no better at once.
+  bool give_back(run_queue::job& job, std::string_view why) {
+    answer_item back;
+    back.token = job.item.token;
+    back.fence = job.item.fence;
+    back.end = item_end::returned;
+    if (s_.queue->finish(*s_.seat, back, now_)) tell_gateway(false);
+    const auto pause = self_.state.pause.next();
+    if (s_.failures && s_.failures->is_to_be_said(now_))
+      spdlog::error("service {}: {}; its messages go back unstarted, and this slot pauses {} ms",
+                    s_.service, why, pause.count());
+    std::this_thread::sleep_for(pause);
+    now_ = time();
+    return s_.queue->next(*s_.seat, now_, job);
   }
 
   // With more to run it will not find the time for a turn by itself before long.

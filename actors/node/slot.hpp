@@ -4,6 +4,7 @@
 #include "actors/messages.hpp"
 #include "actors/node/pace.hpp"
 #include "actors/node/run_queue.hpp"
+#include "actors/node/start_pause.hpp"
 #include "net/sockets/shared_loop.hpp"
 
 #include <memory>
@@ -21,6 +22,7 @@ struct slot_settings {
       nullptr; ///< attended while there is no work, if messages are short; may be null
   std::size_t max_reply_bytes = 0;
   std::shared_ptr<start_lease> lease; ///< lapses when the slot notices that the machine has slept
+  std::shared_ptr<start_failures> failures; ///< of all slots of the service
 };
 
 /// One slot: runs one message at a time, on a thread of its own, where handlers may block. Woken by
@@ -30,6 +32,7 @@ struct slot_settings {
 struct slot_state {
   std::unique_ptr<handler> code;
   ropewalk::pace pace; ///< of the slot's own thread
+  start_pause pause;
   const char* name = "slot";
 };
 

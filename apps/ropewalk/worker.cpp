@@ -1,16 +1,21 @@
 #include "actors/handlers/handler.hpp"
 #include "actors/node/master.hpp"
 #include "actors/node/node.hpp"
+#include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/sockets/basp_door.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <iostream>
 #include <memory>
 #include <random>
 #include <set>
+#include <spdlog/spdlog.h>
 #include <thread>
 #include <unistd.h>
 
@@ -56,6 +61,19 @@ service_settings parse_service(const std::string& text, std::size_t max_reply_by
   return result;
 }
 
+bool runs_programs(const node_settings& s) {
+  return std::any_of(s.services.begin(), s.services.end(),
+                     [](const auto& service) { return service.handler.starts_with("cmd:"); });
+}
+
+// Before there are threads. A broker sees this process's death when its programs are gone, too:
+// what it then starts elsewhere never runs beside them.
+void start_spawner(basp_door_settings& door) {
+  if (!spawner::of_process().start())
+    spdlog::error("cannot start the process that starts programs: {}", std::strerror(errno));
+  door.when_connected = [](int socket) { spawner::of_process().hold(socket); };
+}
+
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   auto& s = o.settings;
   s.name = o.name;
@@ -65,6 +83,7 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   door.local = !o.tcp_only;
   door.client = std::move(tls);
   set_up_log(o.name, o.log_level);
+  if (runs_programs(s)) start_spawner(door);
   tune_allocator();
   process_config config;
   caf::actor_system system{config};

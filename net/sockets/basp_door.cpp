@@ -218,6 +218,7 @@ private:
 
   caf::io::scribe_ptr make_scribe(std::unique_ptr<stream> connection, std::optional<rings> shared) {
     connection->disown(); // the scribe closes it
+    if (settings_.when_connected) settings_.when_connected(connection->fd());
     return caf::make_counted<basp_scribe>(loop(), std::move(connection), std::move(shared));
   }
 

@@ -21,6 +21,10 @@ struct basp_door_settings {
   compact_forms forms; ///< of messages that are sent very often
   /// Hears who was refused and why; called on the loop's thread.
   std::function<void(const std::string&)> when_refused;
+  /// Hears of the socket of every connection that was made (not of those that were let in), before
+  /// it is used; called on the door's thread. It may keep a duplicate: the connection is shut down
+  /// before its socket is closed.
+  std::function<void(int fd)> when_connected;
 };
 
 /// CAF's own middleman actor, with basp_scribe under every connection between nodes, TLS if told

@@ -11,6 +11,7 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <cstring>
 #include <span>
+#include <sys/socket.h>
 #include <utility>
 
 namespace ropewalk {
@@ -26,6 +27,11 @@ constexpr std::size_t basp_length_at = 4;
 constexpr std::size_t ring_place_bytes = 8;
 
 } // namespace
+
+basp_scribe::~basp_scribe() {
+  settle();
+  ::shutdown(fd(), SHUT_RDWR);
+}
 
 void basp_scribe::configure_read(caf::io::receive_policy::config config) {
   wanted_ = config.second;

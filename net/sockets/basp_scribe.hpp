@@ -36,7 +36,9 @@ public:
   std::vector<char>& wr_buf() override;
   void flush() override;
 
-  ~basp_scribe() override { settle(); }
+  /// Shuts the connection down: to close the socket would not end it while somebody else has a
+  /// duplicate of it (basp_door_settings::when_connected).
+  ~basp_scribe() override;
 
   /// To be called once, when hands are shaken or the scribe goes away.
   void when_settled(std::function<void()> tell) { when_settled_ = std::move(tell); }

@@ -20,8 +20,8 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/tls", {"net/tcp"}},
     {"net/sockets", {"net/protocol", "net/tcp", "net/tls"}},
     {"actors/dispatch", {"net/protocol"}},
-    {"actors/supervise", {"net/protocol", "actors/dispatch"}},
-    {"actors/handlers", {"net/protocol", "net/tcp"}},
+    {"actors/supervise", {"net/protocol", "net/tcp", "actors/dispatch"}},
+    {"actors/handlers", {"net/protocol", "net/tcp", "actors/supervise"}},
     {"actors", {"net/protocol", "net/sockets"}}, // messages
     {"actors/broker",
      {"net/protocol", "net/tcp", "net/tls", "net/sockets", "actors", "actors/dispatch",

@@ -1,5 +1,16 @@
 #include "actors/handlers/handler.hpp"
+#include "actors/handlers/readable.hpp"
+#include "net/tcp/socket.hpp"
 #include "tests/catch.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <vector>
 
 #include <thread>
 
@@ -18,6 +29,13 @@ outcome run(const std::string& spec, std::string_view message,
   what.deadline = std::chrono::steady_clock::now() + patience;
   what.stop = stop;
   return make_handler(spec, reply_cap)->run(what);
+}
+
+std::string scratch_folder() {
+  std::string name =
+      (std::filesystem::temp_directory_path() / "ropewalk-handler-test-XXXXXX").string();
+  REQUIRE(::mkdtemp(name.data()));
+  return name;
 }
 
 } // namespace
@@ -74,6 +92,176 @@ TEST_CASE("a command is killed at the deadline, with all that it started") {
   const auto before = std::chrono::steady_clock::now();
   REQUIRE(run("cmd:sh -c 'sleep 60 & sleep 60'", "", 200ms).code == error_code::timeout);
   REQUIRE(std::chrono::steady_clock::now() - before < 5s);
+}
+
+TEST_CASE("a command that has closed its stdout and stderr still gets all of its input") {
+  const auto folder = scratch_folder();
+  const auto size = GENERATE(1, 65'536, 65'537, 2'000'000);
+  const auto result = run("cmd:sh -c 'exec >" + folder + "/log 2>&1; cat >" + folder + "/in'",
+                          std::string(static_cast<std::size_t>(size), 'x'));
+  CHECK(result.code == error_code::ok);
+  CHECK(result.payload.empty());
+  CHECK(std::filesystem::file_size(folder + "/in") == static_cast<std::uintmax_t>(size));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("deadline and cancellation hold whatever a command does with its descriptors") {
+  const std::string closing =
+      GENERATE("exec <&-", "exec >&-", "exec 2>&-", "exec <&- >&-", "exec <&- 2>&-",
+               "exec >&- 2>&-", "exec <&- >&- 2>&-", "exec >/dev/null 2>&1", "trap : TERM INT HUP");
+  const auto spec = "cmd:sh -c '" + closing + "; sleep 25'";
+  const auto before = std::chrono::steady_clock::now();
+  REQUIRE(run(spec, std::string(200'000, 'x'), 200ms).code == error_code::timeout);
+  std::atomic<bool> stop{true};
+  REQUIRE(run(spec, std::string(200'000, 'x'), 30s, &stop).code == error_code::cancelled);
+  REQUIRE(std::chrono::steady_clock::now() - before < 5s);
+}
+
+TEST_CASE("a command that closes its descriptors in whatever combination comes to its end") {
+  for (const auto* closing :
+       {"<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"}) {
+    INFO(closing);
+    CHECK(run(std::string{"cmd:sh -c 'exec "} + closing + "; exit 0'", std::string(200'000, 'x'))
+              .code == error_code::ok);
+    const auto failing = run(std::string{"cmd:sh -c 'exec "} + closing + "; exit 5'", "");
+    CHECK(failing.code == error_code::failed);
+    CHECK(failing.payload.view() == "exit status 5");
+  }
+}
+
+TEST_CASE("a command's end decides, not that of its pipes") {
+  const auto before = std::chrono::steady_clock::now();
+  const auto result = run("cmd:sh -c 'echo hi; sleep 30 & exit 0'", "");
+  CHECK(result.code == error_code::ok);
+  CHECK(result.payload.view() == "hi\n");
+  const auto large = run("cmd:sh -c 'head -c 60000 /dev/zero; setsid sleep 30 & exit 0'", "");
+  CHECK(large.code == error_code::ok);
+  CHECK(large.payload.size() == 60'000);
+  CHECK(std::chrono::steady_clock::now() - before < 5s);
+}
+
+TEST_CASE("what a command said stands in its TIMEOUT, too") {
+  const auto result = run("cmd:sh -c 'echo connecting to the printer >&2; sleep 25'", "", 300ms);
+  CHECK(result.code == error_code::timeout);
+  CHECK(result.payload.view() ==
+        "the program was ended at the deadline; it had said: connecting to the printer\n");
+  CHECK(run("cmd:sleep 25", "", 100ms).payload.view() == "the program was ended at the deadline");
+}
+
+TEST_CASE("an error's text is UTF-8 whatever a command wrote to its stderr") {
+  CHECK(run("cmd:sh -c 'printf \"caf\\351 zu\" >&2; exit 1'", "").payload.view() ==
+        "exit status 1: caf\xef\xbf\xbd zu");
+}
+
+TEST_CASE("what people read of a command's stderr begins with a whole character and has no other") {
+  CHECK(readable_end("", 10).empty());
+  CHECK(readable_end("plain", 10) == "plain");
+  CHECK(readable_end("plain", 3) == "ain");
+  CHECK(readable_end("\xc3\xa4\xc3\xb6", 4) == "\xc3\xa4\xc3\xb6");
+  CHECK(readable_end("\xc3\xa4\xc3\xb6", 3) == "\xc3\xb6"); // the cut goes through the first
+  CHECK(readable_end("\xf0\x9f\x98\x80!", 4) == "!");
+  CHECK(readable_end("a\xff", 10) == "a\xef\xbf\xbd");
+  CHECK(readable_end("\xe2\x82z", 10) == "\xef\xbf\xbdz"); // one for what breaks off
+  CHECK(readable_end("\xe2\x82", 10) == "\xef\xbf\xbd");
+  CHECK(readable_end("\xc0\x80", 10) == "\xef\xbf\xbd\xef\xbf\xbd");                 // overlong
+  CHECK(readable_end("\xed\xa0\x80", 20) == "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"); // a surrogate
+  CHECK(readable_end("\xf4\x8f\xbf\xbf", 10) == "\xf4\x8f\xbf\xbf");
+  CHECK(readable_end("\xf4\x90\x80\x80", 20).size() == 12);         // beyond the last
+  CHECK(readable_end(std::string(3, '\xff'), 5) == "\xef\xbf\xbd"); // grows, and is cut again
+  CHECK(readable_end(std::string("a\0b", 3), 5) == std::string("a\0b", 3));
+}
+
+TEST_CASE("what cannot be started is told apart from what failed, with a sentence that helps") {
+  const auto folder = scratch_folder();
+  const auto path = folder + "/script";
+  const auto write = [&](const std::string& text) {
+    std::ofstream{path} << text;
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  };
+  write("#!/no/such/interpreter -x\n");
+  const auto missing = run("cmd:" + path, "");
+  CHECK(missing.what == outcome::kind::not_started);
+  CHECK(missing.payload.view().find("/no/such/interpreter, which is not there") !=
+        std::string_view::npos);
+  write(std::string("\x7f\0\0\0", 4));
+  const auto no_program = run("cmd:" + path, "");
+  CHECK(no_program.what == outcome::kind::not_started);
+  CHECK(no_program.payload.view().find("no program for this machine") != std::string_view::npos);
+  write("#!/bin/sh\n");
+  const auto handler = make_handler("cmd:" + path, reply_cap);
+  call what;
+  what.service = "svc";
+  what.deadline = std::chrono::steady_clock::now() + 10s;
+  CHECK(handler->run(what).code == error_code::ok);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+  const auto forbidden = handler->run(what);
+  CHECK(forbidden.what == outcome::kind::not_started);
+  CHECK(forbidden.payload.view().find("chmod +x") != std::string_view::npos);
+  std::filesystem::remove(path);
+  const auto removed = handler->run(what);
+  CHECK(removed.what == outcome::kind::not_started);
+  CHECK(removed.payload.view().find("not there any more") != std::string_view::npos);
+  std::filesystem::create_directory(path);
+  const auto directory = handler->run(what);
+  CHECK(directory.what == outcome::kind::not_started);
+  CHECK(directory.payload.view().find("is a directory") != std::string_view::npos);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a node without descriptors does not start a command, and does again when it has some") {
+  const auto handler = make_handler("cmd:cat", reply_cap);
+  call what;
+  what.service = "svc";
+  what.payload = shared_bytes::copy_of("x");
+  what.deadline = std::chrono::steady_clock::now() + 20s;
+  REQUIRE(handler->run(what).code == error_code::ok);
+  std::vector<descriptor> all;
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  for (;;) {
+    descriptor one{::dup(0)};
+    if (!one.valid()) break;
+    all.push_back(std::move(one));
+  }
+  const auto result = handler->run(what);
+  const auto fresh = make_handler("cmd:cat", reply_cap)->run(what);
+  all.clear();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(result.what == outcome::kind::not_started);
+  CHECK(result.payload.view().find("ulimit -n") != std::string_view::npos);
+  CHECK(fresh.what == outcome::kind::not_started);
+  CHECK(handler->run(what).payload.view() == "x");
+}
+
+TEST_CASE("a command's exit status is known where SIGCHLD is ignored") {
+  ::signal(SIGCHLD, SIG_IGN);
+  const auto failing = run("cmd:sh -c 'echo half; exit 3'", "");
+  const auto crashing = run("cmd:sh -c 'echo half; kill -SEGV $$'", "");
+  ::signal(SIGCHLD, SIG_DFL);
+  CHECK(failing.code == error_code::failed);
+  CHECK(failing.payload.view() == "exit status 3");
+  CHECK(crashing.code == error_code::worker_lost);
+}
+
+TEST_CASE("descriptors are flat over thousands of runs of a command") {
+  const auto count = [] {
+    std::filesystem::directory_iterator all{"/proc/self/fd"};
+    return std::distance(begin(all), end(all));
+  };
+  const auto handler = make_handler("cmd:true", reply_cap);
+  std::ptrdiff_t before = 0;
+  for (int i = 0; i < 2000; ++i) {
+    call what;
+    what.service = "svc";
+    what.payload = shared_bytes::copy_of("x");
+    what.deadline = std::chrono::steady_clock::now() + 10s;
+    REQUIRE(handler->run(what).code == error_code::ok);
+    if (i == 10) before = count();
+  }
+  CHECK(count() == before);
 }
 
 TEST_CASE("a command is killed when nobody wants its answer any more") {

@@ -1,0 +1,95 @@
+#include "actors/handlers/start_trouble.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace ropewalk {
+
+namespace {
+
+// What stands behind #! in a script, for the kernel: the first word; empty: it is none.
+std::string interpreter_of(const std::string& path) {
+  std::array<char, 256> head{};
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto count = file < 0 ? -1 : ::read(file, head.data(), head.size());
+  if (file >= 0) ::close(file);
+  if (count < 3 || head[0] != '#' || head[1] != '!') return {};
+  std::string_view line{head.data() + 2, static_cast<std::size_t>(count) - 2};
+  line = line.substr(0, line.find('\n'));
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  return std::string{line.substr(0, line.find_first_of(" \t"))};
+}
+
+bool is_folder(const std::string& path) {
+  struct stat file {};
+  return ::stat(path.c_str(), &file) == 0 && S_ISDIR(file.st_mode);
+}
+
+std::string explain_program(int error, const std::string& path) {
+  const auto interpreter = interpreter_of(path);
+  switch (error) {
+  case ENOENT:
+    if (::access(path.c_str(), F_OK) != 0) return path + " is not there any more: install it again";
+    if (!interpreter.empty())
+      return path + " needs the interpreter " + interpreter +
+             ", which is not there: install it, or mend the script's first line";
+    return path + " needs a loader that is not there: it was made for another system";
+  case EACCES:
+    if (is_folder(path)) return path + " is a directory, and no program";
+    if (!interpreter.empty() && ::access(path.c_str(), X_OK) == 0)
+      return path + " needs the interpreter " + interpreter + ", which may not be executed";
+    return path + " may not be executed: give it execute permission (chmod +x), and its folders "
+                  "too; a file system may be mounted noexec";
+  case ENOEXEC:
+    return path + " is no program for this machine; a script begins with a line such as #!/bin/sh";
+  default:
+    return "cannot execute " + path + ": " + std::strerror(error);
+  }
+}
+
+// What a process, or the machine, has run out of; empty: it is nothing of the kind.
+std::string explain_shortage(int error) {
+  switch (error) {
+  case EMFILE:
+  case ETOOMANYREFS:
+    return "this process has no descriptors left: raise `ulimit -n`, or take fewer slots";
+  case ENFILE:
+    return "this machine has no descriptors left: raise fs.file-max";
+  case EAGAIN:
+    return "no further process may be started: raise `ulimit -u` or the container's limit of "
+           "processes, or take fewer slots";
+  case ENOMEM:
+  case ENOBUFS:
+    return "there is no memory left: take fewer slots";
+  case ENOSPC:
+    return "the system has no room for another process (PIDs, or a file system that is full)";
+  default:
+    return {};
+  }
+}
+
+} // namespace
+
+std::string explain(const start_failure& failure, const program& what) {
+  if (const auto shortage = explain_shortage(failure.error); !shortage.empty())
+    return "cannot start " + what.path + ": " + shortage;
+  const std::string error = std::strerror(failure.error);
+  switch (failure.step) {
+  case start_step::program:
+    return explain_program(failure.error, what.path);
+  case start_step::folder:
+    return "cannot start " + what.path + " in the folder " + what.folder + ": " + error;
+  case start_step::spawner:
+    return "cannot start " + what.path +
+           ": the process that starts programs was ended from outside, and a new one too";
+  default:
+    return "cannot start " + what.path + ": " + error;
+  }
+}
+
+} // namespace ropewalk

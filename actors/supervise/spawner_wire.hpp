@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ropewalk {
+
+/// What a program is started from, but for what differs from run to run.
+struct program {
+  std::string path;
+  std::vector<std::string> arguments; ///< from the program's own name on
+  std::vector<std::string> environment;
+  std::string folder; ///< where it runs; empty: where the process was when its spawner was started
+};
+
+/// Where a start came to nothing.
+enum class start_step : std::uint8_t {
+  pipes,   ///< the node has no descriptors, or no memory, for the program's pipes
+  spawner, ///< there is none, and none can be started
+  process, ///< no process may be started
+  stdio,   ///< the descriptors did not get through
+  folder,  ///< the folder cannot be entered
+  program, ///< the program cannot be executed
+};
+
+struct start_failure {
+  start_step step = start_step::program;
+  int error = 0; ///< errno
+};
+
+/// Packets between a node and its spawner, which are one program and die together: the layout is
+/// nobody else's business. A packet's first byte says what it is.
+namespace spawner_wire {
+
+/// Over the control socket, with descriptors.
+inline constexpr char open_channel = 'c'; ///< the channel's other end, and a file with the program
+inline constexpr char hold = 'h';         ///< a socket
+
+/// Over a channel, to the spawner.
+inline constexpr char start = 's'; ///< stdin, stdout, stderr beside; then NAME=VALUE, each with a 0
+inline constexpr char kill = 'k';  ///< then the signal's number, one byte
+
+/// Over a channel, from the spawner.
+struct news {
+  enum class kind : std::uint8_t { ended, not_started };
+  spawner_wire::news::kind what = kind::ended;
+  start_step step = start_step::program; ///< of not_started
+  int number = 0;                        ///< the status as waitpid gives it, or the errno
+};
+
+/// The largest start, in bytes: what a packet's default buffer surely takes.
+inline constexpr std::size_t max_start_bytes = 64 * 1024;
+
+/// A program as the text of a file, and back.
+std::string write(const program& what);
+program read(std::string_view text);
+
+} // namespace spawner_wire
+} // namespace ropewalk
