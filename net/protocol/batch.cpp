@@ -70,8 +70,7 @@ void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
   char* const head = add_item(payload);
   store_be(head, item.token);
   store_be(head + 8, item.run_us);
-  store_be(head + 16, std::uint64_t{item.fence} << 32 |
-                          static_cast<std::uint64_t>(item.end) << 24 |
+  store_be(head + 16, std::uint64_t{item.fence} << 32 | static_cast<std::uint64_t>(item.end) << 24 |
                           static_cast<std::uint64_t>(item.code) << 16);
 }
 

@@ -54,10 +54,9 @@ private:
       what.payload = frame.payload;
       dispatcher_.submit(what, now_);
     }
-    dispatcher_.take_placed(
-        [&](node_number, token which, const request& r, std::uint16_t service) {
-          work_.add({which, 30'000, r.fence, service, r.attempt()}, r.payload);
-        });
+    dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t service) {
+      work_.add({which, 30'000, r.fence, service, r.attempt()}, r.payload);
+    });
   }
 
   void answers_back() {

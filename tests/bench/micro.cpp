@@ -54,9 +54,8 @@ void submit_and_complete(benchmark::State& state) {
     what.service = service;
     what.payload = payload;
     d.submit(std::move(what), now);
-    d.take_placed([&](node_number, token which, const request&, std::uint16_t) {
-      placed.push_back(which);
-    });
+    d.take_placed(
+        [&](node_number, token which, const request&, std::uint16_t) { placed.push_back(which); });
   };
   for (std::uint32_t i = 0; i < in_flight; ++i) submit();
   std::size_t next = 0;

@@ -93,7 +93,7 @@ TEST_CASE("a request that is taken back, or expires, as it comes is never run wi
   r.send(frame(frame_kind::request, 101, "run", "the last"));
   REQUIRE(eventually([&] {
     const auto runs = lines_of(c.folder() + "/runs");
-    return !runs.empty() && runs.back() == "1 the last";
+    return std::find(runs.begin(), runs.end(), "1 the last") != runs.end();
   }));
   for (const auto& run : lines_of(c.folder() + "/runs"))
     REQUIRE((run == "1 message" || run == "1 the last"));

@@ -133,6 +133,8 @@ class Episode:
             allowed = DESCRIPTORS_APART
             if pid == self.cluster.broker.pid:
                 allowed += max(0, nodes_after - nodes_before) * DESCRIPTORS_A_NODE * self.plan.shards
+            else:  # a slot opens its channel to the process that starts programs with its first message
+                allowed += self.plan.slots * len(self.plan.services)
             if after[pid][0] > before[pid][0] + allowed:
                 self.violation("descriptors are left open",
                                f"process {pid} had {before[pid][0]}, and has {after[pid][0]}")
