@@ -83,8 +83,7 @@ public:
       auto& a = requests[id];
       if (a.node != node) continue; // it is elsewhere since
       // On the way, or on a node that has just lost a slot: the broker cannot know.
-      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0 || stands)
-        ++a.lost_starts;
+      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0 || stands) ++a.lost_starts;
       a.node = no_index;
     }
   }
