@@ -170,7 +170,8 @@ public:
       auto* r = to_send(p);
       if (!r) continue;
       r->sent = true;
-      send(p.node, p.request, static_cast<const request&>(*r), offers_[r->offer].index);
+      const auto& o = offers_[r->offer];
+      send(o.node, p.request, static_cast<const request&>(*r), o.index);
     }
     placed_.clear();
   }
@@ -231,9 +232,8 @@ private:
     bool in_use = false;
   };
 
-  // With whom a request was placed, and which of its placings that was.
+  // That a request was placed, and which of its placings that was.
   struct placement {
-    node_number node;
     token request;
     std::uint32_t fence;
   };

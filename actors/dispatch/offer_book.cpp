@@ -175,7 +175,7 @@ void offer_book::set_slots(std::uint32_t index, std::uint32_t slots) {
 
 offer::room offer_book::room_of(std::uint32_t index) const {
   const auto& o = offers_[index];
-  if (!o.in_use || o.failing || o.closed || o.resting) return offer::room::none;
+  if (!o.in_use || (o.failing | o.closed | o.resting)) return offer::room::none;
   if (o.placed.size() < o.slots) return offer::room::idle;
   const bool has_credit = o.placed.size() < o.credit.allowed() && o.bytes < node_bytes_;
   return has_credit ? offer::room::spare : offer::room::none;
