@@ -10,6 +10,10 @@ namespace {
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
 
+// Clients that have all their answers get this long beyond the drain time to take them: those that
+// come back again and again would keep a drain from its end.
+constexpr milliseconds last_goodbye{2000};
+
 // A time as nodes are told it.
 std::uint64_t micros(instant at) {
   return static_cast<std::uint64_t>(
@@ -231,6 +235,8 @@ void front::finish_turn() {
   for (const auto id : dirty_sessions_)
     if (auto* s = sessions_.find(id)) flush(*s);
   dirty_sessions_.clear();
+  // What was decided meanwhile, of clients that were let go.
+  if (!dispatcher_.pending().empty() || dispatcher_.has_placed()) carry_out();
 }
 
 void front::collect_placed() {
@@ -270,6 +276,10 @@ void front::tick() {
     if (all_done() && by_handle_.empty()) {
       spdlog::info("{}drained: every request is answered", label_);
       quit(caf::exit_reason::user_shutdown);
+    } else if (now_ >= drain_end_ + (all_done() ? last_goodbye : milliseconds{0})) {
+      spdlog::warn("{}the drain time is over: {} requests are left without an answer", label_,
+                   dispatcher_.totals().waiting + dispatcher_.totals().placed);
+      quit(caf::exit_reason::user_shutdown);
     } else if (all_done()) {
       // A socket that is closed with unread bytes resets, and the client may lose answers on their
       // way: the end of what is sent goes first, and the connection follows when the client has
@@ -277,10 +287,6 @@ void front::tick() {
       sessions_.for_each([this](session& s) {
         if (!s.closing) close_after_answer(s);
       });
-    } else if (now_ >= drain_end_) {
-      spdlog::warn("{}the drain time is over: {} requests are left without an answer", label_,
-                   dispatcher_.totals().waiting + dispatcher_.totals().placed);
-      quit(caf::exit_reason::user_shutdown);
     }
   }
   feed_starving_doors();

@@ -28,6 +28,10 @@ constexpr std::chrono::seconds starving_news{10};
 // it is work again: the others get their turns in between.
 constexpr std::uint64_t most_unpaid_frames = 256;
 
+// So many reads in a row of work, for the most part, and as much is read from it again as from
+// others.
+constexpr std::uint32_t enough_paid_reads = 32;
+
 // How often the connections are looked through for those that are over their time.
 constexpr std::chrono::seconds patrol_interval{1};
 
@@ -168,7 +172,7 @@ void front::readable(caf::io::connection_handle hdl) {
     close_after_answer(from);
     return carry_out();
   }
-  const auto submitted = dispatcher_.totals().submitted;
+  const auto admitted = dispatcher_.totals().admitted;
   std::uint64_t frames = 0;
   while (auto* event = input.next()) {
     ++frames;
@@ -187,9 +191,10 @@ void front::readable(caf::io::connection_handle hdl) {
     }
     if (from.closing) break;
   }
-  const auto unpaid = frames - (dispatcher_.totals().submitted - submitted);
+  const auto unpaid = frames - (dispatcher_.totals().admitted - admitted);
   if (unpaid > most_unpaid_frames) guard->read_little(true);
-  if (2 * unpaid < frames) guard->read_little(false);
+  from.paid_reads = 2 * unpaid < frames ? from.paid_reads + 1 : 0;
+  if (from.paid_reads == enough_paid_reads) guard->read_little(false);
   if (!input.in_message())
     from.message_since = {};
   else if (frames > 0 || from.message_since == instant{})
@@ -385,18 +390,21 @@ void front::submit(const session& from, const incoming_frame& frame, const frame
 
 void front::answer(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
                    std::uint32_t retry_after_ms) {
+  if (to.closing) return; // its last word was said
   auto& out = to.scribe->output();
   if (to.scribe->input().what() == decoder::mode::text) {
     auto& lines = to.lines;
     if (id != 0 && id != lines.next) {
       lines.early.insert_or_assign(id, text_order::kept{code, payload.own()});
-      return;
+      lines.early_bytes += payload.size() + text_order::cost_of_keeping;
+      return touch(to); // where it is counted
     }
     append_text_answer(out.tail(), code, payload.view());
     if (id != 0) ++lines.next;
     for (auto next = lines.early.find(lines.next); next != lines.early.end();
          next = lines.early.find(lines.next)) {
       append_text_answer(out.tail(), next->second.code, next->second.payload.view());
+      lines.early_bytes -= next->second.payload.size() + text_order::cost_of_keeping;
       lines.early.erase(next);
       ++lines.next;
     }
@@ -461,7 +469,7 @@ void front::flush(session& which) {
 }
 
 void front::count_unread(session& of) {
-  const auto bytes = of.scribe->output().size();
+  const auto bytes = of.scribe->output().size() + of.lines.early_bytes;
   unread_bytes_ += bytes - of.unread_bytes;
   of.unread_bytes = bytes;
 }
@@ -480,11 +488,13 @@ void front::watch_slow_readers(instant now) {
     const auto& out = s.scribe->output();
     if (s.closing ? now - s.since < closing_time : now - s.since < settings_.unread_answers_time) {
       if (s.closing) return false;
-      if (out.sent() != s.sent_then) {
+      // What waits for an earlier line's answer is not the client's to take.
+      if (out.sent() != s.sent_then || out.empty()) {
         s.sent_then = out.sent();
         s.since = now;
       }
-      if (out.size() > settings_.unread_answers_bytes / 2) return false;
+      count_unread(s);
+      if (s.unread_bytes > unread_share() / 2) return false;
       s.slow = false;
       s.watched = false;
       set_reading(s);
@@ -524,6 +534,7 @@ void front::patrol() {
   patrolling_ = false;
   now_ = clock_now();
   sessions_.for_each([this](session& s) {
+    count_unread(s); // what has left since it was last answered
     if (!s.closing && !s.half_closed) look_at(s);
   });
   cut_off_the_slowest();

@@ -81,6 +81,7 @@ void front::tell_status() {
     auto* to = sessions_.find(who);
     if (!to) continue;
     --to->statuses_due;
+    if (to->closing) continue;
     auto& out = to->scribe->output();
     append_header(out.tail(), frame_kind::status, error_code::ok, id, {}, text.size());
     out.append(text);

@@ -21,6 +21,10 @@ struct text_order {
   };
   std::uint64_t next = 1; // the line whose answer is written next
   std::map<std::uint64_t, kept> early;
+  std::uint64_t early_bytes = 0; // what is kept, with what keeping it costs
+
+  /// What an answer that is kept costs besides its bytes, about: its place in the map.
+  static constexpr std::uint64_t cost_of_keeping = 128;
 };
 
 /// What the front knows of one client connection.
@@ -41,6 +45,7 @@ struct session {
 
   std::uint64_t announced_bytes = 0; ///< of a message on its way, as counted by the front
   std::uint64_t unread_bytes = 0;    ///< of answers, as counted by the front
+  std::uint32_t paid_reads = 0;      ///< in a row, since little is read from it at a time
 
   std::uint32_t statuses_due = 0; ///< it asked so often, and is not answered yet
 

@@ -201,6 +201,7 @@ void dispatcher::submit(const submission& what, instant now) {
   const auto timeout = what.timeout.value_or(limits_.timeout);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
+  ++totals_.admitted;
   const auto index = allocate();
   auto& r = requests_[index];
   r.payload.keep(what.payload);

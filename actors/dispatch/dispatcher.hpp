@@ -72,6 +72,7 @@ struct node_view {
 
 struct dispatch_totals {
   std::uint64_t submitted = 0;
+  std::uint64_t admitted = 0;     ///< and not refused at once
   std::uint64_t answered = 0;     ///< replies and the handlers' own errors
   std::uint64_t redispatched = 0; ///< lost with their worker, and to be placed again
   std::uint64_t returned = 0;     ///< sent back unstarted, and to be placed again

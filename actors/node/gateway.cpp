@@ -82,6 +82,7 @@ caf::behavior gateway::make_behavior() {
 
 void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& work) {
   const auto now = clock_.now();
+  if (clock_.slept()) lease_->lapse(); // this may have lain in the socket meanwhile
   if (from >= shards_.size())
     shards_.resize(from + 1u); // the news that it is one may be on its way
   auto& clock = shards_[from].clock;

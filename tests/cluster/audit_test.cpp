@@ -299,3 +299,61 @@ TEST_CASE("shards: what never ran is not blamed for the loss of its node") {
   }
   REQUIRE(lost <= 1);
 }
+
+TEST_CASE("answers to lines behind one that takes long count as answers that are unread") {
+  cluster c{{"--unread-answers", "1048576"}};
+  c.start_node("a", {"--service", "sleep=builtin:sleep", "--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const auto before = resident_kib(c.broker().pid());
+  raw r{c.clients()};
+  r.send("sleep 20000\n");
+  std::string nonsense;
+  for (int i = 0; i < 10'000; ++i) nonsense += "x\n";
+  const auto end = std::chrono::steady_clock::now() + 3s;
+  while (std::chrono::steady_clock::now() < end) r.send(nonsense, 200ms);
+  REQUIRE(lives(c));
+  REQUIRE(resident_kib(c.broker().pid()) - before < 96 * 1024 * time_factor);
+}
+
+TEST_CASE("who has read all of its answers is not cut off for what others leave") {
+  cluster c{{"--answers-memory", "8388608"}};
+  c.start_node("a", {"--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  const std::string large(1'000'000, 'x');
+  std::vector<client> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(c.connect());
+    for (int k = 0; k < 8; ++k) clients.back().send("echo", shared_bytes::copy_of(large));
+    clients.back().flush();
+    std::this_thread::sleep_for(250ms); // in which nothing is read
+    for (int k = 0; k < 8; ++k) {
+      const auto answer = clients.back().wait(20s);
+      REQUIRE(answer);
+    }
+  }
+  std::this_thread::sleep_for(2500ms); // the broker looks at all of them every second
+  for (auto& one : clients) REQUIRE(one.call("echo", "still here").code == error_code::ok);
+}
+
+TEST_CASE("clients that come back and back do not keep a broker from its end") {
+  cluster c{{"--drain-time", "500"}};
+  std::atomic<bool> over{false};
+  std::thread again{[&] {
+    while (!over.load()) {
+      auto connected = connect_tcp(c.clients(), 1s);
+      if (const auto* fd = std::get_if<descriptor>(&connected)) {
+        char byte = 0;
+        pollfd waiting{fd->get(), POLLIN, 0};
+        ::poll(&waiting, 1, 500);
+        (void)::recv(fd->get(), &byte, 1, MSG_DONTWAIT);
+      }
+      std::this_thread::sleep_for(10ms);
+    }
+  }};
+  std::this_thread::sleep_for(200ms);
+  c.broker().signal(SIGTERM);
+  const auto status = c.broker().wait(8s);
+  over = true;
+  again.join();
+  REQUIRE(status == 0);
+}
