@@ -104,7 +104,7 @@ bool basp_scribe::read_some() {
   do {
     if (read_piece()) continue;
     if (!was_ready && !detached() && when_refused_)
-      when_refused_(addr() + ": " + (wire().why().empty() ? "it went away" : wire().why()));
+      when_refused_(peer_ + ": " + (wire().why().empty() ? "it went away" : wire().why()));
     return false;
   } while (reads_on());
   if (!was_ready && wire().ready()) settle();

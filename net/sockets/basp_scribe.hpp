@@ -76,6 +76,7 @@ private:
   std::optional<rings> rings_;
   bool launched_ = false;
   std::function<void(const std::string&)> when_refused_;
+  const std::string peer_ = addr(); // asked while it is there: who is refused may be gone by then
   std::function<void()> when_settled_;
 };
 

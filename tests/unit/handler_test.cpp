@@ -215,6 +215,7 @@ TEST_CASE("a node without descriptors does not start a command, and does again w
   what.payload = shared_bytes::copy_of("x");
   what.deadline = std::chrono::steady_clock::now() + 20s;
   REQUIRE(handler->run(what).code == error_code::ok);
+  const auto second = make_handler("cmd:cat", reply_cap); // has not run anything yet
   std::vector<descriptor> all;
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
@@ -227,7 +228,7 @@ TEST_CASE("a node without descriptors does not start a command, and does again w
     all.push_back(std::move(one));
   }
   const auto result = handler->run(what);
-  const auto fresh = make_handler("cmd:cat", reply_cap)->run(what);
+  const auto fresh = second->run(what);
   all.clear();
   ::setrlimit(RLIMIT_NOFILE, &before);
   CHECK(result.what == outcome::kind::not_started);
