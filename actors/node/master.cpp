@@ -147,8 +147,9 @@ void master::read_control_pipe(child& from) {
 void master::reaped(pid_t pid, const process_exit& how) {
   const auto found = children_.find(pid);
   if (found == children_.end()) return; // an orphan, if this is a container's first process
-  carry_out(supervisor_.exited(found->second.who, how, clock_now()));
-  children_.erase(found);
+  const auto who = found->second.who;
+  children_.erase(found); // before another may be started: it may be given the same pid
+  carry_out(supervisor_.exited(who, how, clock_now()));
 }
 
 void master::reap() {
