@@ -15,7 +15,8 @@ namespace {
 // What stands behind #! in a script, for the kernel: the first word; empty: it is none.
 std::string interpreter_of(const std::string& path) {
   std::array<char, 256> head{};
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file =
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not hold it up
   const auto count = file < 0 ? -1 : ::read(file, head.data(), head.size());
   if (file >= 0) ::close(file);
   if (count < 3 || head[0] != '#' || head[1] != '!') return {};
