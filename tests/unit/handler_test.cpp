@@ -32,8 +32,8 @@ outcome run(const std::string& spec, std::string_view message,
 }
 
 std::string scratch_folder() {
-  std::string name =
-      (std::filesystem::temp_directory_path() / "ropewalk-handler-test-XXXXXX").string();
+  std::string name = (std::filesystem::temp_directory_path() / "ropewalk-handler-test-").string() +
+                     std::string(6, 'X'); // for mkdtemp to fill in
   REQUIRE(::mkdtemp(name.data()));
   return name;
 }
