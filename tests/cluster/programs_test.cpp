@@ -370,6 +370,9 @@ TEST_CASE("a node takes its service up again by itself when its program can be s
   CHECK(answer->payload.view() == "y");
 }
 
+// Not under the sanitizers: UBSan opens a pipe to see whether an object's memory can be read, and
+// without a descriptor takes it for unreadable.
+#if !defined(__SANITIZE_ADDRESS__)
 TEST_CASE("a worker with fewer descriptors than its slots want answers every message") {
   cluster c;
   process node{{"/bin/sh", "-c",
@@ -384,6 +387,7 @@ TEST_CASE("a worker with fewer descriptors than its slots want answers every mes
   CHECK(l.errors == std::map<std::string, std::uint64_t>{});
   CHECK(l.answered == 300);
 }
+#endif
 
 TEST_CASE("a worker whose parent ignores SIGCHLD knows how its programs ended") {
   cluster c;
