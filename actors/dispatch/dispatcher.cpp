@@ -272,7 +272,7 @@ void dispatcher::settle(instant now) {
 void dispatcher::pump(service& s, service_index which, instant now) {
   while (!s.queue.empty()) {
     const auto to = offers_.choose(which, no_index);
-    if (to == no_index) return;
+    if (to == no_index) return refuse_if_all_failing(which);
     const auto index = s.queue.take(requests_, now);
     if (index == no_index) { // retries, and no budget for them now: `advance` looks again
       if (!std::exchange(s.paced, true)) paced_.push_back(which);
@@ -340,7 +340,6 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
   offers_.remove_all(lost);
   for (const auto which : services) {
     services_[which].queue.budget().slots(offers_.slots_of(which));
-    refuse_if_all_failing(which);
     stir(which);
   }
   settle(now);
@@ -367,7 +366,6 @@ void dispatcher::set_failing(node_number which, std::uint32_t offer, bool failin
   const auto index = offers_.of_node(which)[offer];
   offers_.set_failing(index, failing);
   if (failing) keep_unsent(index);
-  refuse_if_all_failing(offers_[index].service);
   stir(offers_[index].service);
   settle(now);
 }
@@ -430,7 +428,6 @@ void dispatcher::give_back(node_number from, token which, std::uint32_t fence, i
   offers_[offer].credit.stalled();
   rest(offer, now);
   if (return_unstarted(index)) ++totals_.returned;
-  refuse_if_all_failing(offers_[offer].service);
   stir(offers_[offer].service);
   settle(now);
 }
@@ -448,7 +445,6 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   if (index == no_index) return;
   const auto service = requests_[index].service;
   charge(index, what);
-  refuse_if_all_failing(service);
   stir(service);
   settle(now);
 }

@@ -196,6 +196,10 @@ int master::run() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&signals, number);
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
+  if (!signal_fd.valid()) {
+    spdlog::error("cannot wait for signals ({}); raise `ulimit -n`", std::strerror(errno));
+    return 1;
+  }
   carry_out(supervisor_.begin());
   while (!supervisor_.ended()) {
     wait_for_events(signal_fd.get());

@@ -20,6 +20,9 @@ namespace {
 // What the spawner takes at most to end what cannot be ended, and some more.
 constexpr int end_patience_ms = 3000;
 
+// A process that is killed has closed all its descriptors within this.
+constexpr int end_of_all_ms = 500;
+
 void wait_readable(int fd) {
   pollfd waiting{fd, POLLIN, 0};
   while (::poll(&waiting, 1, end_patience_ms) < 0 && errno == EINTR) {
@@ -100,6 +103,7 @@ spawner::~spawner() {
 
 void spawner::stop() {
   const std::lock_guard lock{mutex_};
+  stopped_ = true;
   if (control_.valid()) bury();
 }
 
@@ -117,6 +121,10 @@ bool spawner::start() {
 // is system calls, and memory, which glibc keeps usable in such a child. An exec would need a
 // program of its own, or know that this process's has a word for it, which a unit test's has not.
 bool spawner::start_locked() {
+  if (stopped_) {
+    errno = ECANCELED;
+    return false;
+  }
   auto ends = make_pair();
   if (!ends.ours.valid()) return false;
   sigset_t all;
@@ -153,7 +161,11 @@ void spawner::bury() {
 
 void spawner::wait_for_end(std::uint64_t generation) {
   const std::lock_guard lock{mutex_};
-  if (control_.valid() && generation == generation_) bury();
+  if (!control_.valid() || generation != generation_) return;
+  // A process that ends closes one descriptor after another. If it goes on living, this channel was
+  // all that it gave up, and the others' programs are none of its business.
+  pollfd p{control_.get(), 0, 0};
+  if (::poll(&p, 1, end_of_all_ms) == 1) bury();
 }
 
 // 0, or an error of this process's own; starts another spawner if this one is gone.

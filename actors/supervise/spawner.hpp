@@ -88,7 +88,7 @@ public:
   /// be; errno says why.
   bool start();
 
-  /// Ends it, with all that it has started, and waits for that.
+  /// Ends it for good, with all that it has started, and waits for that.
   void stop();
 
   /// A way to start `what`.
@@ -109,7 +109,8 @@ private:
 
   std::mutex mutex_;
   rlimit descriptors_{}; // as this process was started with
-  descriptor control_;   // none: there is no spawner
+  bool stopped_ = false;
+  descriptor control_; // none: there is no spawner
   pid_t keeper_ = -1;
   descriptor keeper_end_; // readable when the keeper, and with it all that was started, is gone
   std::uint64_t generation_ = 0;

@@ -6,7 +6,9 @@
 #include "net/tcp/socket.hpp"
 
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <malloc.h>
 #include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -72,6 +74,10 @@ int run_until_done(const std::vector<caf::actor>& tops, int master_fd) {
   const auto signals = signals_to_read();
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC)};
   const descriptor done{::eventfd(0, EFD_CLOEXEC)};
+  if (!signal_fd.valid() || !done.valid()) {
+    spdlog::error("cannot wait for signals ({}); raise `ulimit -n`", std::strerror(errno));
+    return 1;
+  }
   std::atomic<std::size_t> left{tops.size()};
   std::atomic<bool> good{true};
   for (const auto& top : tops)

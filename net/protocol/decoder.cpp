@@ -167,9 +167,19 @@ void decoder::body_filled(std::size_t count) {
   body_have_ += count;
 }
 
+// An empty line asks nothing; a read may hold a quarter of a million, so that each must cost next
+// to nothing.
+void decoder::skip_empty_lines() {
+  std::size_t at = 0;
+  for (; at < in_.size(); ++at)
+    if (in_[at] != '\n' && (in_[at] != '\r' || at + 1 == in_.size() || in_[at + 1] != '\n')) break;
+  in_.remove_prefix(at);
+}
+
 decoder_event* decoder::next_line() {
   const auto cap = max_payload_ + limits::max_text_overhead_bytes;
   for (;;) {
+    if (carry_.empty()) skip_empty_lines();
     const auto end = in_.find('\n');
     const auto bytes = carry_.size() + (end == std::string_view::npos ? in_.size() : end);
     if (bytes > cap) {
@@ -192,12 +202,12 @@ decoder_event* decoder::next_line() {
       line = carry_;
     }
     in_.remove_prefix(end + 1);
-    const auto request = read_text_request(line);
-    if (request.service.empty() && request.payload.empty()) { // an empty line asks nothing
+    if (line.empty() || line == "\r") {
       carry_.clear();
       carry_used_ = false;
       continue;
     }
+    const auto request = read_text_request(line);
     frame_header head;
     head.id = ++last_line_;
     if (request.payload.size() > max_payload_) return oversized(head);

@@ -82,6 +82,7 @@ public:
 private:
   decoder_event* next_frame();
   decoder_event* next_line();
+  void skip_empty_lines();
   decoder_event* whole_body();
   incoming_frame& frame();
   decoder_event* whole(incoming_frame& made, std::string_view fields, std::string_view service,

@@ -268,6 +268,11 @@ inline constexpr std::size_t read_bytes = 256 * kib;
 /// 256 of the smallest, some 50 us of the loop's time a turn.
 inline constexpr std::size_t little_read_bytes = 4 * kib;
 
+/// The same of a client that sends text lines, of which one may be two bytes long: usually, and
+/// when most of them ask for no work. No more than 4,096 and 256 of them a turn.
+inline constexpr std::size_t lines_read_bytes = 8 * kib;
+inline constexpr std::size_t little_lines_bytes = 512;
+
 /// Payloads from this size on are read one by one, each straight to its place, in bytes. Smaller
 /// ones come several with a read and are copied, except for the rest of the last: to read 16 KiB or
 /// 32 KiB payloads one by one halved what a broker gets done.

@@ -43,9 +43,22 @@ bool client_scribe::read_some() {
   return true;
 }
 
+// A line may be two bytes long, a frame is 24 at least; what a first read holds is not known.
+std::size_t client_scribe::most_read() const {
+  switch (decoder_.what()) {
+  case decoder::mode::text:
+    return read_little_ ? limits::little_lines_bytes : limits::lines_read_bytes;
+  case decoder::mode::undecided:
+    return limits::little_read_bytes;
+  case decoder::mode::binary:
+    break;
+  }
+  return read_little_ ? limits::little_read_bytes : limits::read_bytes;
+}
+
 bool client_scribe::read_and_tell() {
   switch (discarding_ ? discard()
-                      : receive_into(decoder_, wire(), shared_read_buffer(), most_read_)) {
+                      : receive_into(decoder_, wire(), shared_read_buffer(), most_read())) {
   case stream::state::failed:
     return false;
   case stream::state::blocked:

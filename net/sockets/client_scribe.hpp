@@ -40,19 +40,20 @@ public:
   /// From now on bytes are read and thrown away.
   void discard_input() { discarding_ = true; }
 
-  /// Each read fetches no more than limits::little_read_bytes, or as much as usual.
-  void read_little(bool yes) { most_read_ = yes ? limits::little_read_bytes : limits::read_bytes; }
+  /// Each read fetches little (limits::little_read_bytes, little_lines_bytes), or as much as usual.
+  void read_little(bool yes) { read_little_ = yes; }
 
 protected:
   bool read_some() override;
 
 private:
+  [[nodiscard]] std::size_t most_read() const;
   bool read_and_tell();
   stream::state discard();
 
   decoder decoder_;
   std::shared_ptr<hangup_watch> hangups_;
-  std::size_t most_read_ = limits::read_bytes;
+  bool read_little_ = false;
   bool discarding_ = false;
   bool looked_ = false; // at the first byte
   bool without_tls_ = false;

@@ -15,6 +15,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 namespace ropewalk {
 
@@ -42,6 +43,7 @@ std::string complaint(const std::string& doing) {
 file_pointer open_file(const fs::path& path, const char* mode, int permissions) {
   if (*mode == 'r') return file_pointer{std::fopen(path.c_str(), mode)};
   const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, permissions);
+  if (fd >= 0) ::fchmod(fd, permissions); // a file that was there keeps its own
   return file_pointer{fd < 0 ? nullptr : ::fdopen(fd, mode)};
 }
 

@@ -118,11 +118,16 @@ TEST_CASE("frames that ask for no work do not keep the loop from the others") {
     hellos += frame(frame_kind::hello, i, "echo", "");
     refused += frame(frame_kind::request, i, "nope", "");
   }
+  // Lines of two bytes for a service that there is not, and empty ones.
+  std::string lines;
+  for (int i = 1; i <= 65536; ++i) lines += "x\n";
+  const std::string empty(262'144, '\n');
   std::string asks;
   for (std::uint64_t i = 1; i <= 4096; ++i) asks += frame(frame_kind::status, i, "", "");
   for (const auto& [name, flood] :
        {std::pair{"CANCEL", cancels}, std::pair{"PING", pings}, std::pair{"HELLO", hellos},
-        std::pair{"STATUS", asks}, std::pair{"refused REQUEST", refused}}) {
+        std::pair{"STATUS", asks}, std::pair{"refused REQUEST", refused},
+        std::pair{"refused line", lines}, std::pair{"empty line", empty}}) {
     raw r{c.clients()};
     std::string held; // requests whose ids collide
     for (std::uint64_t i = 1; i <= 4000; ++i)

@@ -80,7 +80,7 @@ std::ptrdiff_t descriptors_of(pid_t pid) {
   return std::distance(begin(all), end(all));
 }
 
-std::ptrdiff_t threads_of(pid_t pid) {
+[[maybe_unused]] std::ptrdiff_t threads_of(pid_t pid) {
   fs::directory_iterator all{"/proc/" + std::to_string(pid) + "/task"};
   return std::distance(begin(all), end(all));
 }

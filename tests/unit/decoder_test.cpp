@@ -150,6 +150,13 @@ TEST_CASE("text lines are requests with ids 1, 2, 3 wherever the stream is split
     REQUIRE(decode(stream, piece) == expected);
 }
 
+TEST_CASE(
+    "empty lines ask nothing, with either end of line; one with a blank in it is no empty line") {
+  const std::string stream = "a\r\n\r\n\n\r\n\n \n\n\rb\n";
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece)
+    REQUIRE(decode(stream, piece) == "frame 3 1 a ;frame 3 2  ;frame 3 3 \rb ;");
+}
+
 TEST_CASE("a text line over the cap is skipped up to its newline") {
   const auto stream = "echo " + std::string(cap + 500, 'x') + "\necho after\n";
   for (const std::size_t piece : {std::size_t{999}, stream.size()})
