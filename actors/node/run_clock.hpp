@@ -19,13 +19,21 @@ public:
 
   static constexpr unsigned long long resolution_ticks = 4096; ///< 1 to 2 us on most machines
 
+  /// 0.2 to 1 ms; no machine goes to sleep and comes back within that. The counter goes on, or
+  /// begins anew, while it sleeps.
+  static constexpr unsigned long long shortest_sleep_ticks = 1 << 20;
+
   instant now() {
 #ifdef __x86_64__
     const auto ticks = __builtin_ia32_rdtsc();
-    if (ticks - ticks_ < resolution_ticks) return last_; // another processor's may be behind: asks
+    const auto gone = ticks - ticks_;
+    if (gone < resolution_ticks) return last_; // another processor's may be behind: asks
     ticks_ = ticks;
-#endif
     last_ = std::chrono::steady_clock::now();
+    if (gone < shortest_sleep_ticks) return last_;
+#else
+    last_ = std::chrono::steady_clock::now();
+#endif
     timespec since_boot{};
     ::clock_gettime(CLOCK_BOOTTIME, &since_boot); // goes on while the machine sleeps
     const auto asleep = std::chrono::seconds{since_boot.tv_sec} +
