@@ -73,9 +73,9 @@ struct request {
   std::uint32_t fence = 0;   ///< of its placings so far the last, whose answer alone counts
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
-  bool sent = false;         ///< placed, and on its way to its node or there
-  ropewalk::priority priority = ropewalk::priority::normal;
   ropewalk::stage stage = ropewalk::stage::free;
+  bool sent : 1 = false; ///< placed, and on its way to its node or there
+  ropewalk::priority priority : 7 = ropewalk::priority::normal;
 
   /// What the record was is over. All fields that a new request does not set are as at first; the
   /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
@@ -92,6 +92,9 @@ struct request {
   /// brought to an end had their worker lost.
   [[nodiscard]] std::uint8_t attempt() const { return static_cast<std::uint8_t>(charged + 1); }
 };
+
+// One and a half cache lines: a byte more, and every second one lies in three of them.
+static_assert(sizeof(void*) < 8 || sizeof(request) == 96);
 
 /// All requests by index; the lists below are threaded through it.
 using request_table = std::vector<request>;
