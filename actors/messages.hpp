@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/report.hpp"
+#include "net/cluster/compact_form.hpp"
 #include "net/protocol/batch.hpp"
-#include "net/sockets/compact_form.hpp"
 
 #include <caf/all.hpp>
 #include <cstdint>

@@ -96,8 +96,7 @@ void front::on_exit() {
   sessions_.for_each([](session& s) { s.admission.reset(); });
 }
 
-// -- nodes
-// ----------------------------------------------------------------------------------------------------------------
+// -- nodes ----------------------------------------------------------------------------------------
 
 std::uint32_t front::admit(node_description description, caf::actor gateway) {
   now_ = clock_now();
@@ -177,8 +176,7 @@ void front::take_answers(std::uint32_t node, const batch& answers) {
   carry_out();
 }
 
-// -- turns and time
-// ---------------------------------------------------------------------------------------------------------
+// -- turns and time -------------------------------------------------------------------------------
 
 // Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out
 // when the turn ends, and what was placed is fetched only then: some of it may be taken back until

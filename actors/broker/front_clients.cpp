@@ -2,7 +2,7 @@
 #include "net/protocol/frame.hpp"
 #include "net/protocol/text.hpp"
 #include "net/sockets/client_doorman.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/native_socket.hpp>
@@ -527,8 +527,7 @@ void front::cut_off_the_slowest() {
   }
 }
 
-// -- who is over the time
-// ---------------------------------------------------------------------------------------------
+// -- who is over the time -------------------------------------------------------------------------
 
 void front::patrol() {
   patrolling_ = false;

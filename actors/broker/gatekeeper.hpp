@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/broker/access_list.hpp"
-#include "actors/dispatch/instant.hpp"
+#include "actors/time/instant.hpp"
 #include "net/tls/tls.hpp"
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include "actors/broker/shard_group.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/supervise/restart_policy.hpp"
-#include "net/tcp/endpoint.hpp"
+#include "net/transport/endpoint.hpp"
 
 #include <vector>
 

@@ -21,8 +21,7 @@ dispatcher::dispatcher(const dispatch_limits& limits, instant start, std::uint64
     : limits_(limits), hash_(seed), deadlines_(start), ids_(hash_), service_by_name_(0, {hash_}),
       offers_(limits.node_bytes, seed) {}
 
-// -- names and memory
-// -----------------------------------------------------------------------------------------------------
+// -- names and memory -----------------------------------------------------------------------------
 
 token dispatcher::token_of(std::uint32_t index) const {
   return token{requests_[index].generation} << 32 | index;
@@ -85,8 +84,7 @@ void dispatcher::release(std::uint32_t index) {
   if (next != no_index) wait(next);
 }
 
-// -- clients
-// -------------------------------------------------------------------------------------------------------------
+// -- clients --------------------------------------------------------------------------------------
 
 connection_id dispatcher::connect() {
   if (free_connections_.empty()) {
@@ -235,8 +233,7 @@ void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now
   settle(now);
 }
 
-// -- waiting and being placed
-// -----------------------------------------------------------------------------------------------
+// -- waiting and being placed ---------------------------------------------------------------------
 
 // Puts a fresh request where it waits for a slot.
 void dispatcher::wait(std::uint32_t index) {
@@ -293,8 +290,7 @@ void dispatcher::place(std::uint32_t index, std::uint32_t to) {
   placed_.push_back({token_of(index), r.fence});
 }
 
-// -- nodes
-// ---------------------------------------------------------------------------------------------------------------
+// -- nodes ----------------------------------------------------------------------------------------
 
 service_index dispatcher::service_named(const std::string& name) {
   const auto [at, fresh] =
@@ -486,8 +482,7 @@ void dispatcher::charge(std::uint32_t index, std::string_view what) {
   release(index);
 }
 
-// -- answers that are not replies
-// -----------------------------------------------------------------------------------------
+// -- answers that are not replies -----------------------------------------------------------------
 
 std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   // A tenth of what waits is to be worked off first: then there is room for whoever comes back.

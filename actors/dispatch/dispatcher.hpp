@@ -89,8 +89,7 @@ public:
   /// clients cannot guess, where they are strangers.
   dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed);
 
-  // -- clients
-  // ---------------------------------------------------------------------------------------------------------
+  // -- clients ------------------------------------------------------------------------------------
 
   connection_id connect();
 
@@ -112,8 +111,7 @@ public:
   /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
   void cancel(connection_id connection, std::uint64_t request_id, instant now);
 
-  // -- nodes
-  // -----------------------------------------------------------------------------------------------------------
+  // -- nodes --------------------------------------------------------------------------------------
 
   node_number join(const std::vector<service_offer>& offers, instant now);
 
@@ -144,8 +142,7 @@ public:
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
 
-  // -- time
-  // ------------------------------------------------------------------------------------------------------------
+  // -- time ---------------------------------------------------------------------------------------
 
   /// Deadlines up to now.
   void advance(instant now);
@@ -153,8 +150,7 @@ public:
   /// False if nothing waits for time: then it need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
-  // -- what came of it
-  // -------------------------------------------------------------------------------------------------
+  // -- what came of it ----------------------------------------------------------------------------
 
   /// To be carried out and cleared by the caller.
   actions& pending() { return actions_; }

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/dispatch/credit.hpp"
-#include "actors/dispatch/instant.hpp"
 #include "actors/dispatch/request.hpp"
+#include "actors/time/instant.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "actors/dispatch/instant.hpp"
-#include "net/protocol/bytes.hpp"
+#include "actors/time/instant.hpp"
+#include "net/bytes/shared_bytes.hpp"
 
 #include <compare>
 #include <cstdint>

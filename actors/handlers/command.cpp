@@ -5,7 +5,7 @@
 #include "actors/handlers/words.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "actors/messages.hpp"
-#include "actors/node/broker_clock.hpp"
-#include "actors/node/run_clock.hpp"
 #include "actors/node/run_queue.hpp"
-#include "net/sockets/shared_loop.hpp"
+#include "actors/time/broker_clock.hpp"
+#include "actors/time/run_clock.hpp"
+#include "net/cluster/shared_loop.hpp"
 
 #include <caf/io/broker.hpp>
 #include <memory>

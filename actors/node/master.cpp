@@ -1,6 +1,6 @@
 #include "actors/node/master.hpp"
 
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 
 #include "actors/messages.hpp"
 #include "actors/supervise/restart_policy.hpp"
-#include "net/tcp/endpoint.hpp"
+#include "net/transport/endpoint.hpp"
 
 namespace ropewalk {
 

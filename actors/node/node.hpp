@@ -3,7 +3,7 @@
 #include "actors/messages.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/settings.hpp"
-#include "net/sockets/shared_loop.hpp"
+#include "net/cluster/shared_loop.hpp"
 
 #include <functional>
 #include <memory>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "actors/dispatch/instant.hpp"
 #include "actors/node/fifo.hpp"
 #include "actors/node/start_lease.hpp"
+#include "actors/time/instant.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <atomic>
@@ -56,8 +56,7 @@ public:
 
   [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
-  // -- the gateway's side
-  // ------------------------------------------------------------------------------------------------
+  // -- the gateway's side -------------------------------------------------------------------------
 
   /// Appends messages, which are moved away, and were sent at `sent`, by this node's clock; the
   /// numbers of slots that must be woken for them are appended to `wake`. The slot that sits at
@@ -114,8 +113,7 @@ public:
   /// to say many at once: then the gateway looks by itself every now and then.
   [[nodiscard]] bool fast() const { return fast_.load(std::memory_order_relaxed); }
 
-  // -- a slot's side
-  // -----------------------------------------------------------------------------------------------------
+  // -- a slot's side ------------------------------------------------------------------------------
 
   struct job {
     work_item item;

@@ -2,7 +2,7 @@
 
 #include "actors/supervise/restart_policy.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/endpoint.hpp"
+#include "net/transport/endpoint.hpp"
 
 #include <cstdint>
 #include <string>

@@ -1,6 +1,6 @@
 #include "actors/node/slot.hpp"
 
-#include "actors/node/run_clock.hpp"
+#include "actors/time/run_clock.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>

@@ -5,7 +5,7 @@
 #include "actors/node/pace.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_pause.hpp"
-#include "net/sockets/shared_loop.hpp"
+#include "net/cluster/shared_loop.hpp"
 
 #include <memory>
 #include <string>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/dispatch/instant.hpp"
+#include "actors/time/instant.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <cstdint>

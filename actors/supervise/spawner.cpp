@@ -53,8 +53,7 @@ socket_pair make_pair() {
 
 } // namespace
 
-// -- a channel
-// ------------------------------------------------------------------------------------------------------
+// -- a channel ------------------------------------------------------------------------------------
 
 program_channel::~program_channel() {
   if (!socket_.valid() || !running_) return;
@@ -90,8 +89,7 @@ void program_channel::kill(int signal) {
   send_packet(socket_.get(), {text.data(), text.size()});
 }
 
-// -- the process
-// ----------------------------------------------------------------------------------------------------
+// -- the process ----------------------------------------------------------------------------------
 
 spawner::spawner() {
   ::getrlimit(RLIMIT_NOFILE, &descriptors_);

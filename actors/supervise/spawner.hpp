@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/supervise/spawner_wire.hpp"
-#include "net/tcp/passing.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/descriptor_passing.hpp"
+#include "net/transport/socket.hpp"
 
 #include <array>
 #include <chrono>

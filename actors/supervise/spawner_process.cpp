@@ -2,8 +2,8 @@
 
 #include "actors/supervise/descendants.hpp"
 #include "actors/supervise/spawner_wire.hpp"
-#include "net/tcp/passing.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/descriptor_passing.hpp"
+#include "net/transport/socket.hpp"
 
 #include <algorithm>
 #include <array>

@@ -2,9 +2,9 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
-#include "net/sockets/basp_door.hpp"
-#include "net/sockets/shared_loop.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/cluster/basp_door.hpp"
+#include "net/cluster/shared_loop.hpp"
+#include "net/transport/socket.hpp"
 
 #include <iostream>
 #include <memory>

@@ -2,8 +2,8 @@
 
 #include "net/client/client.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/endpoint.hpp"
 #include "net/tls/tls.hpp"
+#include "net/transport/endpoint.hpp"
 
 #include <chrono>
 #include <CLI/CLI.hpp>

@@ -2,8 +2,8 @@
 
 #include "actors/messages.hpp"
 #include "actors/supervise/stop_signals.hpp"
-#include "net/sockets/shared_loop.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/cluster/shared_loop.hpp"
+#include "net/transport/socket.hpp"
 
 #include <array>
 #include <cerrno>

@@ -5,7 +5,7 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
-#include "net/sockets/basp_door.hpp"
+#include "net/cluster/basp_door.hpp"
 
 #include <algorithm>
 #include <cerrno>

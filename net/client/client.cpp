@@ -2,7 +2,7 @@
 
 #include "net/protocol/frame.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/receive.hpp"
+#include "net/transport/receive.hpp"
 
 #include <algorithm>
 #include <poll.h>

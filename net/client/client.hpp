@@ -1,11 +1,11 @@
 #pragma once
 
-#include "net/protocol/bytes.hpp"
+#include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/error.hpp"
-#include "net/tcp/outbox.hpp"
-#include "net/tcp/socket.hpp"
-#include "net/tcp/stream.hpp"
+#include "net/transport/outbox.hpp"
+#include "net/transport/socket.hpp"
+#include "net/transport/stream.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -69,8 +69,7 @@ public:
   /// Requests without an answer yet.
   [[nodiscard]] std::uint64_t unanswered() const { return unanswered_; }
 
-  // -- blocking
-  // ------------------------------------------------------------------------------------------------------------
+  // -- blocking -----------------------------------------------------------------------------------
 
   /// The next answer, whichever it is; nothing when `patience` is over or the connection is (see
   /// `closed`).
@@ -81,8 +80,7 @@ public:
   client_answer call(std::string_view service, std::string_view payload,
                      const request_options& options = {});
 
-  // -- in an event loop
-  // ----------------------------------------------------------------------------------------------------
+  // -- in an event loop ---------------------------------------------------------------------------
 
   [[nodiscard]] int fd() const { return connection_->fd(); }
   [[nodiscard]] bool wants_write() const { return blocked_; }

@@ -1,7 +1,7 @@
 #include "net/protocol/batch.hpp"
 
+#include "net/bytes/byte_order.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/protocol/wire.hpp"
 
 #include <algorithm>
 #include <cstring>

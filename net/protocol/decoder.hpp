@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/protocol/bytes.hpp"
+#include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/frame.hpp"
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "net/protocol/frame.hpp"
 
-#include "net/protocol/wire.hpp"
+#include "net/bytes/byte_order.hpp"
 
 #include <cassert>
 

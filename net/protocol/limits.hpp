@@ -233,8 +233,7 @@ inline constexpr std::array all{max_message,
                                 restarts,
                                 restart_window};
 
-// -- numbers of the protocol itself: a client may rely on them, so no option changes them
-// -----------------------------
+// -- numbers of the protocol itself: a client may rely on them, so no option changes them ---------
 
 /// Optional fields of one frame, in bytes: a service name, a key and a trace context with room to
 /// spare.
@@ -252,8 +251,7 @@ inline constexpr std::size_t max_services = 1000;
 /// The end of a handler's stderr that is put into its FAILED answer, in bytes.
 inline constexpr std::size_t max_stderr_bytes = 4096;
 
-// -- numbers of the house: reasons beside them, no option because nobody has needed one
-// -------------------------------
+// -- numbers of the house: reasons beside them, no option because nobody has needed one -----------
 
 /// A payload from this size on has memory of its own and is passed on by reference; below it a copy
 /// is cheaper than a reference (measured: the copy of 16 KiB costs about what an extra system call

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "net/sockets/hangup_watch.hpp"
-#include "net/tcp/stream.hpp"
+#include "net/transport/stream.hpp"
 
 #include <caf/io/doorman.hpp>
 #include <caf/io/network/event_handler.hpp>

@@ -1,6 +1,6 @@
 #include "net/sockets/client_scribe.hpp"
 
-#include "net/tcp/receive.hpp"
+#include "net/transport/receive.hpp"
 
 #include <caf/io/network/default_multiplexer.hpp>
 #include <cerrno>

@@ -1,10 +1,10 @@
 #pragma once
 
+#include "net/cluster/stream_scribe.hpp"
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/sockets/hangup_watch.hpp"
-#include "net/sockets/stream_scribe.hpp"
-#include "net/tcp/receive.hpp"
+#include "net/transport/receive.hpp"
 
 namespace ropewalk {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 
 #include <caf/io/network/event_handler.hpp>
 #include <functional>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "net/tcp/endpoint.hpp"
-#include "net/tcp/stream.hpp"
 #include "net/tls/certificate_use.hpp"
+#include "net/transport/endpoint.hpp"
+#include "net/transport/stream.hpp"
 
 #include <chrono>
 #include <memory>

@@ -1,4 +1,4 @@
-#include "net/sockets/shared_loop.hpp"
+#include "net/cluster/shared_loop.hpp"
 #include "tests/catch.hpp"
 
 #include <caf/all.hpp>

@@ -1,5 +1,5 @@
+#include "net/bytes/byte_order.hpp"
 #include "net/protocol/frame.hpp"
-#include "net/protocol/wire.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
@@ -322,7 +322,7 @@ TEST_CASE("random bytes on either port end no process") {
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
 }
 
-// As net/sockets/compact_basp.hpp has it.
+// As net/cluster/compact_basp.hpp has it.
 std::string compact_frame(unsigned char flags, std::uint32_t bytes, std::uint64_t form,
                           std::uint64_t actor, std::string_view payload) {
   std::string result(32, '\0');

@@ -1,4 +1,4 @@
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 

@@ -173,8 +173,7 @@ void world::step(const event& e) {
   node_step(n, e);
 }
 
-// -- clients
-// --------------------------------------------------------------------------------------------------------------
+// -- clients --------------------------------------------------------------------------------------
 
 void world::submit(client& from) {
   const auto who = static_cast<std::uint32_t>(&from - clients_.data());
@@ -249,8 +248,7 @@ void world::leave(client& who) {
     after(1ms, {.kind = what::submit, .who = static_cast<std::uint32_t>(&who - clients_.data())});
 }
 
-// -- nodes
-// ----------------------------------------------------------------------------------------------------------------
+// -- nodes ----------------------------------------------------------------------------------------
 
 void world::start(std::uint32_t which) {
   auto& n = nodes_[which];
@@ -545,8 +543,7 @@ void world::others(std::uint32_t which, const event& e) {
   begin_work(which, e.service);
 }
 
-// -- what goes wrong
-// ------------------------------------------------------------------------------------------------------
+// -- what goes wrong ------------------------------------------------------------------------------
 
 // The node stands still, or cannot be reached, for a while.
 void world::trouble(std::uint32_t which, bool frozen) {
@@ -595,8 +592,7 @@ void world::chaos() {
   }
 }
 
-// -- the network and the broker
-// -------------------------------------------------------------------------------------------
+// -- the network and the broker -------------------------------------------------------------------
 
 void world::to_node(std::uint32_t which, event e) {
   auto& n = nodes_[which];

@@ -14,27 +14,33 @@ namespace {
 
 // Folder -> the folders that it may include from, besides itself.
 const std::map<std::string, std::set<std::string>> arrows{
-    {"net/protocol", {}},
-    {"net/tcp", {"net/protocol"}},
-    {"net/client", {"net/protocol", "net/tcp"}},
-    {"net/tls", {"net/tcp"}},
-    {"net/sockets", {"net/protocol", "net/tcp", "net/tls"}},
-    {"actors/dispatch", {"net/protocol"}},
-    {"actors/supervise", {"net/protocol", "net/tcp", "actors/dispatch"}},
-    {"actors/handlers", {"net/protocol", "net/tcp", "actors/supervise"}},
-    {"actors", {"net/protocol", "net/sockets"}}, // messages
+    {"net/bytes", {}},
+    {"net/protocol", {"net/bytes"}},
+    {"net/transport", {"net/bytes", "net/protocol"}},
+    {"net/client", {"net/bytes", "net/protocol", "net/transport"}},
+    {"net/tls", {"net/transport"}},
+    {"net/cluster", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
+    {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
+    {"actors/time", {}},
+    {"actors/dispatch", {"net/bytes", "net/protocol", "actors/time"}},
+    {"actors/supervise", {"net/protocol", "net/transport", "actors/time"}},
+    {"actors/handlers",
+     {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
+    {"actors", {"net/bytes", "net/protocol", "net/cluster"}}, // messages
     {"actors/broker",
-     {"net/protocol", "net/tcp", "net/tls", "net/sockets", "actors", "actors/dispatch",
-      "actors/supervise"}},
+     {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster", "net/sockets",
+      "actors", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors/node",
-     {"net/protocol", "net/tcp", "net/sockets", "actors", "actors/dispatch", "actors/supervise",
-      "actors/handlers"}},
+     {"net/bytes", "net/protocol", "net/transport", "net/cluster", "actors", "actors/time",
+      "actors/supervise", "actors/handlers"}},
     {"apps/ropewalk",
-     {"net/protocol", "net/tcp", "net/tls", "net/client", "net/sockets", "actors", "actors/broker",
-      "actors/node", "actors/dispatch", "actors/supervise", "actors/handlers"}},
+     {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
+      "actors", "actors/broker", "actors/node", "actors/time", "actors/supervise",
+      "actors/handlers"}},
 };
 
-const std::set<std::string> pure{"net/protocol",    "net/tcp",          "net/client",     "net/tls",
+const std::set<std::string> pure{"net/bytes",       "net/protocol",     "net/transport",
+                                 "net/client",      "net/tls",          "actors/time",
                                  "actors/dispatch", "actors/supervise", "actors/handlers"};
 
 } // namespace

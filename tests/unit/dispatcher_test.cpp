@@ -697,8 +697,7 @@ TEST_CASE("whatever happens in whatever order, every request gets exactly one an
   }
 }
 
-// -- order, priority, fairness
-// ---------------------------------------------------------------------------------------------
+// -- order, priority, fairness --------------------------------------------------------------------
 
 namespace {
 

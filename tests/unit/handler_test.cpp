@@ -1,6 +1,6 @@
 #include "actors/handlers/handler.hpp"
 #include "actors/handlers/readable.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
 
 #include <csignal>

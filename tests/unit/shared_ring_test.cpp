@@ -1,6 +1,6 @@
 #include "net/protocol/limits.hpp"
-#include "net/tcp/local_socket.hpp"
-#include "net/tcp/shared_ring.hpp"
+#include "net/transport/shared_ring.hpp"
+#include "net/transport/unix_socket.hpp"
 #include "tests/catch.hpp"
 
 #include <array>

@@ -1,5 +1,5 @@
-#include "net/protocol/bytes.hpp"
-#include "net/protocol/small_blocks.hpp"
+#include "net/bytes/shared_bytes.hpp"
+#include "net/bytes/small_blocks.hpp"
 #include "tests/catch.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
-#include "actors/node/broker_clock.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_lease.hpp"
+#include "actors/time/broker_clock.hpp"
 #include "tests/catch.hpp"
 
 using namespace ropewalk;

@@ -1,9 +1,9 @@
 #include "net/client/client.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/endpoint.hpp"
-#include "net/tcp/local_socket.hpp"
-#include "net/tcp/outbox.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/transport/endpoint.hpp"
+#include "net/transport/outbox.hpp"
+#include "net/transport/socket.hpp"
+#include "net/transport/unix_socket.hpp"
 #include "tests/catch.hpp"
 
 #include <array>

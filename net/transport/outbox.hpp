@@ -1,9 +1,9 @@
 #pragma once
 
-#include "net/protocol/bytes.hpp"
+#include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
-#include "net/tcp/stream.hpp"
+#include "net/transport/stream.hpp"
 
 #include <deque>
 #include <span>

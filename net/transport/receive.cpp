@@ -1,4 +1,4 @@
-#include "net/tcp/receive.hpp"
+#include "net/transport/receive.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "net/sockets/stream_scribe.hpp"
+#include "net/cluster/stream_scribe.hpp"
 
 #include "net/protocol/limits.hpp"
 

@@ -1,6 +1,6 @@
-#include "net/sockets/compact_basp.hpp"
+#include "net/cluster/compact_basp.hpp"
 
-#include "net/protocol/wire.hpp"
+#include "net/bytes/byte_order.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/middleman.hpp>

@@ -1,4 +1,4 @@
-#include "net/tcp/outbox.hpp"
+#include "net/transport/outbox.hpp"
 
 #include <array>
 

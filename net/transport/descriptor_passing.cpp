@@ -1,4 +1,4 @@
-#include "net/tcp/passing.hpp"
+#include "net/transport/descriptor_passing.hpp"
 
 #include <algorithm>
 #include <cerrno>

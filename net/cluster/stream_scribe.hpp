@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/tcp/outbox.hpp"
+#include "net/transport/outbox.hpp"
 
 #include <caf/io/network/event_handler.hpp>
 #include <caf/io/network/native_socket.hpp>
@@ -21,8 +21,7 @@ public:
   stream_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
                 std::size_t kept_write_bytes);
 
-  // -- what a CAF broker asks of a scribe
-  // --------------------------------------------------------------------------------
+  // -- what a CAF broker asks of a scribe ---------------------------------------------------------
 
   /// Nobody here asks for write receipts: neither BASP nor the front.
   void ack_writes(bool enable) override;
@@ -38,8 +37,7 @@ public:
   void add_to_loop() override;
   void remove_from_loop() override;
 
-  // -- what the front asks
-  // -----------------------------------------------------------------------------------------------
+  // -- what the front asks ------------------------------------------------------------------------
 
   [[nodiscard]] outbox& output() { return outbox_; }
   [[nodiscard]] const stream& connection() const { return *stream_; }

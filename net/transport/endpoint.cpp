@@ -1,4 +1,4 @@
-#include "net/tcp/endpoint.hpp"
+#include "net/transport/endpoint.hpp"
 
 #include <charconv>
 

@@ -1,9 +1,9 @@
-#include "net/sockets/basp_scribe.hpp"
+#include "net/cluster/basp_scribe.hpp"
 
+#include "net/bytes/byte_order.hpp"
+#include "net/cluster/compact_basp.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
-#include "net/protocol/wire.hpp"
-#include "net/sockets/compact_basp.hpp"
 
 #include <algorithm>
 #include <array>

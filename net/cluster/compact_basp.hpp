@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/sockets/compact_form.hpp"
+#include "net/cluster/compact_form.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/behavior.hpp>

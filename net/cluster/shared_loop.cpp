@@ -1,6 +1,6 @@
-#include "net/sockets/shared_loop.hpp"
+#include "net/cluster/shared_loop.hpp"
 
-#include "net/sockets/compact_basp.hpp"
+#include "net/cluster/compact_basp.hpp"
 
 #include <algorithm>
 #include <caf/actor_system.hpp>

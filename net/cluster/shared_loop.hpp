@@ -46,8 +46,7 @@ public:
   /// what then runs on the loop.
   [[nodiscard]] bool attend(const void* who);
 
-  // -- the thread that attends
-  // -------------------------------------------------------------------------------------------------
+  // -- the thread that attends --------------------------------------------------------------------
 
   /// Handles what there is to handle on sockets and in mailboxes, and all that follows from it:
   /// what was sent is written to its socket then. Waits for something if there is nothing.
@@ -73,8 +72,7 @@ public:
   /// Somebody was woken who will attend soon: the watchman need not.
   void hand_over() { handed_over_ = true; }
 
-  // -- any thread
-  // -------------------------------------------------------------------------------------------------------------
+  // -- any thread ---------------------------------------------------------------------------------
 
   /// Nobody that was expected to attend will: the watchman shall, if the loop is alone.
   void call_watchman();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/protocol/small_blocks.hpp"
+#include "net/bytes/small_blocks.hpp"
 
 #include <atomic>
 #include <cstdint>

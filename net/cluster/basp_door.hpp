@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/sockets/compact_form.hpp"
+#include "net/cluster/compact_form.hpp"
 #include "net/tls/tls.hpp"
 
 #include <caf/actor.hpp>

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "net/cluster/stream_scribe.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/open_buffer.hpp"
-#include "net/sockets/stream_scribe.hpp"
-#include "net/tcp/shared_ring.hpp"
+#include "net/transport/shared_ring.hpp"
 
 #include <functional>
 #include <optional>

@@ -1,9 +1,9 @@
-#include "net/sockets/basp_door.hpp"
+#include "net/cluster/basp_door.hpp"
 
-#include "net/sockets/basp_scribe.hpp"
-#include "net/sockets/compact_basp.hpp"
-#include "net/tcp/local_socket.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/cluster/basp_scribe.hpp"
+#include "net/cluster/compact_basp.hpp"
+#include "net/transport/socket.hpp"
+#include "net/transport/unix_socket.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>

@@ -1,4 +1,4 @@
-#include "net/tcp/shared_ring.hpp"
+#include "net/transport/shared_ring.hpp"
 
 #include "net/protocol/limits.hpp"
 
@@ -68,8 +68,7 @@ std::optional<rings> map_rings(const descriptor& memory, bool maker) {
   return rings{ring_writer{mapping, maker}, ring_reader::make(mapping, maker)};
 }
 
-// -- sending
-// --------------------------------------------------------------------------------------------------------------
+// -- sending --------------------------------------------------------------------------------------
 
 ring_writer::ring_writer(std::shared_ptr<ring_mapping> memory, bool maker)
     : memory_(std::move(memory)), data_(memory_->data(maker)),
@@ -105,8 +104,7 @@ std::uint32_t ring_writer::offset_of(const char* room) const {
   return static_cast<std::uint32_t>(room - data_);
 }
 
-// -- receiving
-// ------------------------------------------------------------------------------------------------------------
+// -- receiving ------------------------------------------------------------------------------------
 
 namespace {
 

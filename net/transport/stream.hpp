@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/tcp/socket.hpp"
+#include "net/transport/socket.hpp"
 
 #include <cstddef>
 #include <memory>

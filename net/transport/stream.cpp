@@ -1,4 +1,4 @@
-#include "net/tcp/stream.hpp"
+#include "net/transport/stream.hpp"
 
 #include <cerrno>
 #include <cstring>

@@ -2,7 +2,7 @@
 
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/tcp/stream.hpp"
+#include "net/transport/stream.hpp"
 
 namespace ropewalk {
 

@@ -1,4 +1,4 @@
-#include "net/tcp/local_socket.hpp"
+#include "net/transport/unix_socket.hpp"
 
 #include "net/protocol/limits.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/tcp/endpoint.hpp"
+#include "net/transport/endpoint.hpp"
 
 #include <chrono>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "net/protocol/bytes.hpp"
-#include "net/tcp/socket.hpp"
+#include "net/bytes/shared_bytes.hpp"
+#include "net/transport/socket.hpp"
 
 #include <cstdint>
 #include <deque>
