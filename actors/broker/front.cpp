@@ -1,6 +1,7 @@
 #include "actors/broker/front.hpp"
 
-#include <caf/io/network/multiplexer.hpp>
+#include "net/sockets/client_scribe.hpp"
+
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -10,301 +11,290 @@ namespace {
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
 
-// Clients that have all their answers get this long beyond the drain time to take them: those that
-// come back again and again would keep a drain from its end.
-constexpr milliseconds last_goodbye{2000};
+instant clock_now() {
+  return std::chrono::steady_clock::now();
+}
 
-// A time as nodes are told it.
-std::uint64_t micros(instant at) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<microseconds>(at.time_since_epoch()).count());
+session_limits limits_of(const broker_settings& s) {
+  session_limits result;
+  result.max_message_bytes = s.max_message_bytes;
+  result.default_deadline = s.dispatch.timeout;
+  result.memory_bytes = s.dispatch.held_bytes;
+  result.unread_answers_bytes = s.unread_answers_bytes;
+  result.unread_answers_time = s.unread_answers_time;
+  result.answers_bytes = s.answers_bytes;
+  result.hello_time = s.hello_time;
+  result.message_time = s.message_time;
+  result.idle_time = s.idle_time;
+  return result;
+}
+
+request_intake::shards others_of(const shard_place& shard) {
+  const auto group = shard.group;
+  return {group->size() > 1, [group](std::string_view name) { return group->has_service(name); }};
 }
 
 } // namespace
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      dispatcher_(settings_.dispatch, clock_now(), settings_.seed), gate_(settings_.access),
-      label_(settings_.shard.label()), started_(clock_now()), now_(started_) {}
+      started_(clock_now()), dispatcher_(settings_.dispatch, started_, settings_.seed),
+      clients_(limits_of(settings_), settings_.access, dispatcher_, others_of(settings_.shard)),
+      acceptors_(*this, clients_, settings_.shard.group->census()),
+      nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
 
 caf::behavior front::make_behavior() {
-  if (const auto wrong = gate_.load()) {
+  if (const auto wrong = clients_.load_access(clock_now())) {
     quit(caf::make_error(caf::sec::invalid_argument, *wrong));
     return {};
   }
-  if (!listen()) return {};
+  const bool shared_ports = settings_.shard.group->size() > 1;
+  if (const auto wrong =
+          acceptors_.open({settings_.listen, shared_ports, settings_.max_message_bytes},
+                          [this] { expect_tick(); })) {
+    quit(caf::make_error(caf::sec::cannot_open_port, *wrong));
+    return {};
+  }
+  send(supervisor_, ready_atom_v, acceptors_.addresses());
   settings_.shard.group->set_front(settings_.shard.number, this);
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
-      [this](const caf::io::new_data_msg& msg) { readable(msg.handle); },
-      [this](const caf::io::connection_closed_msg& msg) { disconnected(msg.handle); },
-      [](const caf::io::acceptor_closed_msg&) {},
-      [this](answers_atom, std::uint32_t node, const batch& answers) {
-        take_answers(node, answers);
-      },
-      [this](admit_atom, node_description& description, caf::actor& gateway) {
-        return admit(std::move(description), std::move(gateway));
-      },
-      [this](lost_atom, std::uint32_t node, const std::string& why) { lost(node, why); },
-      [this](retire_atom, std::uint32_t node) {
-        const auto* m = find_member(node);
-        if (!m) return;
-        now_ = clock_now();
-        dispatcher_.retire(node, now_);
-        finish_turn(); // what was placed goes before the word that nothing more will come
-        send(m->gateway, retired_atom_v, m->description.shard);
-      },
-      [this](lease_atom, std::uint32_t node, std::uint64_t asked) {
-        const auto* m = find_member(node);
-        if (!m) return;
-        finish_turn(); // what was taken back goes before the word that the rest may be started
-        send(m->gateway, leased_atom_v, m->description.shard, asked, micros(clock_now()));
-      },
-      [this](leave_atom, std::uint32_t node) {
-        const auto* m = find_member(node);
-        if (!m) return;
-        const auto gateway = m->gateway;
-        const auto shard = m->description.shard;
-        lost(node, "it was drained");
-        send(gateway, left_atom_v, shard);
-      },
-      [this](slots_atom, std::uint32_t node, std::uint16_t service, std::uint32_t live) {
-        if (!find_member(node)) return;
-        now_ = clock_now();
-        dispatcher_.set_slots(node, service, live, now_);
+      [this](const caf::io::new_data_msg& msg) {
+        clients_.read(id_of(msg.handle), clock_now());
         carry_out();
       },
-      [this](failing_atom, std::uint32_t node, std::uint16_t service, bool failing) {
-        if (!find_member(node)) return;
-        now_ = clock_now();
-        dispatcher_.set_failing(node, service, failing, now_);
+      [this](const caf::io::connection_closed_msg& msg) {
+        clients_.disconnected(id_of(msg.handle), clock_now());
+        by_handle_.erase(msg.handle);
+        carry_out();
+      },
+      [](const caf::io::acceptor_closed_msg&) {},
+      [this](answers_atom, node_number node, const batch& answers) { take_answers(node, answers); },
+      [this](admit_atom, node_description& description, caf::actor& gateway) {
+        const auto number = nodes_.join(std::move(description), std::move(gateway), clock_now());
+        carry_out();
+        return number;
+      },
+      [this](lost_atom, node_number node, const std::string& why) {
+        nodes_.lose(node, why, clock_now());
+        carry_out();
+      },
+      [this](retire_atom, node_number node) {
+        nodes_.retire(node, clock_now());
+        end_turn(); // what was placed goes before the word that nothing more will come
+        nodes_.confirm_retired(node);
+      },
+      [this](lease_atom, node_number node, std::uint64_t asked) {
+        end_turn(); // what was taken back goes before the word that the rest may be started
+        nodes_.confirm_lease(node, asked, clock_now());
+      },
+      [this](leave_atom, node_number node) {
+        nodes_.leave(node, clock_now());
+        carry_out();
+      },
+      [this](slots_atom, node_number node, std::uint16_t service, std::uint32_t live) {
+        nodes_.set_slots(node, service, live, clock_now());
+        carry_out();
+      },
+      [this](failing_atom, node_number node, std::uint16_t service, bool failing) {
+        nodes_.set_failing(node, service, failing, clock_now());
         carry_out();
       },
       [this](status_atom) { return report(); },
-      [this](restarted_atom, std::uint32_t, std::uint32_t count) { restarts_ += count; },
+      [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
-      [this](patrol_atom) { patrol(); },
+      [this](patrol_atom) {
+        expected_.timeouts = false;
+        clients_.check_timeouts(clock_now());
+        carry_out();
+        if (clients_.size() > 0) expect_timeouts();
+      },
       [this](reload_atom) { reload(); },
-      [this](drain_atom) { drain(); },
+      [this](drain_atom) { begin_drain(); },
   };
 }
 
 // What CAF still holds of a front that fell must not count as clients.
 void front::on_exit() {
-  if (hangups_) hangups_->close();
-  last_admission_.reset();
-  sessions_.for_each([](session& s) { s.admission.reset(); });
+  acceptors_.close();
+  clients_.abandon();
 }
 
-// -- nodes ----------------------------------------------------------------------------------------
+// -- clients ----------------------------------------------------------------------------------------
 
-std::uint32_t front::admit(node_description description, caf::actor gateway) {
-  now_ = clock_now();
-  // It may have given up waiting for the answer to its last join.
-  const auto again = std::find_if(members_.begin(), members_.end(), [&](const auto& known) {
-    return known.second.gateway == gateway;
-  });
-  if (again != members_.end()) lost(again->first, "it joined again");
-  std::vector<service_offer> offers;
-  std::string names;
-  for (const auto& service : description.services) {
-    offers.push_back({service.name, service.slots});
-    settings_.shard.group->add_service(service.name);
-    names += (names.empty() ? "" : ", ") + service.name;
+void front::connected(caf::io::connection_handle which) {
+  auto found = by_id(which);
+  const caf::intrusive_ptr<client_scribe> scribe{found ? dynamic_cast<client_scribe*>(&*found)
+                                                       : nullptr};
+  if (!scribe) return;
+  const auto id = clients_.connected({scribe.get(), [scribe](client_connection*) {}},
+                                     scribe->take_permit(), clock_now());
+  by_handle_.insert_or_assign(which, id);
+  configure_read(which, caf::io::receive_policy::at_most(1));
+  expect_timeouts();
+}
+
+connection_id front::id_of(caf::io::connection_handle which) const {
+  const auto found = by_handle_.find(which);
+  return found == by_handle_.end() ? connection_id{} : found->second;
+}
+
+// Certificates and tokens from their files again, for those who come, and for those who are here.
+void front::reload() {
+  if (const auto wrong = clients_.load_access(clock_now())) {
+    spdlog::error("nothing is reloaded: {}", *wrong);
+    return;
   }
-  const auto number = dispatcher_.join(offers, now_);
-  auto& m = members_[number];
-  restarts_ += description.restarts;
-  spdlog::info("{}node {} joined from {} (pid {}): {}", label_, description.name, description.host,
-               description.pid, names);
-  m.description = std::move(description);
-  m.gateway = std::move(gateway);
-  carry_out();
-  return number;
-}
-
-void front::lost(std::uint32_t node, const std::string& why) {
-  const auto* found = find_member(node);
-  if (!found) return;
-  now_ = clock_now();
-  const auto& m = *found;
-  const auto had = dispatcher_.view(node).in_flight;
-  if (had > 0)
-    spdlog::warn("{}node {} is gone ({}); {} messages go to others", label_, m.description.name,
-                 why, had);
-  else
-    spdlog::info("{}node {} is gone ({})", label_, m.description.name, why);
-  dispatcher_.lose(node, "node " + m.description.name + " is gone (" + why + ")", now_);
-  members_.erase(node);
+  spdlog::info("certificates and tokens are reloaded");
   carry_out();
 }
 
-// Null if it is gone: a number is never another's.
-front::member* front::find_member(std::uint32_t node) {
-  const auto found = members_.find(node);
-  return found == members_.end() ? nullptr : &found->second;
-}
+// -- nodes ------------------------------------------------------------------------------------------
 
-void front::take_answers(std::uint32_t node, const batch& answers) {
-  const auto* from = find_member(node);
+void front::take_answers(node_number node, const batch& answers) {
+  const auto* from = nodes_.find(node);
   if (!from) return; // it was declared lost: refused
-  now_ = clock_now();
+  const auto now = clock_now();
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
-    case item_end::answered: {
-      const auto whom =
-          dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now_);
-      if (auto* to = whom ? sessions_.find(whom->connection) : nullptr)
-        answer(*to, whom->request_id, item->code, item->payload);
+    case item_end::answered:
+      if (const auto whom =
+              dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now))
+        clients_.answer(*whom, item->code, item->payload);
       break;
-    }
     case item_end::returned:
-      dispatcher_.give_back(node, item->token, item->fence, now_);
+      dispatcher_.give_back(node, item->token, item->fence, now);
       break;
     case item_end::crashed:
       dispatcher_.crash(
           node, item->token, item->fence,
-          "on node " + from->description.name + ": " + std::string{item->payload.view()}, now_);
+          "on node " + from->description.name + ": " + std::string{item->payload.view()}, now);
       break;
     }
   }
   if (reader.malformed()) {
     spdlog::error("node {} sent a batch that makes no sense; it is let go", from->description.name);
-    lost(node, "it sent a batch that makes no sense");
+    nodes_.lose(node, "it sent a batch that makes no sense", now);
   }
   carry_out();
 }
 
-// -- turns and time -------------------------------------------------------------------------------
+// -- turns and time -----------------------------------------------------------------------------------
 
 // Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out
 // when the turn ends, and what was placed is fetched only then: some of it may be taken back until
 // it leaves. Of what concerns somebody who has gone since it was decided nothing is carried out.
 void front::carry_out() {
-  auto& todo = dispatcher_.pending();
-  if (!todo.empty()) {
-    for (const auto& r : todo.refuse) {
-      auto* to = sessions_.find(r.connection);
-      if (!to) continue;
-      const auto detail = r.detail.empty() ? sentence_of(r.code) : std::string_view{r.detail};
-      answer(*to, r.request_id, r.code, shared_bytes::borrow(detail), r.retry_after_ms);
-    }
-    for (const auto& w : todo.withdraw) {
-      auto* m = find_member(w.node);
-      if (!m) continue;
-      m->withdrawn.push_back({w.request, w.fence});
-      touch(w.node, *m);
-    }
-    for (const auto id : todo.reading)
-      if (auto* s = sessions_.find(id)) set_reading(*s);
-    todo.refuse.clear();
-    todo.withdraw.clear();
-    todo.reading.clear();
+  if (auto& decided = dispatcher_.pending(); !decided.empty()) {
+    nodes_.carry_out(decided);
+    clients_.carry_out(decided);
   }
-  if (dispatcher_.needs_time()) expect_tick();
-  if (dispatcher_.has_placed() || !dirty_sessions_.empty() || !dirty_members_.empty() ||
-      !status_waiting_.empty())
-    open_turn();
+  if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
+  if (nodes_.has_unsent() || clients_.has_unflushed() || clients_.statuses().has_waiting())
+    expect_turn_end();
 }
 
-void front::open_turn() {
-  if (std::exchange(turn_open_, true)) return;
+void front::expect_turn_end() {
+  if (std::exchange(expected_.turn_end, true)) return;
   backend().post([this, alive = caf::strong_actor_ptr{ctrl()}] {
-    if (!getf(is_terminated_flag)) finish_turn();
+    if (!getf(is_terminated_flag)) end_turn();
   });
 }
 
-// Everything that collected leaves: one message a node, one write a socket.
-void front::finish_turn() {
-  turn_open_ = false;
-  collect_placed();
-  for (const auto number : dirty_members_) {
-    auto* m = find_member(number);
-    if (!m) continue;
-    m->dirty = false;
-    const auto shard = m->description.shard;
-    if (!m->work.empty()) send(m->gateway, work_atom_v, shard, micros(now_), m->work.take());
-    if (!m->withdrawn.empty())
-      send(m->gateway, withdraw_atom_v, shard, std::exchange(m->withdrawn, {}));
-  }
-  dirty_members_.clear();
-  if (!status_waiting_.empty() && status_asked_.empty()) collect_status();
-  for (const auto id : dirty_sessions_)
-    if (auto* s = sessions_.find(id)) flush(*s);
-  dirty_sessions_.clear();
-  // What was decided meanwhile, of clients that were let go.
-  if (!dispatcher_.pending().empty() || dispatcher_.has_placed()) carry_out();
-}
-
-void front::collect_placed() {
-  auto last = no_index;
-  member* m = nullptr; // of `last`
-  dispatcher_.take_placed(
-      [&](node_number to, token which, const ropewalk::request& r, std::uint16_t service) {
-        if (to != last) {
-          last = to;
-          m = find_member(to);
-          touch(to, *m);
-        }
-        const auto left = std::chrono::ceil<milliseconds>(r.deadline - now_).count();
-        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
-                     service, r.attempt()},
-                    r.payload);
-      });
-}
-
-void front::touch(std::uint32_t node, member& which) {
-  if (!std::exchange(which.dirty, true)) dirty_members_.push_back(node);
+void front::end_turn() {
+  expected_.turn_end = false;
+  const auto now = clock_now();
+  nodes_.flush(now);
+  if (clients_.statuses().has_waiting() && !clients_.statuses().in_round()) begin_status_round();
+  clients_.flush(now);
+  // What was decided meanwhile, of clients that were let go, and of those that are watched now.
+  carry_out();
 }
 
 void front::expect_tick() {
-  if (std::exchange(tick_expected_, true)) return;
+  if (std::exchange(expected_.tick, true)) return;
   delayed_send(this, tick_interval, again_atom_v);
 }
 
 void front::tick() {
-  tick_expected_ = false;
-  now_ = clock_now();
-  dispatcher_.advance(now_);
+  expected_.tick = false;
+  const auto now = clock_now();
+  dispatcher_.advance(now);
   carry_out();
-  watch_slow_readers(now_);
+  clients_.tick(now);
   carry_out();
-  if (draining_) {
-    if (all_done() && by_handle_.empty()) {
-      spdlog::info("{}drained: every request is answered", label_);
-      quit(caf::exit_reason::user_shutdown);
-    } else if (now_ >= drain_end_ + (all_done() ? last_goodbye : milliseconds{0})) {
-      spdlog::warn("{}the drain time is over: {} requests are left without an answer", label_,
-                   dispatcher_.totals().waiting + dispatcher_.totals().placed);
-      quit(caf::exit_reason::user_shutdown);
-    } else if (all_done()) {
-      // A socket that is closed with unread bytes resets, and the client may lose answers on their
-      // way: the end of what is sent goes first, and the connection follows when the client has
-      // closed its half, or after closing_time.
-      sessions_.for_each([this](session& s) {
-        if (!s.closing) close_after_answer(s);
-      });
-    }
-  }
-  feed_starving_doors();
-  if (!watched_.empty() || !starving_doors_.empty() || draining_) expect_tick();
+  acceptors_.resume(now);
+  advance_drain(now);
+  if (clients_.needs_ticks() || acceptors_.paused() || drain_.draining()) expect_tick();
 }
 
-void front::drain() {
-  if (draining_) return;
-  draining_ = true;
-  drain_end_ = clock_now() + settings_.drain_time;
-  spdlog::info("{}draining: {} requests in hand", label_,
+void front::expect_timeouts() {
+  if (std::exchange(expected_.timeouts, true)) return;
+  delayed_send(this, session_timeouts::interval, patrol_atom_v);
+}
+
+// -- its end ------------------------------------------------------------------------------------------
+
+void front::begin_drain() {
+  if (!drain_.begin(clock_now(), settings_.drain_time)) return;
+  clients_.begin_drain();
+  spdlog::info("{}draining: {} requests in hand", settings_.shard.label(),
                dispatcher_.totals().waiting + dispatcher_.totals().placed);
   expect_tick();
 }
 
-bool front::all_done() const {
-  if (dispatcher_.totals().waiting + dispatcher_.totals().placed > 0) return false;
-  bool all_sent = true;
-  sessions_.for_each([&](const session& s) { all_sent = all_sent && s.scribe->output().empty(); });
-  return all_sent;
+void front::advance_drain(instant now) {
+  const auto left = dispatcher_.totals().waiting + dispatcher_.totals().placed;
+  switch (drain_.next(now, left == 0 && clients_.all_sent(), clients_.size())) {
+  case drain::step::wait:
+    return;
+  case drain::step::close_clients:
+    return clients_.close_all(now);
+  case drain::step::finished:
+    spdlog::info("{}drained: every request is answered", settings_.shard.label());
+    break;
+  case drain::step::out_of_time:
+    spdlog::warn("{}the drain time is over: {} requests are left without an answer",
+                 settings_.shard.label(), left);
+    break;
+  }
+  quit(caf::exit_reason::user_shutdown);
+}
+
+// -- status -------------------------------------------------------------------------------------------
+
+void front::begin_status_round() {
+  clients_.statuses().begin_round();
+  status_.begin(report(), [this](const broker_report& all) {
+    clients_.end_status_round(shared_bytes::copy_of(all.json()));
+    carry_out();
+  });
+}
+
+broker_report front::report() const {
+  const auto& totals = dispatcher_.totals();
+  broker_report result;
+  result.nodes = nodes_.report();
+  for (int code = 1; code < error_codes; ++code)
+    if (totals.refused[code] > 0)
+      result.refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
+  result.in_flight = totals.placed;
+  result.queued = totals.waiting;
+  result.restarts = nodes_.restarts();
+  result.redispatched = totals.redispatched;
+  result.returned = totals.returned;
+  result.submitted = totals.submitted;
+  result.answered = totals.answered;
+  result.stale_answers = totals.stale;
+  result.held_bytes = totals.held_bytes;
+  result.connections = clients_.size();
+  result.turned_away = clients_.rejected();
+  result.shards.push_back({settings_.shard.number, result.connections, result.in_flight,
+                           result.queued, result.answered});
+  result.draining = drain_.draining();
+  result.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  return result;
 }
 
 } // namespace ropewalk

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/gatekeeper.hpp"
+#include "actors/broker/sessions/gatekeeper.hpp"
 #include "actors/broker/shard_group.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/supervise/restart_policy.hpp"

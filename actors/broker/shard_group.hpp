@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/client_census.hpp"
+#include "actors/broker/sessions/client_census.hpp"
 
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>

@@ -1,4 +1,4 @@
-#include "actors/broker/access_list.hpp"
+#include "actors/broker/sessions/access_list.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/tls/certificates.hpp"

@@ -41,12 +41,14 @@ bool client_doorman::new_connection() {
       return true;
     }
     crowded_ = is_among_the_last(accepted.get());
-    if (!settings_.admit(peer)) continue;
+    auto permit = settings_.admit(peer);
+    if (!permit) continue;
     auto connection = settings_.speak(accepted.get());
     if (!connection) continue;
     (void)accepted.release(); // the scribe closes it
-    auto scribe = caf::make_counted<client_scribe>(loop, std::move(connection),
-                                                   settings_.max_message_bytes, settings_.hangups);
+    auto scribe =
+        caf::make_counted<client_scribe>(loop, std::move(connection), settings_.max_message_bytes,
+                                         settings_.hangups, std::move(permit));
     const auto hdl = scribe->hdl();
     parent()->add_scribe(std::move(scribe));
     doorman::new_connection(&loop, hdl);

@@ -21,8 +21,9 @@ struct client_door_settings {
   /// served, and is closed.
   std::function<std::unique_ptr<stream>(int fd)> speak;
 
-  /// Whether a connection may come in, by its peer's address; if not it is closed at once.
-  std::function<bool(const sockaddr_storage& peer)> admit;
+  /// Lets a connection in, by its peer's address, with something that is kept as long as the
+  /// connection is there; null: it may not come in, and is closed at once.
+  std::function<std::shared_ptr<void>(const sockaddr_storage& peer)> admit;
 
   /// There is no descriptor left for a connection that waits, or only those that are kept for
   /// nodes: accepting has stopped until the broker calls `trigger` for this doorman, which it

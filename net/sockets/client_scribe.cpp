@@ -4,6 +4,8 @@
 
 #include <caf/io/network/default_multiplexer.hpp>
 #include <cerrno>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 namespace ropewalk {
@@ -34,7 +36,7 @@ bool client_scribe::read_some() {
     looked_ = true;
     if (first != tls_handshake) {
       speak_plain();
-      without_tls_ = true;
+      go_without_tls();
     }
   }
   do {
@@ -64,7 +66,7 @@ bool client_scribe::read_and_tell() {
   case stream::state::blocked:
     return true;
   case stream::state::end:
-    input_ended_ = true;
+    end_input();
     remove_from_loop();
     break;
   case stream::state::ok:
@@ -74,6 +76,11 @@ bool client_scribe::read_and_tell() {
   msg().handle = hdl();
   invoke_mailbox_element(&loop());
   return true;
+}
+
+std::size_t client_scribe::unacknowledged() const {
+  int bytes = 0;
+  return ::ioctl(fd(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 stream::state client_scribe::discard() {

@@ -4,6 +4,7 @@
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/sockets/hangup_watch.hpp"
+#include "net/transport/client_connection.hpp"
 #include "net/transport/receive.hpp"
 
 namespace ropewalk {
@@ -11,12 +12,14 @@ namespace ropewalk {
 /// A client's connection: reads into the loop's shared buffer, or straight into a large payload's
 /// own memory, and wakes its broker with a new_data_msg; the broker then takes the frames out of
 /// `input`. An idle connection holds no buffer.
-class client_scribe final : public stream_scribe {
+class client_scribe final : public stream_scribe, public client_connection {
 public:
   client_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
-                std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups)
+                std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups,
+                std::shared_ptr<void> permit)
       : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),
-        decoder_(max_message_bytes), hangups_(std::move(hangups)) {}
+        client_connection(decoder_, stream_scribe::output()), decoder_(max_message_bytes),
+        hangups_(std::move(hangups)), permit_(std::move(permit)) {}
   ~client_scribe() override { hangups_->forget(fd()); }
 
   /// While nothing is read, as always, the end of the connection is noticed.
@@ -29,19 +32,23 @@ public:
   /// Not used: what was read is in `input`.
   std::vector<char>& rd_buf() override { return msg().buf; }
 
-  [[nodiscard]] decoder& input() { return decoder_; }
+  /// What whoever let this connection in keeps for as long as it is there.
+  [[nodiscard]] std::shared_ptr<void> take_permit() { return std::move(permit_); }
 
-  /// The client has closed its sending half; reading has ended.
-  [[nodiscard]] bool input_ended() const { return input_ended_; }
+  // -- client_connection --------------------------------------------------------------------------
 
-  /// The client spoke plainly where TLS is wanted; so does the answer.
-  [[nodiscard]] bool without_tls() const { return without_tls_; }
-
-  /// From now on bytes are read and thrown away.
-  void discard_input() { discarding_ = true; }
-
-  /// Each read fetches little (limits::little_read_bytes, little_lines_bytes), or as much as usual.
-  void read_little(bool yes) { read_little_ = yes; }
+  using client_connection::output;
+  [[nodiscard]] const stream& transport() const override { return connection(); }
+  [[nodiscard]] std::string address() const override { return addr(); }
+  [[nodiscard]] std::size_t unacknowledged() const override;
+  void flush() override { stream_scribe::flush(); }
+  void pause_reading() override { halt(); }
+  void resume_reading() override { trigger(); }
+  void read_little(bool yes) override { read_little_ = yes; }
+  void discard_input() override { discarding_ = true; }
+  void finish_writing() override { stream_scribe::finish_writing(); }
+  void close() override { graceful_shutdown(); }
+  void cut_off() override { stream_scribe::cut_off(); }
 
 protected:
   bool read_some() override;
@@ -53,11 +60,10 @@ private:
 
   decoder decoder_;
   std::shared_ptr<hangup_watch> hangups_;
+  std::shared_ptr<void> permit_;
   bool read_little_ = false;
   bool discarding_ = false;
   bool looked_ = false; // at the first byte
-  bool without_tls_ = false;
-  bool input_ended_ = false;
 };
 
 } // namespace ropewalk

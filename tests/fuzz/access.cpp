@@ -1,6 +1,6 @@
 // The access file: whatever stands in it, it is read or refused with a sentence; and nobody gets in
 // by a token whose hash does not stand there.
-#include "actors/broker/access_list.hpp"
+#include "actors/broker/sessions/access_list.hpp"
 
 #include <cstdint>
 #include <cstdlib>

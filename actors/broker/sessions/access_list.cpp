@@ -1,4 +1,4 @@
-#include "actors/broker/access_list.hpp"
+#include "actors/broker/sessions/access_list.hpp"
 
 #include "net/protocol/limits.hpp"
 

@@ -1,4 +1,4 @@
-#include "actors/broker/client_census.hpp"
+#include "actors/broker/sessions/client_census.hpp"
 
 namespace ropewalk {
 

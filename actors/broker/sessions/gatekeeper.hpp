@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/access_list.hpp"
+#include "actors/broker/sessions/access_list.hpp"
 #include "actors/time/instant.hpp"
 #include "net/tls/tls.hpp"
 

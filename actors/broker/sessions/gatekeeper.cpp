@@ -1,4 +1,4 @@
-#include "actors/broker/gatekeeper.hpp"
+#include "actors/broker/sessions/gatekeeper.hpp"
 
 #include <cerrno>
 #include <cstring>

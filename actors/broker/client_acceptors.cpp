@@ -1,0 +1,82 @@
+#include "actors/broker/client_acceptors.hpp"
+
+#include "net/sockets/client_doorman.hpp"
+#include "net/transport/socket.hpp"
+
+#include <caf/io/network/default_multiplexer.hpp>
+#include <caf/io/network/native_socket.hpp>
+#include <spdlog/spdlog.h>
+
+namespace ropewalk {
+
+namespace {
+
+// How long accepting pauses when there is no descriptor left, and how often the log says so.
+constexpr milliseconds pause_time{100};
+constexpr std::chrono::seconds log_interval{10};
+
+instant clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
+  return static_cast<caf::io::network::default_multiplexer&>(self.backend());
+}
+
+} // namespace
+
+std::optional<std::string> client_acceptors::open(const settings& s,
+                                                  std::function<void()> on_pause) {
+  auto& loop = loop_of(owner_);
+  hangups_ = hangup_watch::open(loop);
+  for (const auto& address : s.listen) {
+    auto result = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
+    if (const auto* error = std::get_if<socket_error>(&result)) return error->what;
+    auto fd = std::get<descriptor>(std::move(result));
+    addresses_.push_back(local_endpoint(fd.get()).text());
+    const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
+    client_door_settings acceptor;
+    acceptor.max_message_bytes = s.max_message_bytes;
+    acceptor.hangups = hangups_;
+    acceptor.admit = [this](const sockaddr_storage& peer) { return admit(peer); };
+    acceptor.speak = [this](int accepted) { return clients_.gate().speak(accepted); };
+    acceptor.when_starved = [this, door, on_pause] {
+      out_of_descriptors(door);
+      on_pause();
+    };
+    owner_.add_doorman(caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor)));
+  }
+  return std::nullopt;
+}
+
+void client_acceptors::close() {
+  if (hangups_) hangups_->close();
+}
+
+std::shared_ptr<void> client_acceptors::admit(const sockaddr_storage& peer) {
+  if (auto permit = census_->admit(gatekeeper::address_of(peer)))
+    return std::make_shared<client_census::admission>(std::move(*permit));
+  clients_.log().count_rejected();
+  clients_.log().warn(clock_now(),
+                      "too many connections: a new one is closed; raise --connections or "
+                      "--connections-per-address if they are meant to be so many");
+  return nullptr;
+}
+
+// No descriptor for another client: those that are there go on, the others wait in the backlog.
+void client_acceptors::out_of_descriptors(caf::io::accept_handle which) {
+  const auto now = clock_now();
+  if (paused_.empty() && now - last_paused_ > log_interval)
+    spdlog::error("out of file descriptors at {} clients: new ones wait until some leave; raise "
+                  "`ulimit -n`",
+                  clients_.size());
+  last_paused_ = now;
+  paused_.push_back(which);
+}
+
+void client_acceptors::resume(instant now) {
+  if (now - last_paused_ < pause_time) return;
+  for (const auto& door : std::exchange(paused_, {})) owner_.trigger(door);
+}
+
+} // namespace ropewalk

@@ -1,0 +1,146 @@
+#include "actors/broker/node_table.hpp"
+
+#include <algorithm>
+#include <spdlog/spdlog.h>
+
+namespace ropewalk {
+
+namespace {
+
+// A time as nodes are told it.
+std::uint64_t micros(instant at) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<microseconds>(at.time_since_epoch()).count());
+}
+
+} // namespace
+
+node_number node_table::join(node_description description, caf::actor gateway, instant now) {
+  // It may have given up waiting for the answer to its last join.
+  const auto again = std::find_if(members_.begin(), members_.end(), [&](const auto& known) {
+    return known.second.gateway == gateway;
+  });
+  if (again != members_.end()) lose(again->first, "it joined again", now);
+  std::vector<service_offer> offers;
+  std::string names;
+  for (const auto& service : description.services) {
+    offers.push_back({service.name, service.slots});
+    shard_.group->add_service(service.name);
+    names += (names.empty() ? "" : ", ") + service.name;
+  }
+  const auto number = dispatcher_.join(offers, now);
+  auto& m = members_[number];
+  restarts_ += description.restarts;
+  spdlog::info("{}node {} joined from {} (pid {}): {}", shard_.label(), description.name,
+               description.host, description.pid, names);
+  m.description = std::move(description);
+  m.gateway = std::move(gateway);
+  return number;
+}
+
+void node_table::lose(node_number which, const std::string& why, instant now) {
+  const auto* m = find(which);
+  if (!m) return;
+  const auto& name = m->description.name;
+  const auto had = dispatcher_.view(which).in_flight;
+  if (had > 0)
+    spdlog::warn("{}node {} is gone ({}); {} messages go to others", shard_.label(), name, why,
+                 had);
+  else
+    spdlog::info("{}node {} is gone ({})", shard_.label(), name, why);
+  dispatcher_.lose(which, "node " + name + " is gone (" + why + ")", now);
+  members_.erase(which);
+}
+
+void node_table::leave(node_number which, instant now) {
+  const auto* m = find(which);
+  if (!m) return;
+  const auto gateway = m->gateway;
+  const auto shard = m->description.shard;
+  lose(which, "it was drained", now);
+  self_.send(gateway, left_atom_v, shard);
+}
+
+void node_table::retire(node_number which, instant now) {
+  if (find(which)) dispatcher_.retire(which, now);
+}
+
+void node_table::set_slots(node_number which, std::uint16_t service, std::uint32_t live,
+                           instant now) {
+  if (find(which)) dispatcher_.set_slots(which, service, live, now);
+}
+
+void node_table::set_failing(node_number which, std::uint16_t service, bool failing, instant now) {
+  if (find(which)) dispatcher_.set_failing(which, service, failing, now);
+}
+
+void node_table::confirm_retired(node_number which) {
+  if (const auto* m = find(which)) self_.send(m->gateway, retired_atom_v, m->description.shard);
+}
+
+void node_table::confirm_lease(node_number which, std::uint64_t asked, instant now) {
+  if (const auto* m = find(which))
+    self_.send(m->gateway, leased_atom_v, m->description.shard, asked, micros(now));
+}
+
+void node_table::carry_out(actions& decided) {
+  for (const auto& w : decided.withdraw) {
+    auto* m = find(w.node);
+    if (!m) continue;
+    m->withdrawn.push_back({w.request, w.fence});
+    touch(w.node, *m);
+  }
+  decided.withdraw.clear();
+}
+
+void node_table::take_placed(instant now) {
+  auto last = no_index;
+  member* m = nullptr; // of `last`
+  dispatcher_.take_placed(
+      [&](node_number to, token which, const request& r, std::uint16_t service) {
+        if (to != last) {
+          last = to;
+          m = find(to);
+          touch(to, *m);
+        }
+        const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
+        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
+                     service, r.attempt()},
+                    r.payload);
+      });
+}
+
+void node_table::flush(instant now) {
+  take_placed(now);
+  for (const auto number : dirty_) {
+    auto* m = find(number);
+    if (!m) continue;
+    m->dirty = false;
+    const auto shard = m->description.shard;
+    if (!m->work.empty()) self_.send(m->gateway, work_atom_v, shard, micros(now), m->work.take());
+    if (!m->withdrawn.empty())
+      self_.send(m->gateway, withdraw_atom_v, shard, std::exchange(m->withdrawn, {}));
+  }
+  dirty_.clear();
+}
+
+std::vector<node_report> node_table::report() const {
+  std::vector<node_report> result;
+  for (const auto& [number, m] : members_) {
+    const auto view = dispatcher_.view(number);
+    node_report n;
+    n.name = m.description.name;
+    n.pid = m.description.pid;
+    n.address = m.description.host;
+    for (const auto& s : m.description.services) {
+      n.services.push_back(s.name);
+      n.slots += s.slots;
+    }
+    n.in_flight = view.in_flight;
+    n.answered = view.answered;
+    result.push_back(std::move(n));
+  }
+  return result;
+}
+
+} // namespace ropewalk

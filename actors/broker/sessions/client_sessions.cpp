@@ -1,0 +1,82 @@
+#include "actors/broker/sessions/client_sessions.hpp"
+
+namespace ropewalk {
+
+client_sessions::client_sessions(const session_limits& limits, client_access_settings access,
+                                 dispatcher& work, request_intake::shards others)
+    : gate_(std::move(access)), sessions_(work), answers_(sessions_),
+      access_(gate_, limits.max_message_bytes, sessions_, answers_, log_),
+      intake_(limits, std::move(others), {work, sessions_, answers_, access_, statuses_, log_}),
+      pressure_(limits, work, sessions_, log_),
+      timeouts_(limits, work, sessions_, answers_, access_, log_) {}
+
+connection_id client_sessions::connected(std::shared_ptr<client_connection> connection,
+                                         std::shared_ptr<void> permit, instant now) {
+  auto& s = sessions_.open(std::move(connection), now);
+  s.permit = std::move(permit);
+  access_.begin(s);
+  return s.id;
+}
+
+void client_sessions::read(connection_id which, instant now) {
+  if (auto* s = sessions_.find(which)) intake_.read(*s, now);
+}
+
+void client_sessions::disconnected(connection_id which, instant now) {
+  auto* s = sessions_.find(which);
+  if (!s) return;
+  if (const auto& wire = s->connection->transport(); !wire.ready() && !wire.why().empty()) {
+    log_.count_rejected();
+    log_.warn(now, "a client (" + s->connection->address() + ") is refused: " + wire.why());
+  }
+  sessions_.close(*s, now);
+}
+
+void client_sessions::answer(const completion& whom, error_code code, const shared_bytes& payload) {
+  if (auto* to = sessions_.find(whom.connection))
+    answers_.answer(*to, whom.request_id, code, payload);
+}
+
+void client_sessions::carry_out(actions& decided) {
+  for (const auto& r : decided.refuse)
+    if (auto* to = sessions_.find(r.connection))
+      answers_.refuse(*to, r.request_id, r.code, r.detail, r.retry_after_ms);
+  for (const auto id : decided.reading)
+    if (auto* s = sessions_.find(id)) sessions_.update_reading(*s);
+  decided.refuse.clear();
+  decided.reading.clear();
+}
+
+void client_sessions::flush(instant now) {
+  sessions_.flush_dirty([&](session& s) { pressure_.flush(s, now); });
+}
+
+void client_sessions::check_timeouts(instant now) {
+  timeouts_.sweep(now);
+  pressure_.enforce_budget(now);
+}
+
+std::optional<std::string> client_sessions::load_access(instant now) {
+  if (auto wrong = gate_.load()) return wrong;
+  access_.reload(now);
+  return std::nullopt;
+}
+
+bool client_sessions::all_sent() const {
+  bool all = true;
+  sessions_.for_each([&](const session& s) { all = all && s.connection->output().empty(); });
+  return all;
+}
+
+void client_sessions::close_all(instant now) {
+  sessions_.for_each([&](session& s) {
+    if (s.is(session_state::open) || s.is(session_state::half_closed))
+      sessions_.begin_closing(s, now);
+  });
+}
+
+void client_sessions::abandon() {
+  sessions_.for_each([](session& s) { s.permit.reset(); });
+}
+
+} // namespace ropewalk

@@ -1,0 +1,100 @@
+#pragma once
+
+#include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/request_intake.hpp"
+#include "actors/broker/sessions/session_timeouts.hpp"
+#include "actors/broker/sessions/status_queue.hpp"
+#include "actors/broker/sessions/write_pressure.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ropewalk {
+
+/// The broker's clients, as one: what comes from their connections goes in, what the dispatcher
+/// decided for them goes out. Nothing of CAF's and no clock is in here; everything runs on one
+/// thread.
+class client_sessions {
+public:
+  client_sessions(const session_limits& limits, client_access_settings access, dispatcher& work,
+                  request_intake::shards others);
+  client_sessions(const client_sessions&) = delete; // its parts know each other
+  client_sessions& operator=(const client_sessions&) = delete;
+
+  // -- connections ----------------------------------------------------------------------------------
+
+  /// `permit` is kept as long as the session.
+  connection_id connected(std::shared_ptr<client_connection> connection,
+                          std::shared_ptr<void> permit, instant now);
+
+  /// It has bytes, or its end.
+  void read(connection_id which, instant now);
+
+  /// It is over. Nothing more is said to it.
+  void disconnected(connection_id which, instant now);
+
+  [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+
+  // -- what they are told ---------------------------------------------------------------------------
+
+  void answer(const completion& whom, error_code code, const shared_bytes& payload);
+
+  /// Refusals, and whose reading stops or goes on; takes both out of the actions.
+  void carry_out(actions& decided);
+
+  /// Writes what was appended this turn.
+  void flush(instant now);
+  [[nodiscard]] bool has_unflushed() const { return sessions_.has_dirty(); }
+
+  [[nodiscard]] status_queue& statuses() { return statuses_; }
+  void end_status_round(const shared_bytes& text) {
+    statuses_.end_round(text, sessions_, answers_);
+  }
+
+  // -- time -----------------------------------------------------------------------------------------
+
+  /// To be called every tick while `needs_ticks`.
+  void tick(instant now) { pressure_.sweep(now); }
+  [[nodiscard]] bool needs_ticks() const { return pressure_.has_watched(); }
+
+  /// To be called every session_timeouts::interval while there are sessions.
+  void check_timeouts(instant now);
+
+  // -- the whole ------------------------------------------------------------------------------------
+
+  /// Reads certificates and tokens, again if need be. Nothing if all is well; else what is wrong,
+  /// and everything stays as it was.
+  std::optional<std::string> load_access(instant now);
+  [[nodiscard]] const gatekeeper& gate() const { return gate_; }
+
+  /// From now on requests are refused.
+  void begin_drain() { intake_.begin_drain(); }
+
+  /// True if nothing is left to be sent to anybody.
+  [[nodiscard]] bool all_sent() const;
+
+  /// Closes all that are not closing yet. (A socket that is closed with unread bytes resets, and
+  /// the client may lose answers on their way: so the end of what is sent goes first, and the
+  /// connection follows when the client has closed its half, or is cut off.)
+  void close_all(instant now);
+
+  /// Their permits are given back: the broker has fallen, whoever still holds connections of its.
+  void abandon();
+
+  [[nodiscard]] log_rate_limiter& log() { return log_; }
+  [[nodiscard]] std::uint64_t rejected() const { return log_.rejected(); }
+
+private:
+  gatekeeper gate_;
+  log_rate_limiter log_;
+  session_table sessions_;
+  answer_writer answers_;
+  status_queue statuses_;
+  authenticator access_;
+  request_intake intake_;
+  write_pressure pressure_;
+  session_timeouts timeouts_;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,212 @@
+#include "actors/broker/sessions/request_intake.hpp"
+
+#include <cstring>
+
+namespace ropewalk {
+
+namespace {
+
+// Frames that ask for no work (CANCEL, PING, HELLO, STATUS, and requests that are refused) are done
+// with in a fraction of a microsecond each; a read may hold 16,000 of them. A client that sends
+// more than this with a read has less read from it a turn (limits::little_read_bytes) until most of
+// it is work again: the others get their turns in between.
+constexpr std::uint64_t most_unpaid_frames = 256;
+
+// So many reads in a row of work, for the most part, and as much is read from it again as from
+// others.
+constexpr std::uint32_t enough_paid_reads = 32;
+
+} // namespace
+
+void request_intake::read(session& from, instant now) {
+  auto& connection = *from.connection;
+  if (connection.input_ended()) {
+    if (from.is(session_state::open)) from.become(session_state::half_closed);
+    // Closed at the end of this turn, or of the one that brings its last answer.
+    return with_.sessions.touch(from);
+  }
+  auto& input = connection.input();
+  from.last_heard = now;
+  if (connection.without_tls()) {
+    with_.log.warn(now,
+                   "a client (" + connection.address() + ") is refused: it does not speak TLS");
+    with_.log.count_rejected();
+    return refuse_and_close(from, 0, error_code::unauthorized,
+                            "this port speaks TLS (ropewalk send --tls-ca FILE), and this is none",
+                            now);
+  }
+  const auto admitted = with_.work.totals().admitted;
+  std::uint64_t frames = 0;
+  while (auto* event = input.next()) {
+    ++frames;
+    if (const auto* frame = std::get_if<incoming_frame>(&*event))
+      handle(from, *frame, now);
+    else if (const auto* big = std::get_if<oversized_frame>(&*event))
+      handle_oversized(from, big->head, now);
+    else
+      refuse_and_close(from, 0, error_code::bad_request, std::get<malformed_stream>(*event).reason,
+                       now);
+    if (from.is(session_state::closing)) break;
+  }
+  slow_down_idle_talk(from, frames, frames - (with_.work.totals().admitted - admitted));
+  if (!input.in_message())
+    from.message_since = {};
+  else if (frames > 0 || from.message_since == instant{})
+    from.message_since = now;
+  count_incoming(from);
+}
+
+void request_intake::slow_down_idle_talk(session& from, std::uint64_t frames,
+                                         std::uint64_t unpaid) {
+  if (unpaid > most_unpaid_frames) from.connection->read_little(true);
+  from.paid_reads = 2 * unpaid < frames ? from.paid_reads + 1 : 0;
+  if (from.paid_reads == enough_paid_reads) from.connection->read_little(false);
+}
+
+// Memory for a message that is on its way counts from when its header has come.
+void request_intake::count_incoming(session& from) {
+  auto& input = from.connection->input();
+  with_.sessions.count_incoming(from, input.announced_bytes());
+  if (from.incoming_bytes == 0 ||
+      with_.work.totals().held_bytes + with_.sessions.incoming_bytes() <= limits_.memory_bytes)
+    return;
+  const auto head = input.drop_body();
+  with_.sessions.count_incoming(from, 0);
+  with_.answers.refuse(from, head.id, error_code::busy,
+                       "the broker's memory for requests is used up", 100);
+}
+
+void request_intake::handle_oversized(session& from, const frame_header& head, instant now) {
+  if (with_.access.must_introduce(from))
+    return with_.access.reject(from, head.id, "nobody has said who this is", now);
+  with_.answers.refuse(from, head.id, error_code::too_large,
+                       "the message is over " + std::to_string(limits_.max_message_bytes) +
+                           " bytes; split it, or raise --max-message-bytes");
+}
+
+void request_intake::handle(session& from, const incoming_frame& frame, instant now) {
+  // Most clients say the same again and again.
+  const auto& usual = from.usual_fields;
+  if (frame.head.kind == frame_kind::request && !usual.empty() &&
+      frame.fields.size() == usual.size() &&
+      std::memcmp(frame.fields.data(), usual.data(), usual.size()) == 0 && frame.head.id != 0 &&
+      !draining_)
+    return submit(from, frame, {}, now);
+  const auto id = frame.head.id;
+  frame_fields fields;
+  if (!read_fields(frame.fields, fields))
+    return with_.answers.refuse(from, id, error_code::bad_request,
+                                "the optional fields are cut short or of a wrong size");
+  if (with_.access.must_introduce(from) &&
+      with_.access.introduce(from, frame, fields, now) != authenticator::verdict::go_on)
+    return;
+  switch (frame.head.kind) {
+  case frame_kind::request:
+    return handle_request(from, frame, fields, now);
+  case frame_kind::hello:
+    return handle_hello(from, fields, id, now);
+  case frame_kind::cancel:
+    return with_.work.cancel(from.id, id, now);
+  case frame_kind::ping:
+    return with_.answers.frame(from, frame_kind::pong, id, {}, frame.payload);
+  case frame_kind::status:
+    return with_.statuses.ask(from, id);
+  case frame_kind::pong:
+    return;
+  case frame_kind::hello_ok:
+  case frame_kind::reply:
+  case frame_kind::error:
+    return refuse_and_close(from, id, error_code::bad_request,
+                            "this kind of frame is for brokers to send", now);
+  }
+}
+
+void request_intake::handle_hello(session& from, const frame_fields& fields, std::uint64_t id,
+                                  instant now) {
+  if (fields.version != 0 && fields.version != protocol_version)
+    return refuse_and_close(from, id, error_code::bad_request,
+                            "protocol version " + std::to_string(fields.version) +
+                                " is not spoken here; this broker speaks version " +
+                                std::to_string(protocol_version),
+                            now);
+  from.default_service = fields.service;
+  field_writer said;
+  said.u8(field::version, protocol_version)
+      .u32(field::max_message_bytes, static_cast<std::uint32_t>(limits_.max_message_bytes))
+      .u32(field::deadline_ms, static_cast<std::uint32_t>(limits_.default_deadline.count()));
+  with_.answers.frame(from, frame_kind::hello_ok, id, said.bytes(), {});
+}
+
+void request_intake::handle_request(session& from, const incoming_frame& frame,
+                                    const frame_fields& fields, instant now) {
+  const auto id = frame.head.id;
+  auto refuse = [&](error_code code, std::string_view why) {
+    with_.answers.refuse(from, id, code, why);
+  };
+  if (id == 0) // an answer with id 0 is about the connection
+    return refuse_and_close(from, 0, error_code::bad_request, "a request's id must not be 0", now);
+  if (draining_) return refuse(error_code::draining, {});
+  if (!fields.key.empty() && shards_.several)
+    return refuse(error_code::bad_request,
+                  "an ordering key holds for all clients, and these are spread over shards here: "
+                  "leave the key out, or run the broker without --shards");
+  auto name = frame.service.empty() ? fields.service : frame.service;
+  if (name.empty()) name = from.default_service;
+  if (name.empty())
+    return refuse(error_code::bad_request, "no service: name one in the request or in the hello");
+  if ((from.service == no_index || name != from.service_name) && !find_service(from, id, name, now))
+    return;
+  if (fields.priority && *fields.priority >= priorities)
+    return refuse(error_code::bad_request, "there is no such priority: 0 is low, 1 normal, 2 high");
+  if (from.usual_fields.empty() && !fields.service.empty() &&
+      frame.fields.size() == 2 + fields.service.size())
+    from.usual_fields = frame.fields;
+  submit(from, frame, fields, now);
+}
+
+// False: there is none, or not for this client, and it has been told.
+bool request_intake::find_service(session& from, std::uint64_t id, std::string_view name,
+                                  instant now) {
+  if (from.who && !from.who->may_ask(name)) { // whether there is such a service is not told
+    with_.log.warn(now, from.who->name + " is refused service '" + std::string{name} + "'");
+    with_.answers.refuse(from, id, error_code::unauthorized,
+                         from.who->name + " may not ask for service '" + std::string{name} + "'");
+    return false;
+  }
+  auto found = with_.work.find_service(name);
+  if (!found && shards_.has_service && shards_.has_service(name))
+    found = with_.work.service_named(std::string{name});
+  if (!found) {
+    with_.answers.refuse(from, id, error_code::no_service,
+                         "no worker has offered service '" +
+                             std::string{name.substr(0, limits::max_service_bytes)} +
+                             "'; check the name, or start one with --service NAME=HANDLER");
+    return false;
+  }
+  from.service_name = name;
+  from.service = *found;
+  from.usual_fields.clear();
+  return true;
+}
+
+void request_intake::submit(const session& from, const incoming_frame& frame,
+                            const frame_fields& fields, instant now) {
+  submission what;
+  what.connection = from.id;
+  what.request_id = frame.head.id;
+  what.service = from.service;
+  what.payload = frame.payload; // the dispatcher copies what is borrowed
+  if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
+  what.attempts = fields.attempts;
+  what.key = fields.key;
+  if (fields.priority) what.priority = static_cast<priority>(*fields.priority);
+  with_.work.submit(what, now);
+}
+
+void request_intake::refuse_and_close(session& from, std::uint64_t id, error_code code,
+                                      std::string_view why, instant now) {
+  with_.answers.refuse(from, id, code, why);
+  with_.sessions.begin_closing(from, now);
+}
+
+} // namespace ropewalk

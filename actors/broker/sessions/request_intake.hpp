@@ -1,0 +1,62 @@
+#pragma once
+
+#include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/session_limits.hpp"
+#include "actors/broker/sessions/status_queue.hpp"
+
+#include <functional>
+#include <string_view>
+
+namespace ropewalk {
+
+/// Takes what a client sent out of its connection: requests go to the dispatcher, with the rights
+/// and the fields that they come with checked; everything else is answered here.
+class request_intake {
+public:
+  /// What is known of the broker's other shards.
+  struct shards {
+    bool several = false;
+    /// Whether a node has offered the service to one of them, and so will to this one in a moment.
+    std::function<bool(std::string_view service)> has_service;
+  };
+
+  struct parts {
+    dispatcher& work;
+    session_table& sessions;
+    answer_writer& answers;
+    authenticator& access;
+    status_queue& statuses;
+    log_rate_limiter& log;
+  };
+
+  request_intake(const session_limits& limits, shards others, const parts& with)
+      : limits_(limits), shards_(std::move(others)), with_(with) {}
+
+  /// The connection has bytes, or its end.
+  void read(session& from, instant now);
+
+  /// From now on requests are refused.
+  void begin_drain() { draining_ = true; }
+
+private:
+  void handle(session& from, const incoming_frame& frame, instant now);
+  void handle_hello(session& from, const frame_fields& fields, std::uint64_t id, instant now);
+  void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields,
+                      instant now);
+  void handle_oversized(session& from, const frame_header& head, instant now);
+  [[nodiscard]] bool find_service(session& from, std::uint64_t id, std::string_view name,
+                                  instant now);
+  void submit(const session& from, const incoming_frame& frame, const frame_fields& fields,
+              instant now);
+  void slow_down_idle_talk(session& from, std::uint64_t frames, std::uint64_t unpaid);
+  void count_incoming(session& from);
+  void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
+                        instant now);
+
+  const session_limits limits_;
+  const shards shards_;
+  const parts with_;
+  bool draining_ = false;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,41 @@
+#include "actors/broker/sessions/session_timeouts.hpp"
+
+namespace ropewalk {
+
+void session_timeouts::sweep(instant now) {
+  sessions_.for_each([&](session& s) {
+    sessions_.count_unread(s); // what has left since it was last answered
+    if (s.is(session_state::open) && !s.connection->input_ended()) check(s, now);
+  });
+}
+
+void session_timeouts::check(session& s, instant now) {
+  auto end = [&](const char* what, milliseconds limit) {
+    answers_.refuse(s, 0, error_code::timeout,
+                    std::string{what} + " within " + std::to_string(limit.count()) + " ms");
+    sessions_.begin_closing(s, now);
+  };
+  if (!s.connection->transport().ready()) {
+    if (now - s.opened < limits_.hello_time) return;
+    log_.warn(now,
+              "a client (" + s.connection->address() + ") is refused: it does not get on with TLS");
+    log_.count_rejected();
+    return sessions_.close(s, now)->cut_off();
+  }
+  if (access_.must_introduce(s)) {
+    if (now - s.opened >= limits_.hello_time)
+      access_.reject(s, 0, "it has not said who it is in time", now);
+    return;
+  }
+  const bool in_message = s.message_since != instant{};
+  if (!s.reading) { // it is the broker that waits
+    if (in_message) s.message_since = now;
+    return;
+  }
+  if (in_message && now - s.message_since >= limits_.message_time)
+    return end("the message was not complete", limits_.message_time);
+  if (!in_message && dispatcher_.requests_of(s.id) == 0 && now - s.last_heard >= limits_.idle_time)
+    end("nothing was asked", limits_.idle_time);
+}
+
+} // namespace ropewalk

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/session_limits.hpp"
+
+namespace ropewalk {
+
+/// Ends the sessions of clients that do not get on: with their handshake, with saying who they are,
+/// with a message that they began, or that ask for nothing.
+class session_timeouts {
+public:
+  /// How often `sweep` is to be called while there are sessions.
+  static constexpr milliseconds interval{1000};
+
+  session_timeouts(const session_limits& limits, const dispatcher& work, session_table& sessions,
+                   answer_writer& answers, authenticator& access, log_rate_limiter& log)
+      : limits_(limits), dispatcher_(work), sessions_(sessions), answers_(answers), access_(access),
+        log_(log) {}
+
+  void sweep(instant now);
+
+private:
+  void check(session& s, instant now);
+
+  const session_limits limits_;
+  const dispatcher& dispatcher_;
+  session_table& sessions_;
+  answer_writer& answers_;
+  authenticator& access_;
+  log_rate_limiter& log_;
+};
+
+} // namespace ropewalk

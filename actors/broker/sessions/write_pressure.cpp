@@ -1,0 +1,111 @@
+#include "actors/broker/sessions/write_pressure.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
+
+namespace ropewalk {
+
+namespace {
+
+// How long a client may take to notice that its connection is being closed.
+constexpr milliseconds closing_time{2000};
+
+} // namespace
+
+void write_pressure::flush(session& s, instant now) {
+  s.connection->flush();
+  if (s.connection->input_ended() && !s.is(session_state::leaving)) {
+    const bool all_said =
+        s.is(session_state::closing) || (dispatcher_.requests_of(s.id) == 0 && s.statuses_due == 0);
+    if (all_said) sessions_.begin_leaving(s, now);
+  }
+  if (s.is(session_state::leaving) && close_if_all_arrived(s, now)) return;
+  sessions_.count_unread(s);
+  const bool may_be_slow = s.is(session_state::open) || s.is(session_state::half_closed);
+  if (!may_be_slow || s.slow || s.unread_bytes <= share()) return;
+  s.slow = true;
+  (void)note_progress(s, now);
+  s.since = now;
+  sessions_.watch(s);
+  sessions_.update_reading(s);
+}
+
+void write_pressure::sweep(instant now) {
+  auto watched = std::exchange(sessions_.watched(), {});
+  std::erase_if(watched, [&](connection_id id) {
+    auto* s = sessions_.find(id);
+    return !s || !sweep_one(*s, now);
+  });
+  auto& fresh = sessions_.watched();
+  fresh.insert(fresh.end(), watched.begin(), watched.end());
+}
+
+// True if it is to be looked at again.
+bool write_pressure::sweep_one(session& s, instant now) {
+  if (s.is(session_state::closing)) {
+    if (now - s.since < closing_time) return true;
+    cut_off(s, now);
+    return false;
+  }
+  if (s.is(session_state::leaving) && close_if_all_arrived(s, now)) return false;
+  if (!note_progress(s, now) && now - s.since >= limits_.unread_answers_time) {
+    log_.warn(now, "a client (" + s.connection->address() + ") took none of its " +
+                       std::to_string(s.connection->output().size()) + " bytes of answers for " +
+                       std::to_string(limits_.unread_answers_time.count()) + " ms: cut off");
+    cut_off(s, now);
+    return false;
+  }
+  sessions_.count_unread(s);
+  if (s.is(session_state::leaving) || s.unread_bytes > share() / 2) return true;
+  s.slow = false;
+  s.watched = false;
+  sessions_.update_reading(s);
+  return false;
+}
+
+// What waits for an earlier line's answer is not the client's to take.
+bool write_pressure::note_progress(session& s, instant now) const {
+  const auto& out = s.connection->output();
+  const auto taken = out.sent() - s.connection->unacknowledged();
+  const bool waits_for_others = out.empty() && !s.is(session_state::leaving);
+  if (taken == s.taken_then && !waits_for_others) return false;
+  s.taken_then = taken;
+  s.since = now;
+  return true;
+}
+
+// Its place is given back when the last byte has arrived, and not when it has left: else who reads
+// a byte now and then would hold memory and descriptors that are counted nowhere.
+bool write_pressure::close_if_all_arrived(session& s, instant now) {
+  if (!s.connection->output().empty() || s.connection->unacknowledged() > 0) return false;
+  sessions_.close(s, now)->close();
+  return true;
+}
+
+void write_pressure::cut_off(session& s, instant now) {
+  sessions_.close(s, now)->cut_off();
+}
+
+// What one client may leave unread: the less, the more all of them have left.
+std::uint64_t write_pressure::share() const {
+  const auto left =
+      limits_.answers_bytes - std::min(limits_.answers_bytes, sessions_.unread_bytes());
+  return std::min(limits_.unread_answers_bytes, std::max(limits::unread_answers.least, left / 4));
+}
+
+void write_pressure::enforce_budget(instant now) {
+  while (sessions_.unread_bytes() > limits_.answers_bytes) {
+    session* worst = nullptr;
+    sessions_.for_each([&](session& s) {
+      if (!worst || s.unread_bytes > worst->unread_bytes) worst = &s;
+    });
+    if (!worst || worst->unread_bytes == 0) return;
+    log_.warn(now, "a client (" + worst->connection->address() + ") is cut off: it has left " +
+                       std::to_string(worst->unread_bytes) +
+                       " bytes of answers unread, and the memory for answers is used up");
+    cut_off(*worst, now);
+  }
+}
+
+} // namespace ropewalk

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "net/protocol/decoder.hpp"
+#include "net/transport/outbox.hpp"
+#include "net/transport/stream.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace ropewalk {
+
+/// A client's connection as those see it who decide about it: frames in, answers out, and how it
+/// comes to its end. Whoever owns the socket implements it; tests do without one.
+///
+/// All members run on the thread of the connection's event loop.
+class client_connection {
+public:
+  client_connection(const client_connection&) = delete;
+  client_connection& operator=(const client_connection&) = delete;
+  virtual ~client_connection() = default;
+
+  [[nodiscard]] decoder& input() { return input_; }
+  [[nodiscard]] outbox& output() { return output_; }
+  [[nodiscard]] const outbox& output() const { return output_; }
+
+  /// How bytes go over it: whether hands have been shaken, and who the peer proved to be.
+  [[nodiscard]] virtual const stream& transport() const = 0;
+
+  /// The peer's address, for people.
+  [[nodiscard]] virtual std::string address() const = 0;
+
+  /// The client has closed its sending half; reading has ended.
+  [[nodiscard]] bool input_ended() const { return input_ended_; }
+
+  /// The client spoke plainly where TLS is wanted; so does the answer.
+  [[nodiscard]] bool without_tls() const { return without_tls_; }
+
+  /// Bytes that were handed to the kernel and that the peer has not acknowledged.
+  [[nodiscard]] virtual std::size_t unacknowledged() const = 0;
+
+  /// Writes what was appended to `output`. What the kernel does not take now follows by itself.
+  virtual void flush() = 0;
+
+  virtual void pause_reading() = 0;
+  virtual void resume_reading() = 0;
+
+  /// Each read fetches little (limits::little_read_bytes, little_lines_bytes), or as much as usual.
+  virtual void read_little(bool yes) = 0;
+
+  /// From now on bytes are read and thrown away.
+  virtual void discard_input() = 0;
+
+  /// Tells the peer that nothing more will come, once all is sent. Reading goes on.
+  virtual void finish_writing() = 0;
+
+  /// Is over for the broker; what was appended is still sent, then the socket is closed.
+  virtual void close() = 0;
+
+  /// Is over at once; what was not sent is dropped.
+  virtual void cut_off() = 0;
+
+protected:
+  /// Both must live as long as this.
+  client_connection(decoder& input, outbox& output) : input_(input), output_(output) {}
+
+  void end_input() { input_ended_ = true; }
+  void go_without_tls() { without_tls_ = true; }
+
+private:
+  decoder& input_;
+  outbox& output_;
+  bool input_ended_ = false;
+  bool without_tls_ = false;
+};
+
+} // namespace ropewalk

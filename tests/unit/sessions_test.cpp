@@ -1,0 +1,424 @@
+#include "actors/broker/sessions/client_sessions.hpp"
+#include "tests/catch.hpp"
+#include "tests/unit/fake_client.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+using namespace ropewalk;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The front's work without CAF: clients, a dispatcher and nodes that exist only there, in a time
+/// that the test moves.
+class broker_by_hand {
+public:
+  explicit broker_by_hand(session_limits limits = {}, client_access_settings access = {},
+                          dispatch_limits work = {})
+      : dispatcher_(work, start_, 1), clients(limits, std::move(access), dispatcher_, {}) {
+    REQUIRE_FALSE(clients.load_access(now));
+  }
+
+  /// A client comes; its connection is looked at by the test.
+  std::shared_ptr<fake_client> connect() {
+    auto client = std::make_shared<fake_client>();
+    ids_[client.get()] = clients.connected(client, std::make_shared<int>(), now);
+    return client;
+  }
+
+  /// The loop tells that there is something to read, and the turn goes to its end.
+  void read(const std::shared_ptr<fake_client>& from) {
+    if (!from->input_ended()) from->arrive();
+    clients.read(ids_.at(from.get()), now);
+    end_turn();
+  }
+  [[nodiscard]] connection_id id_of(const std::shared_ptr<fake_client>& who) const {
+    return ids_.at(who.get());
+  }
+  void lose(const std::shared_ptr<fake_client>& who) {
+    clients.disconnected(ids_.at(who.get()), now);
+    end_turn();
+  }
+
+  /// A node with so many slots, which answers when it is told to.
+  void add_node(const std::string& service, std::uint32_t slots) {
+    node_ = dispatcher_.join({{service, slots}}, now);
+    end_turn();
+  }
+  void answer_next(std::string_view payload) {
+    REQUIRE_FALSE(at_node_.empty());
+    const auto [which, fence] = at_node_.front();
+    at_node_.erase(at_node_.begin());
+    const auto whom = dispatcher_.complete(node_, which, fence, 1ms, now);
+    if (whom) clients.answer(*whom, error_code::ok, shared_bytes::borrow(payload));
+    end_turn();
+  }
+  [[nodiscard]] std::size_t at_node() const { return at_node_.size(); }
+
+  /// Time passes: ticks and checks of time-outs as the front has them.
+  void pass(milliseconds time) {
+    for (const auto end = now + time; now < end;) {
+      now += 20ms;
+      dispatcher_.advance(now);
+      end_turn();
+      clients.tick(now);
+      if ((now - start_) % session_timeouts::interval == 0ms) clients.check_timeouts(now);
+      end_turn();
+    }
+  }
+
+  void end_turn() {
+    clients.carry_out(dispatcher_.pending());
+    dispatcher_.pending().withdraw.clear();
+    dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
+      at_node_.push_back({which, r.fence});
+    });
+    if (clients.statuses().has_waiting()) {
+      clients.statuses().begin_round();
+      clients.end_status_round(shared_bytes::borrow("{}"));
+    }
+    clients.flush(now);
+    clients.carry_out(dispatcher_.pending());
+  }
+
+private:
+  const instant start_{1h};
+  dispatcher dispatcher_;
+  node_number node_ = 0;
+  std::vector<std::pair<token, std::uint32_t>> at_node_;
+  std::map<fake_client*, connection_id> ids_;
+
+public:
+  instant now = start_;
+  client_sessions clients;
+};
+
+} // namespace
+
+TEST_CASE("a session's states follow each other as its life does") {
+  using enum session_state;
+  CHECK(may_follow(open, half_closed));
+  CHECK(may_follow(open, closing));
+  CHECK(may_follow(half_closed, closing));
+  CHECK(may_follow(half_closed, leaving));
+  CHECK(may_follow(closing, leaving));
+  for (const auto from : {open, half_closed, closing, leaving}) {
+    CHECK_FALSE(may_follow(from, open));
+    CHECK_FALSE(may_follow(from, from));
+    CHECK_FALSE(may_follow(leaving, from));
+  }
+  CHECK_FALSE(may_follow(closing, half_closed));
+  CHECK_FALSE(may_follow(open, leaving));
+}
+
+TEST_CASE("who does not take his answers is not read from until he has taken half of them") {
+  session_limits limits;
+  limits.unread_answers_bytes = 100'000;
+  broker_by_hand b{limits};
+  b.add_node("echo", 10);
+  const auto c = b.connect();
+  c->takes(0);
+  c->asks(1, "echo");
+  b.read(c);
+  b.answer_next(std::string(90'000, 'a'));
+  CHECK(c->is_read());
+  c->asks(2, "echo");
+  b.read(c);
+  b.answer_next(std::string(20'000, 'b'));
+  CHECK_FALSE(c->is_read());
+  c->takes(50'000);
+  b.pass(20ms);
+  CHECK_FALSE(c->is_read()); // more than half is left
+  c->takes(30'000);
+  b.pass(20ms);
+  CHECK(c->is_read());
+  CHECK_FALSE(c->is_cut_off());
+}
+
+TEST_CASE(
+    "who takes nothing for the time for it is cut off, and who takes a byte now and then not") {
+  session_limits limits;
+  limits.unread_answers_bytes = 64 * 1024;
+  limits.unread_answers_time = 5s;
+  broker_by_hand b{limits};
+  b.add_node("echo", 10);
+  const auto idle = b.connect();
+  const auto slow = b.connect();
+  for (const auto& c : {idle, slow}) {
+    c->takes(0);
+    c->asks(1, "echo");
+    b.read(c);
+  }
+  b.answer_next(std::string(200'000, 'a'));
+  b.answer_next(std::string(200'000, 'a'));
+  for (int i = 0; i < 4; ++i) {
+    b.pass(1200ms);
+    slow->takes(1);
+  }
+  CHECK_FALSE(idle->is_cut_off());
+  b.pass(400ms);
+  CHECK(idle->is_cut_off());
+  CHECK_FALSE(slow->is_cut_off());
+  CHECK(b.clients.size() == 1);
+}
+
+TEST_CASE("when all have left too much unread, who has left most goes first") {
+  session_limits limits;
+  limits.answers_bytes = 1'000'000;
+  broker_by_hand b{limits};
+  b.add_node("echo", 10);
+  const auto much = b.connect();
+  const auto less = b.connect();
+  for (const auto& c : {much, less}) {
+    c->takes(0);
+    c->asks(1, "echo");
+    b.read(c);
+  }
+  b.answer_next(std::string(700'000, 'a'));
+  b.answer_next(std::string(500'000, 'a'));
+  b.pass(1s);
+  CHECK(much->is_cut_off());
+  CHECK_FALSE(less->is_cut_off());
+}
+
+TEST_CASE("who has closed its half gets its answers, and is counted until the last byte is there") {
+  session_limits limits;
+  limits.unread_answers_time = 5s;
+  broker_by_hand b{limits};
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->asks(1, "echo");
+  b.read(c);
+  c->closes_its_half();
+  b.read(c);
+  CHECK_FALSE(c->is_closed());
+  c->takes(10);
+  b.answer_next(std::string(1000, 'a'));
+  CHECK(c->is_finished());
+  b.pass(4s);
+  CHECK(b.clients.size() == 1);
+  c->leaves_unacknowledged(500);
+  c->takes(100'000);
+  b.pass(1s);
+  CHECK(b.clients.size() == 1);
+  CHECK_FALSE(c->is_closed()); // all has left, and not all has arrived
+  c->leaves_unacknowledged(0);
+  b.pass(20ms);
+  CHECK(c->is_closed());
+  CHECK_FALSE(c->is_cut_off());
+  CHECK(b.clients.size() == 0);
+}
+
+TEST_CASE("who has closed its half and takes nothing any more is cut off in time") {
+  session_limits limits;
+  limits.unread_answers_time = 5s;
+  broker_by_hand b{limits};
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->takes(0);
+  c->asks(1, "echo");
+  b.read(c);
+  c->closes_its_half();
+  b.read(c);
+  b.answer_next("answer");
+  b.pass(4900ms);
+  CHECK_FALSE(c->is_cut_off());
+  b.pass(200ms);
+  CHECK(c->is_cut_off());
+  CHECK(b.clients.size() == 0);
+}
+
+TEST_CASE("who is told its last word has two seconds to close, and what it says is thrown away") {
+  broker_by_hand b;
+  const auto polite = b.connect();
+  const auto rude = b.connect();
+  for (const auto& c : {polite, rude}) {
+    c->says(frame_kind::reply, 1, "", "");
+    b.read(c);
+    CHECK(c->was_told("this kind of frame is for brokers to send"));
+    CHECK(c->is_discarded());
+    CHECK(c->is_finished());
+  }
+  polite->closes_its_half();
+  b.read(polite);
+  CHECK(polite->is_closed());
+  b.pass(1900ms);
+  CHECK_FALSE(rude->is_cut_off());
+  b.pass(200ms);
+  CHECK(rude->is_cut_off());
+  CHECK_FALSE(polite->is_cut_off());
+}
+
+TEST_CASE("handshake, message and idleness have their times") {
+  session_limits limits;
+  limits.hello_time = 3s;
+  limits.message_time = 10s;
+  limits.idle_time = 60s;
+  dispatch_limits work;
+  work.timeout = 1h;
+  broker_by_hand b{limits, {}, work};
+  b.add_node("echo", 1);
+  const auto stuck = b.connect();
+  stuck->shakes_hands_for_ever();
+  const auto half = b.connect();
+  const auto busy = b.connect();
+  const auto idle = b.connect();
+  busy->asks(1, "echo");
+  b.read(busy);
+  half->says(std::string(10, '\0'));
+  b.read(half);
+  b.pass(2900ms);
+  CHECK_FALSE(stuck->is_cut_off());
+  b.pass(200ms);
+  CHECK(stuck->is_cut_off());
+  b.pass(7s);
+  CHECK(half->was_told("the message was not complete within 10000 ms"));
+  b.pass(50s);
+  CHECK(idle->was_told("nothing was asked within 60000 ms"));
+  CHECK_FALSE(busy->is_discarded()); // it waits for its answer
+  CHECK(busy->told().empty());
+}
+
+TEST_CASE("a message that is not read from because the broker waits is not over its time") {
+  session_limits limits;
+  limits.message_time = 5s;
+  dispatch_limits work;
+  work.connection_requests = 1;
+  work.timeout = 1h;
+  broker_by_hand b{limits, {}, work};
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->asks(1, "echo");
+  b.read(c);
+  c->asks(2, "echo");
+  c->says(std::string(10, '\0')); // and the beginning of a third
+  b.read(c);
+  CHECK_FALSE(c->is_read());
+  b.pass(20s);
+  CHECK_FALSE(c->was_told("not complete"));
+  b.answer_next("1");
+  b.answer_next("2");
+  CHECK(c->is_read());
+  b.pass(7s);
+  CHECK(c->was_told("the message was not complete within 5000 ms"));
+}
+
+TEST_CASE("text lines are answered in their order, and what is kept for it counts as unread") {
+  session_limits limits;
+  limits.unread_answers_bytes = 100'000;
+  broker_by_hand b{limits};
+  b.add_node("slow", 1);
+  b.add_node("quick", 10);
+  const auto c = b.connect();
+  c->says("slow 1\nquick 2\nquick 3\n");
+  b.read(c);
+  REQUIRE(b.at_node() == 3);
+  b.answer_next("not yet"); // of another node: refused
+  b.answer_next(std::string(80'000, 'b'));
+  CHECK(c->told().empty());
+  CHECK(c->is_read());
+  b.answer_next(std::string(80'000, 'c'));
+  CHECK_FALSE(c->is_read());
+  CHECK(c->told().empty());
+}
+
+TEST_CASE("STATUS is answered once for each time it was asked for, and before a half is closed") {
+  broker_by_hand b;
+  const auto c = b.connect();
+  for (std::uint64_t id = 1; id <= 3; ++id) c->says(frame_kind::status, id, "", "");
+  c->arrive();
+  b.clients.read(b.id_of(c), b.now);
+  c->closes_its_half(); // in the same turn
+  b.read(c);
+  std::size_t answers = 0;
+  for (auto at = c->told().find("{}"); at != std::string::npos; at = c->told().find("{}", at + 1))
+    ++answers;
+  CHECK(answers == 3);
+  CHECK(c->is_closed());
+}
+
+TEST_CASE("frames that ask for no work are read little by little until it is work again") {
+  broker_by_hand b;
+  b.add_node("echo", 1000);
+  const auto c = b.connect();
+  for (int i = 0; i < 300; ++i) c->says(frame_kind::ping, 1, "", "");
+  b.read(c);
+  CHECK(c->is_read_little());
+  std::uint64_t id = 0;
+  for (int i = 0; i < 31; ++i) {
+    c->asks(++id, "echo");
+    b.read(c);
+  }
+  CHECK(c->is_read_little());
+  c->asks(++id, "echo");
+  b.read(c);
+  CHECK_FALSE(c->is_read_little());
+}
+
+TEST_CASE("a client that goes away takes its requests and its bytes with it") {
+  broker_by_hand b;
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  for (std::uint64_t id = 1; id <= 10; ++id) c->asks(id, "echo", std::string(1000, 'x'));
+  b.read(c);
+  CHECK(b.at_node() > 0);
+  b.lose(c);
+  CHECK(b.clients.size() == 0);
+  b.answer_next("late"); // to nobody
+  CHECK(c->told().empty());
+}
+
+TEST_CASE("where the broker asks who it is, a token opens what it is for, and may be taken back") {
+  namespace fs = std::filesystem;
+  const auto folder =
+      fs::temp_directory_path() / ("ropewalk-sessions-" + std::to_string(::getpid()));
+  fs::create_directory(folder);
+  const auto file = (folder / "access").string();
+  const auto made = make_token();
+  std::ofstream{file} << "alice " << made.secret << " echo\n";
+  client_access_settings access;
+  access.access_file = file;
+  broker_by_hand b{{}, access};
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->says("AUTH " + made.token + "\necho x\nother y\n");
+  b.read(c);
+  CHECK(c->was_told("OK\n"));
+  CHECK(b.at_node() == 1);
+  b.answer_next("x");
+  CHECK(c->was_told("alice may not ask for service 'other'"));
+  const auto stranger = b.connect();
+  stranger->says("echo x\n");
+  b.read(stranger);
+  CHECK(stranger->was_told("the first line must be AUTH TOKEN"));
+  CHECK(stranger->is_discarded());
+  std::ofstream{file} << "bob " << make_token().secret << " echo\n";
+  CHECK_FALSE(b.clients.load_access(b.now));
+  b.end_turn();
+  CHECK(c->was_told("its right to be here was taken back"));
+  fs::remove_all(folder);
+}
+
+TEST_CASE("a drain refuses new work, and closes clients when all is answered and sent") {
+  broker_by_hand b;
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->asks(1, "echo");
+  b.read(c);
+  b.clients.begin_drain();
+  c->asks(2, "echo");
+  b.read(c);
+  CHECK(c->was_told(sentence_of(error_code::draining)));
+  c->takes(0);
+  b.answer_next("1");
+  CHECK_FALSE(b.clients.all_sent());
+  c->takes(1000);
+  CHECK(b.clients.all_sent());
+  b.clients.close_all(b.now);
+  CHECK(c->is_finished());
+  c->closes_its_half();
+  b.read(c);
+  CHECK(c->is_closed());
+}
