@@ -145,16 +145,33 @@ decoder_event* decoder::next_frame() {
 
 decoder_event* decoder::whole_body() {
   if (body_have_ < body_.size()) return nullptr;
-  event_ = incoming_frame{head_, fields_, {}, std::move(body_).share(body_have_)};
+  event_ = incoming_frame{head_, fields_, {}, std::move(body_).share(std::exchange(body_have_, 0))};
   event_shares_ = true;
   return &event_;
 }
 
-frame_header decoder::drop_body() {
-  assert(body_.valid());
-  discard_ = body_.size() - body_have_;
-  body_ = {};
-  return head_;
+bool decoder::can_drop() const {
+  if (body_.valid() || discard_ > 0 || discard_line_ || carry_used_) return body_.valid();
+  return mode_ == mode::text ? !carry_.empty() : carry_.size() >= frame_header_bytes;
+}
+
+frame_header decoder::drop_message() {
+  assert(can_drop());
+  frame_header head;
+  if (body_.valid()) {
+    head = head_;
+    discard_ = body_.size() - body_have_;
+    body_ = {};
+    body_have_ = 0;
+  } else if (mode_ == mode::text) {
+    head.id = ++last_line_;
+    discard_line_ = true;
+  } else {
+    read_header(carry_.data(), head);
+    discard_ = frame_header_bytes + head.fields_bytes + head.payload_bytes() - carry_.size();
+  }
+  carry_ = {};
+  return head;
 }
 
 std::span<char> decoder::body_space() {

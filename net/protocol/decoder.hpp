@@ -70,11 +70,16 @@ public:
   /// The cap on payloads from the next message on.
   void set_max_payload(std::size_t bytes) { max_payload_ = bytes; }
 
-  /// Memory that the message in progress will take, as its header announced; 0 if it is small.
-  [[nodiscard]] std::size_t announced_bytes() const { return body_.size(); }
+  /// Memory that the message in progress takes: what has come of it. (What its header announces is
+  /// no memory yet: pages that nobody has written to are none.)
+  [[nodiscard]] std::size_t held_bytes() const { return carry_.size() + body_have_; }
 
-  /// Gives up the large payload in progress; what comes of it is discarded. Returns its header.
-  frame_header drop_body();
+  /// Gives up the message in progress; what comes of it is discarded. Returns its header. There
+  /// must be one of which something is held, and a frame's header must be there.
+  frame_header drop_message();
+
+  /// True if `drop_message` may be called.
+  [[nodiscard]] bool can_drop() const;
 
   /// True in the middle of a frame, a line or a discarded message.
   [[nodiscard]] bool in_message() const { return !carry_.empty() || body_.valid() || discard_ > 0; }

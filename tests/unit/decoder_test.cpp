@@ -163,6 +163,35 @@ TEST_CASE("a text line over the cap is skipped up to its newline") {
     REQUIRE(decode(stream, piece) == "oversized 1;frame 3 2 echo after;");
 }
 
+TEST_CASE("a message that is given up is skipped, wherever it stands, and the next is read") {
+  const auto frame_of = [](std::uint64_t id, std::size_t payload) {
+    std::vector<char> out;
+    append_frame(out, frame_kind::request, error_code::ok, id, {}, std::string(payload, 'x'));
+    return std::string{out.begin(), out.end()};
+  };
+  for (const std::size_t payload : {100, 20'000}) {
+    const auto first = frame_of(7, payload);
+    for (const std::size_t cut : {frame_header_bytes, frame_header_bytes + 1, first.size() - 1}) {
+      decoder d{1 << 20};
+      CHECK(feed(d, first.substr(0, cut)).empty());
+      CHECK(d.held_bytes() <= cut);
+      REQUIRE(d.can_drop());
+      CHECK(d.drop_message().id == 7);
+      CHECK(d.held_bytes() == 0);
+      CHECK(d.in_message());
+      CHECK_FALSE(d.can_drop());
+      CHECK(feed(d, first.substr(cut) + frame_of(8, 1)) == "frame 3 8  x;");
+    }
+  }
+  decoder d{1 << 20};
+  CHECK(feed(d, "echo beginn").empty());
+  CHECK(d.held_bytes() == 11);
+  REQUIRE(d.can_drop());
+  CHECK(d.drop_message().id == 1);
+  CHECK_FALSE(d.can_drop());
+  CHECK(feed(d, "ing and end\necho next\n") == "frame 3 2 echo next;");
+}
+
 TEST_CASE("random bytes never make the decoder hold more than a message") {
   std::mt19937_64 random{1};
   for (int round = 0; round < 2000; ++round) {

@@ -339,6 +339,41 @@ TEST_CASE("STATUS is answered once for each time it was asked for, and before a 
   CHECK(c->is_closed());
 }
 
+TEST_CASE("what is announced takes nobody's room, and what has come of a message does") {
+  session_limits limits;
+  limits.memory_bytes = 1'000'000;
+  broker_by_hand b{limits};
+  b.add_node("echo", 100);
+  std::vector<std::shared_ptr<fake_client>> announcing;
+  for (int i = 0; i < 100; ++i) {
+    const auto c = announcing.emplace_back(b.connect());
+    std::vector<char> head;
+    append_header(head, frame_kind::request, error_code::ok, 1, {}, 1'000'000);
+    c->says({head.data(), head.size()});
+    b.read(c);
+  }
+  const auto honest = b.connect();
+  honest->asks(1, "echo", std::string(900'000, 'x'));
+  b.read(honest);
+  CHECK(b.at_node() == 1);
+  b.answer_next("done");
+  CHECK(honest->was_told("done"));
+  // Lines without an end count as they come.
+  const auto lines = b.connect();
+  lines->says("echo " + std::string(600'000, 'x'));
+  b.read(lines);
+  CHECK(lines->told().empty());
+  const auto more = b.connect();
+  more->says("echo " + std::string(600'000, 'x'));
+  b.read(more);
+  CHECK(more->was_told("ERR BUSY the broker's memory for requests is used up"));
+  more->says("and its end\n");
+  b.read(more);
+  lines->says("\n");
+  b.read(lines);
+  CHECK(b.at_node() == 1);
+}
+
 TEST_CASE("frames that ask for no work are read little by little until it is work again") {
   broker_by_hand b;
   b.add_node("echo", 1000);

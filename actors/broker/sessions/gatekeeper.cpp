@@ -17,6 +17,8 @@ std::string gatekeeper::address_of(const sockaddr_storage& peer) {
     return {reinterpret_cast<const char*>(&address), sizeof address};
   }
   const auto& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&address)) // an IPv4 client of a socket that takes both
+    return {reinterpret_cast<const char*>(&address) + 12, 4};
   return {reinterpret_cast<const char*>(&address), 8};
 }
 

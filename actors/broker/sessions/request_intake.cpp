@@ -63,14 +63,15 @@ void request_intake::slow_down_idle_talk(session& from, std::uint64_t frames,
   if (from.paid_reads == enough_paid_reads) from.connection->read_little(false);
 }
 
-// Memory for a message that is on its way counts from when its header has come.
+// What has come of a message counts, whole or not, and not what it says will come: else whoever
+// announces much and sends nothing would take the others' room.
 void request_intake::count_incoming(session& from) {
   auto& input = from.connection->input();
-  with_.sessions.count_incoming(from, input.announced_bytes());
-  if (from.incoming_bytes == 0 ||
-      with_.work.totals().held_bytes + with_.sessions.incoming_bytes() <= limits_.memory_bytes)
+  with_.sessions.count_incoming(from, input.held_bytes());
+  if (with_.work.totals().held_bytes + with_.sessions.incoming_bytes() <= limits_.memory_bytes ||
+      !input.can_drop())
     return;
-  const auto head = input.drop_body();
+  const auto head = input.drop_message();
   with_.sessions.count_incoming(from, 0);
   with_.answers.refuse(from, head.id, error_code::busy,
                        "the broker's memory for requests is used up", 100);
