@@ -5,6 +5,8 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <cerrno>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -81,6 +83,18 @@ bool client_scribe::read_and_tell() {
 std::size_t client_scribe::unacknowledged() const {
   int bytes = 0;
   return ::ioctl(fd(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+// Who closes its socket looks like who closes its sending half, until something is sent. A kernel
+// that knows of no such connection any more (60 s after a close, on Linux) answers a probe with a
+// reset, which hangup_watch sees.
+void client_scribe::probe_peer() {
+  const int idle_s = 30;
+  const int interval_s = 10;
+  const int probes = 3;
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
 stream::state client_scribe::discard() {

@@ -42,6 +42,7 @@ public:
   [[nodiscard]] std::string address() const override { return addr(); }
   [[nodiscard]] std::size_t unacknowledged() const override;
   void flush() override { stream_scribe::flush(); }
+  void probe_peer() override;
   void pause_reading() override { halt(); }
   void resume_reading() override { trigger(); }
   void read_little(bool yes) override { read_little_ = yes; }

@@ -41,6 +41,10 @@ public:
   /// Writes what was appended to `output`. What the kernel does not take now follows by itself.
   virtual void flush() = 0;
 
+  /// The client has closed its half, and may be gone altogether: from now on it is asked every
+  /// half minute, by its kernel, whether it is there.
+  virtual void probe_peer() = 0;
+
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <random>
 #include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace ropewalk;
@@ -471,6 +472,30 @@ TEST_CASE("messages that are announced and do not come take no room from those t
   auto other = c.connect();
   const std::string big(2'000'000, 'y');
   for (int i = 0; i < 20; ++i) CHECK(other.call("echo", big).code == error_code::ok);
+}
+
+TEST_CASE("a client that has closed its half has its place until it has its answers") {
+  cluster c{{"--connections", "4", "--unread-answers-time", "2000"}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  const auto served = [&] {
+    raw r{c.clients()};
+    r.send("echo hello\n");
+    return r.receive_line() == "OK hello\n";
+  };
+  REQUIRE(eventually(served));
+  std::this_thread::sleep_for(200ms); // until that one has left, too
+  std::vector<std::unique_ptr<raw>> holders;
+  for (int i = 0; i < 4; ++i) {
+    holders.push_back(std::make_unique<raw>(c.clients()));
+    for (std::uint64_t id = 1; id <= 8; ++id)
+      holders.back()->send(frame(frame_kind::request, id, "echo", std::string(2'000'000, 'x')));
+    holders.back()->finish();
+  }
+  // They take nothing, and nobody else comes in until that has gone on for too long.
+  std::this_thread::sleep_for(1s);
+  CHECK_FALSE(served());
+  CHECK(eventually(served));
+  CHECK(c.broker().log().find("cut off") != std::string::npos);
 }
 
 TEST_CASE("text lines without an end count against the broker's memory, too") {

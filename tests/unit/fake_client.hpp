@@ -69,6 +69,7 @@ public:
   [[nodiscard]] std::string address() const override { return "192.0.2.1"; }
   [[nodiscard]] std::size_t unacknowledged() const override { return unacknowledged_; }
   void flush() override { (void)outbox::send(wire_); }
+  void probe_peer() override {}
   void pause_reading() override { reading_ = false; }
   void resume_reading() override { reading_ = true; }
   void read_little(bool yes) override { little_ = yes; }

@@ -7,7 +7,7 @@ client_sessions::client_sessions(const session_limits& limits, client_access_set
     : gate_(std::move(access)), sessions_(work), answers_(sessions_),
       access_(gate_, limits.max_message_bytes, sessions_, answers_, log_),
       intake_(limits, std::move(others), {work, sessions_, answers_, access_, statuses_, log_}),
-      pressure_(limits, work, sessions_, log_),
+      pressure_(limits, work, sessions_),
       timeouts_(limits, work, sessions_, answers_, access_, log_) {}
 
 connection_id client_sessions::connected(std::shared_ptr<client_connection> connection,

@@ -21,7 +21,10 @@ constexpr std::uint32_t enough_paid_reads = 32;
 void request_intake::read(session& from, instant now) {
   auto& connection = *from.connection;
   if (connection.input_ended()) {
-    if (from.is(session_state::open)) from.become(session_state::half_closed);
+    if (from.is(session_state::open)) {
+      from.become(session_state::half_closed);
+      connection.probe_peer();
+    }
     // Closed at the end of this turn, or of the one that brings its last answer.
     return with_.sessions.touch(from);
   }

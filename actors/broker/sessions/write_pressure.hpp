@@ -14,9 +14,8 @@ namespace ropewalk {
 /// the last byte has arrived, or time is up.
 class write_pressure {
 public:
-  write_pressure(const session_limits& limits, const dispatcher& work, session_table& sessions,
-                 log_rate_limiter& log)
-      : limits_(limits), dispatcher_(work), sessions_(sessions), log_(log) {}
+  write_pressure(const session_limits& limits, const dispatcher& work, session_table& sessions)
+      : limits_(limits), dispatcher_(work), sessions_(sessions) {}
 
   /// Writes what was appended for this client. May be the end of the session.
   void flush(session& which, instant now);
@@ -38,7 +37,7 @@ private:
   const session_limits limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
-  log_rate_limiter& log_;
+  log_rate_limiter log_; // its own: strangers who are refused must not hide who is cut off
 };
 
 } // namespace ropewalk
