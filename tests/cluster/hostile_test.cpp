@@ -475,7 +475,7 @@ TEST_CASE("messages that are announced and do not come take no room from those t
 }
 
 TEST_CASE("a client that has closed its half has its place until it has its answers") {
-  cluster c{{"--connections", "4", "--unread-answers-time", "2000"}};
+  cluster c{{"--connections", "4", "--unread-answers-time", "5000"}};
   c.start_node("a", {"--service", "echo=builtin:echo"});
   const auto served = [&] {
     raw r{c.clients()};
@@ -487,12 +487,12 @@ TEST_CASE("a client that has closed its half has its place until it has its answ
   std::vector<std::unique_ptr<raw>> holders;
   for (int i = 0; i < 4; ++i) {
     holders.push_back(std::make_unique<raw>(c.clients()));
-    for (std::uint64_t id = 1; id <= 8; ++id)
+    holders.back()->receive_little();
+    for (std::uint64_t id = 1; id <= 4; ++id)
       holders.back()->send(frame(frame_kind::request, id, "echo", std::string(2'000'000, 'x')));
     holders.back()->finish();
   }
   // They take nothing, and nobody else comes in until that has gone on for too long.
-  std::this_thread::sleep_for(1s);
   CHECK_FALSE(served());
   CHECK(eventually(served));
   CHECK(c.broker().log().find("cut off") != std::string::npos);
