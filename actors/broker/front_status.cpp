@@ -1,6 +1,8 @@
 #include "actors/broker/front.hpp"
 #include "net/protocol/frame.hpp"
 
+#include <unistd.h>
+
 /// What the front says of the broker: its own numbers, and those of the other shards, which are
 /// asked whenever a client asks.
 namespace ropewalk {
@@ -13,7 +15,6 @@ constexpr milliseconds shard_patience{1000};
 } // namespace
 
 broker_report front::report() const {
-  const auto& totals = dispatcher_.totals();
   broker_report result;
   for (const auto& [number, m] : members_) {
     const auto view = dispatcher_.view(number);
@@ -29,24 +30,16 @@ broker_report front::report() const {
     n.answered = view.answered;
     result.nodes.push_back(std::move(n));
   }
-  for (int code = 1; code < error_codes; ++code)
-    if (totals.refused[code] > 0)
-      result.refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
-  result.in_flight = totals.placed;
-  result.queued = totals.waiting;
-  result.restarts = restarts_;
-  result.redispatched = totals.redispatched;
-  result.returned = totals.returned;
-  result.submitted = totals.submitted;
-  result.answered = totals.answered;
-  result.stale_answers = totals.stale;
-  result.held_bytes = totals.held_bytes;
-  result.connections = by_handle_.size();
-  result.turned_away = turned_away_;
-  result.shards.push_back({settings_.shard.number, result.connections, result.in_flight,
-                           result.queued, result.answered});
-  result.draining = draining_;
-  result.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  result.requests = dispatcher_.totals();
+  result.front.restarts = restarts_;
+  result.front.connections = by_handle_.size();
+  result.front.turned_away = turned_away_;
+  result.front.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  result.front.pid = static_cast<std::uint32_t>(::getpid());
+  result.front.draining = draining_;
+  result.shards.push_back({result.front.connections, result.requests.placed,
+                           result.requests.waiting, result.requests.answered,
+                           settings_.shard.number});
   return result;
 }
 
