@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/report.hpp"
+#include "actors/stats/broker_report.hpp"
 #include "net/cluster/compact_form.hpp"
 #include "net/protocol/batch.hpp"
 
@@ -55,6 +55,20 @@ template <class Inspector, class = std::enable_if_t<
 typename Inspector::result_type inspect(Inspector& f, batch& x) {
   auto bytes = static_cast<std::uint64_t>(x.size());
   return f(caf::meta::type_name("batch"), bytes);
+}
+
+/// Numbers that are described by fields (actors/stats/field.hpp).
+template <class Inspector, class T>
+requires requires {
+  T::fields();
+}
+typename Inspector::result_type inspect(Inspector& f, T& x) {
+  return std::apply([&](const auto&... one) { return f(x.*one.member...); }, T::fields());
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
+  return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.nodes, x.shards);
 }
 
 } // namespace ropewalk

@@ -3,6 +3,7 @@
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace ropewalk {
 
@@ -273,27 +274,18 @@ void front::begin_status_round() {
 }
 
 broker_report front::report() const {
-  const auto& totals = dispatcher_.totals();
   broker_report result;
+  result.requests = dispatcher_.totals();
   result.nodes = nodes_.report();
-  for (int code = 1; code < error_codes; ++code)
-    if (totals.refused[code] > 0)
-      result.refused[std::string{name_of(static_cast<error_code>(code))}] = totals.refused[code];
-  result.in_flight = totals.placed;
-  result.queued = totals.waiting;
-  result.restarts = nodes_.restarts();
-  result.redispatched = totals.redispatched;
-  result.returned = totals.returned;
-  result.submitted = totals.submitted;
-  result.answered = totals.answered;
-  result.stale_answers = totals.stale;
-  result.held_bytes = totals.held_bytes;
-  result.connections = clients_.size();
-  result.turned_away = clients_.rejected();
-  result.shards.push_back({settings_.shard.number, result.connections, result.in_flight,
-                           result.queued, result.answered});
-  result.draining = drain_.draining();
-  result.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  auto& mine = result.front;
+  mine.restarts = nodes_.restarts();
+  mine.connections = clients_.size();
+  mine.turned_away = clients_.rejected();
+  mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  mine.pid = static_cast<std::uint32_t>(::getpid());
+  mine.draining = drain_.draining();
+  result.shards.push_back({mine.connections, result.requests.placed, result.requests.waiting,
+                           result.requests.answered, settings_.shard.number});
   return result;
 }
 

@@ -3,7 +3,7 @@
 #include "actors/broker/shard_group.hpp"
 #include "actors/dispatch/dispatcher.hpp"
 #include "actors/messages.hpp"
-#include "actors/report.hpp"
+#include "actors/stats/broker_report.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <caf/actor.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/broker/shard_group.hpp"
-#include "actors/report.hpp"
+#include "actors/stats/broker_report.hpp"
 
 #include <caf/io/broker.hpp>
 #include <cstddef>

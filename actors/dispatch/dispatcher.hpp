@@ -7,6 +7,7 @@
 #include "actors/dispatch/offer_book.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/service_queue.hpp"
+#include "actors/stats/dispatch_totals.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -68,19 +69,6 @@ struct completion {
 struct node_view {
   std::uint32_t in_flight = 0;
   std::uint64_t answered = 0;
-};
-
-struct dispatch_totals {
-  std::uint64_t submitted = 0;
-  std::uint64_t admitted = 0;     ///< and not refused at once
-  std::uint64_t answered = 0;     ///< replies and the handlers' own errors
-  std::uint64_t redispatched = 0; ///< lost with their worker, and to be placed again
-  std::uint64_t returned = 0;     ///< sent back unstarted, and to be placed again
-  std::uint64_t stale = 0;        ///< answers of superseded attempts, refused
-  std::uint64_t refused[error_codes] = {};
-  std::uint32_t waiting = 0;
-  std::uint32_t placed = 0;
-  std::uint64_t held_bytes = 0;
 };
 
 class dispatcher {

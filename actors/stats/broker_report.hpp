@@ -1,0 +1,99 @@
+#pragma once
+
+#include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/field.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ropewalk {
+
+/// What a front knows of a node.
+struct node_report {
+  std::string name;
+  std::string address;
+  std::vector<std::string> services;
+  std::uint64_t in_flight = 0;
+  std::uint64_t answered = 0;
+  std::uint32_t pid = 0;
+  std::uint32_t slots = 0;
+
+  static constexpr auto fields() {
+    using namespace stats;
+    using t = node_report;
+    return std::tuple{
+        field{"name", &t::name, kind::label, merge::keep},
+        field{"address", &t::address, kind::label, merge::keep},
+        field{"services", &t::services, kind::label, merge::keep},
+        field{"in_flight", &t::in_flight, kind::gauge, merge::sum},
+        field{"answered", &t::answered, kind::counter, merge::sum},
+        field{"pid", &t::pid, kind::label, merge::keep},
+        field{"slots", &t::slots, kind::gauge, merge::keep}, // a node's are the same for all shards
+    };
+  }
+};
+static_assert(stats::all_described<node_report>());
+
+/// One shard's part in the broker's numbers: whether clients and work are spread evenly.
+struct shard_report {
+  std::uint64_t connections = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t answered = 0;
+  std::uint16_t number = 0;
+
+  static constexpr auto fields() {
+    using namespace stats;
+    using t = shard_report;
+    return std::tuple{
+        field{"connections", &t::connections, kind::gauge, merge::keep},
+        field{"in_flight", &t::in_flight, kind::gauge, merge::keep},
+        field{"queued", &t::queued, kind::gauge, merge::keep},
+        field{"answered", &t::answered, kind::counter, merge::keep},
+        field{"shard", &t::number, kind::label, merge::keep},
+    };
+  }
+};
+static_assert(stats::all_described<shard_report>());
+
+/// What a front counts besides what its dispatcher does.
+struct front_totals {
+  std::uint64_t restarts = 0; ///< of slots and node processes
+  std::uint64_t connections = 0;
+  std::uint64_t turned_away = 0; ///< connections that were refused
+  double uptime_seconds = 0;
+  std::uint32_t pid = 0;
+  bool draining = false;
+
+  static constexpr auto fields() {
+    using namespace stats;
+    using t = front_totals;
+    return std::tuple{
+        field{"restarts", &t::restarts, kind::counter, merge::sum},
+        field{"connections", &t::connections, kind::gauge, merge::sum},
+        field{"turned_away", &t::turned_away, kind::counter, merge::sum},
+        field{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max, unit::seconds},
+        field{"pid", &t::pid, kind::label, merge::keep},
+        field{"draining", &t::draining, kind::gauge, merge::any},
+    };
+  }
+};
+static_assert(stats::all_described<front_totals>());
+
+/// What a front says of itself when it is asked for its status; those of all shards add up to the
+/// broker's.
+struct broker_report {
+  dispatch_totals requests;
+  front_totals front;
+  std::vector<node_report> nodes;
+  std::vector<shard_report> shards; ///< those whose numbers are in here, by number
+
+  /// Adds another shard's numbers. A node that both know is one node.
+  void add(const broker_report& other);
+
+  /// As STATUS is answered.
+  [[nodiscard]] std::string json() const;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,137 @@
+#include "actors/stats/broker_report.hpp"
+#include "actors/stats/histogram.hpp"
+#include "tests/catch.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+
+using namespace ropewalk;
+
+namespace {
+
+broker_report first_shard() {
+  broker_report r;
+  r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 2, 5, 7, 3});
+  r.requests.placed = 2;
+  r.requests.waiting = 3;
+  r.requests.redispatched = 5;
+  r.requests.returned = 6;
+  r.requests.submitted = 70;
+  r.requests.admitted = 68;
+  r.requests.answered = 60;
+  r.requests.refused[static_cast<int>(error_code::busy)] = 2;
+  r.requests.stale = 8;
+  r.requests.held_bytes = 9;
+  r.front = {4, 10, 11, 1.5, 4242, false};
+  r.shards.push_back({10, 2, 3, 60, 1});
+  return r;
+}
+
+broker_report second_shard() {
+  broker_report r;
+  r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 1, 1, 7, 3});
+  r.nodes.push_back({"m", "10.0.0.2:9", {"a"}, 0, 0, 8, 1});
+  r.requests.placed = 1;
+  r.requests.refused[static_cast<int>(error_code::busy)] = 1;
+  r.requests.refused[static_cast<int>(error_code::timeout)] = 1;
+  r.front = {0, 1, 0, 2.25, 4242, true};
+  r.shards.push_back({1, 1, 0, 0, 0});
+  return r;
+}
+
+template <class T>
+void require_different_names(std::set<std::string_view> names = {}) {
+  stats::for_each_field<T>([&](const auto& f) {
+    INFO(f.name);
+    REQUIRE(names.insert(f.name).second);
+  });
+}
+
+} // namespace
+
+TEST_CASE("a status without anything in it has all of its numbers all the same") {
+  broker_report r;
+  r.front.pid = 4618;
+  REQUIRE(r.json() ==
+          R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
+          R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
+          R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"turned_away":0,)"
+          R"("uptime_seconds":0.0})");
+}
+
+TEST_CASE("the shards' numbers are the broker's, each added up in its own way, and a node that two "
+          "shards know is one") {
+  auto r = first_shard();
+  r.add(second_shard());
+  REQUIRE(r.json() ==
+          R"({"answered":60,"connections":11,"draining":true,"held_bytes":9,"in_flight":3,)"
+          R"("nodes":[{"address":"10.0.0.1:9","answered":6,"in_flight":3,"name":"n)"
+          "\xef\xbf\xbd"
+          R"(","pid":7,"services":["a","b"],"slots":3},{"address":"10.0.0.2:9","answered":0,)"
+          R"("in_flight":0,"name":"m","pid":8,"services":["a"],"slots":1}],"pid":4242,"queued":3,)"
+          R"("redispatched":5,"refused":{"BUSY":3,"TIMEOUT":1},"restarts":4,"returned":6,)"
+          R"("shards":[{"answered":0,"connections":1,"in_flight":1,"queued":0,"shard":0},)"
+          R"({"answered":60,"connections":10,"in_flight":2,"queued":3,"shard":1}],)"
+          R"("stale_answers":8,"submitted":70,"turned_away":11,"uptime_seconds":2.25})");
+}
+
+TEST_CASE("it does not matter in which order shards answer") {
+  auto one = first_shard();
+  one.add(second_shard());
+  auto other = second_shard();
+  other.add(first_shard());
+  std::swap(other.nodes[0], other.nodes[1]);
+  std::sort(one.nodes.begin(), one.nodes.end(), [](auto& a, auto& b) { return a.pid < b.pid; });
+  std::sort(other.nodes.begin(), other.nodes.end(), [](auto& a, auto& b) { return a.pid < b.pid; });
+  REQUIRE(one.json() == other.json());
+}
+
+TEST_CASE("a number that only the code reads is not in the status") {
+  REQUIRE(first_shard().json().find("admitted") == std::string::npos);
+}
+
+TEST_CASE("no two numbers of a report have the same name") {
+  require_different_names<node_report>();
+  require_different_names<shard_report>();
+  require_different_names<front_totals>();
+  std::set<std::string_view> of_front{"nodes", "shards"};
+  stats::for_each_field<front_totals>([&](const auto& f) { of_front.insert(f.name); });
+  require_different_names<dispatch_totals>(of_front);
+}
+
+TEST_CASE("what only grows is summed up, and a label never is") {
+  const auto look = [](const auto& f) {
+    INFO(f.name);
+    if (f.kind == stats::kind::counter) REQUIRE(f.merge == stats::merge::sum);
+    if (f.kind == stats::kind::label) REQUIRE(f.merge == stats::merge::keep);
+  };
+  stats::for_each_field<dispatch_totals>(look);
+  stats::for_each_field<front_totals>(look);
+  stats::for_each_field<node_report>(look);
+}
+
+namespace {
+
+struct one_too_many {
+  std::uint64_t known = 0;
+  std::uint64_t forgotten = 0;
+  static constexpr auto fields() { return std::tuple{stats::field{"known", &one_too_many::known}}; }
+};
+static_assert(!stats::all_described<one_too_many>());
+
+} // namespace
+
+TEST_CASE("a histogram's quantiles are exact below 128 ns and within a hundredth above") {
+  histogram h;
+  for (std::uint64_t ns = 1; ns <= 100; ++ns) h.record(ns);
+  REQUIRE(h.quantile(0.5) == 50);
+  REQUIRE(h.quantile(1) == 100);
+  histogram slow;
+  for (int i = 0; i < 100; ++i) slow.record(1'000'000);
+  REQUIRE(slow.quantile(0.5) >= 1'000'000);
+  REQUIRE(slow.quantile(0.5) <= 1'010'000);
+  slow.add(h);
+  REQUIRE(slow.count() == 200);
+  REQUIRE(slow.most() == 1'000'000);
+}
