@@ -209,7 +209,7 @@ void front::count_announced(session& from) {
   announced_bytes_ += input.announced_bytes() - from.announced_bytes;
   from.announced_bytes = input.announced_bytes();
   if (from.announced_bytes == 0 ||
-      dispatcher_.totals().held_bytes + announced_bytes_ <= settings_.dispatch.held_bytes)
+      dispatcher_.totals().held_bytes + announced_bytes_ <= settings_.dispatch.memory)
     return;
   const auto head = input.drop_body();
   announced_bytes_ -= std::exchange(from.announced_bytes, 0);
@@ -476,8 +476,8 @@ void front::count_unread(session& of) {
 
 // What one client may leave unread: the less, the more all of them have left.
 std::uint64_t front::unread_share() const {
-  const auto left = settings_.answers_bytes - std::min(settings_.answers_bytes, unread_bytes_);
-  return std::min(settings_.unread_answers_bytes, std::max(limits::unread_answers.least, left / 4));
+  const auto left = settings_.answers_memory - std::min(settings_.answers_memory, unread_bytes_);
+  return std::min(settings_.unread_answers, std::max(limits::min_unread_answers_bytes, left / 4));
 }
 
 void front::watch_slow_readers(instant now) {
@@ -512,7 +512,7 @@ void front::watch_slow_readers(instant now) {
 
 // Too much is left unread by all together: who has left most goes first.
 void front::cut_off_the_slowest() {
-  while (unread_bytes_ > settings_.answers_bytes) {
+  while (unread_bytes_ > settings_.answers_memory) {
     session* worst = nullptr;
     sessions_.for_each([&](session& s) {
       if (!worst || s.unread_bytes > worst->unread_bytes) worst = &s;

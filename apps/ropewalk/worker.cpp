@@ -28,7 +28,6 @@ struct worker_options {
   std::vector<std::string> services;
   std::string name;
   std::string log_level = "info";
-  std::uint64_t slots = 0, max_message = 0, restarts = 0;
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
@@ -102,26 +101,11 @@ int run_processes(const worker_options& o) {
   m.command = [&o, &random](process_ref who, int fd, bool after_fall) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
     if (who.generation > 0) name += "." + std::to_string(who.generation);
-    std::vector<std::string> words{"ropewalk",
-                                   "worker",
-                                   "--broker",
-                                   o.broker,
-                                   "--name",
-                                   name,
-                                   "--log-level",
-                                   o.log_level,
-                                   "--slots",
-                                   std::to_string(o.settings.slots),
-                                   "--master-fd",
-                                   std::to_string(fd),
-                                   "--drain-time",
-                                   std::to_string(o.settings.drain_time.count()),
-                                   "--max-message-bytes",
-                                   std::to_string(o.settings.max_message_bytes),
-                                   "--restarts",
-                                   std::to_string(o.settings.restarts.restarts),
-                                   "--restart-window",
-                                   std::to_string(o.settings.restarts.window.count())};
+    std::vector<std::string> words{
+        "ropewalk", "worker",      "--broker",  o.broker,      "--name",
+        name,       "--log-level", o.log_level, "--master-fd", std::to_string(fd)};
+    const auto numbers = arguments_for(o.settings);
+    words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
     if (o.recycle_after > 0) {
       // Jitter: processes that started together are not to be replaced together.
@@ -145,10 +129,7 @@ int run_worker(worker_options& o) {
   if (s.master_fd >= 0) ::fcntl(s.master_fd, F_SETFD, FD_CLOEXEC);
   s.broker = *parse_endpoint(o.broker);
   s.host = host_name();
-  s.max_message_bytes = o.max_message;
-  s.slots = static_cast<std::uint32_t>(
-      o.slots > 0 ? o.slots : std::max(1u, std::thread::hardware_concurrency()));
-  s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
+  if (s.slots == 0) s.slots = std::max(1u, std::thread::hardware_concurrency());
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
   try {
@@ -209,11 +190,7 @@ command_action add_worker(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
   app.add_flag("--after-fall", o->after_fall)->group("");
-  add_limit(app, limits::slots, o->slots);
-  add_limit(app, limits::max_message, o->max_message);
-  add_limit(app, limits::drain, o->settings.drain_time);
-  add_limit(app, limits::restarts, o->restarts);
-  add_limit(app, limits::restart_window, o->settings.restarts.window);
+  add_settings(app, o->settings);
   return [o] { return run_worker(*o); };
 }
 

@@ -147,6 +147,7 @@ struct node_bench {
     };
     node_settings settings;
     settings.name = "n";
+    settings.slots = 1;
     settings.services.push_back({"svc", "builtin:echo"});
     top = time.system().spawn(node, settings, parts);
     ended = watch(top);
