@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/handlers/registry.hpp"
 #include "actors/settings/tuning.hpp"
 #include "net/transport/endpoint.hpp"
 
@@ -11,7 +12,7 @@ namespace ropewalk {
 
 struct service_settings {
   std::string name;
-  std::string handler; ///< what stands behind NAME=
+  handler_spec handler;
 };
 
 /// What `ropewalk worker` was told, for one node process: its numbers, and what else it was told.
