@@ -16,20 +16,6 @@ instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
-session_limits limits_of(const broker_settings& s) {
-  session_limits result;
-  result.max_message_bytes = s.max_message_bytes;
-  result.default_deadline = s.dispatch.timeout;
-  result.memory_bytes = s.dispatch.held_bytes;
-  result.unread_answers_bytes = s.unread_answers_bytes;
-  result.unread_answers_time = s.unread_answers_time;
-  result.answers_bytes = s.answers_bytes;
-  result.hello_time = s.hello_time;
-  result.message_time = s.message_time;
-  result.idle_time = s.idle_time;
-  return result;
-}
-
 request_intake::shards others_of(const shard_place& shard) {
   const auto group = shard.group;
   return {group->size() > 1, [group](std::string_view name) { return group->has_service(name); }};
@@ -40,7 +26,7 @@ request_intake::shards others_of(const shard_place& shard) {
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
       started_(clock_now()), dispatcher_(settings_.dispatch, started_, settings_.seed),
-      clients_(limits_of(settings_), settings_.access, dispatcher_, others_of(settings_.shard)),
+      clients_(settings_, settings_.access, dispatcher_, others_of(settings_.shard)),
       acceptors_(*this, clients_, settings_.shard.group->census()),
       nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
 

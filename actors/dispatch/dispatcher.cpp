@@ -17,9 +17,9 @@ constexpr milliseconds rate_window{100};
 
 } // namespace
 
-dispatcher::dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed)
-    : limits_(limits), hash_(seed), deadlines_(start), ids_(hash_), service_by_name_(0, {hash_}),
-      offers_(limits.node_bytes, seed) {}
+dispatcher::dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed)
+    : settings_(settings), hash_(seed), deadlines_(start), ids_(hash_),
+      service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed) {}
 
 // -- names and memory -----------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
   totals_.held_bytes += r.cost;
   ids_.insert(requests_, index);
   if (!c.paused &&
-      (c.bytes > limits_.connection_bytes || c.requests >= limits_.connection_requests)) {
+      (c.bytes > settings_.connection_memory || c.requests >= settings_.connection_requests)) {
     c.paused = true;
     actions_.reading.push_back(id_of(who));
   }
@@ -151,8 +151,8 @@ void dispatcher::leave_connection(std::uint32_t index) {
   --c.requests;
   services_[r.service].bytes -= r.cost;
   totals_.held_bytes -= r.cost;
-  if (c.paused && c.bytes <= limits_.connection_bytes / 2 &&
-      c.requests <= limits_.connection_requests / 2) {
+  if (c.paused && c.bytes <= settings_.connection_memory / 2 &&
+      c.requests <= settings_.connection_requests / 2) {
     c.paused = false;
     actions_.reading.push_back(id_of(r.connection));
   }
@@ -169,11 +169,11 @@ std::optional<service_index> dispatcher::find_service(std::string_view name) con
 bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   const auto& s = services_[what.service];
   std::string_view which;
-  if (s.waiting() >= limits_.queued)
+  if (s.waiting() >= settings_.queue)
     which = "this service's queue is full";
-  else if (s.bytes + cost > limits_.service_bytes)
+  else if (s.bytes + cost > settings_.service_memory)
     which = "this service's share of the broker's memory is used up";
-  else if (totals_.held_bytes + cost > limits_.held_bytes)
+  else if (totals_.held_bytes + cost > settings_.memory)
     which = "the broker's memory for requests is used up";
   else
     return false;
@@ -196,7 +196,7 @@ void dispatcher::submit(const submission& what, instant now) {
   if (offers_.all_failing(what.service))
     return refuse(what, error_code::worker_lost,
                   "service " + s.name + " is failing: its workers keep crashing");
-  const auto timeout = what.timeout.value_or(limits_.timeout);
+  const auto timeout = what.timeout.value_or(settings_.timeout);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
   ++totals_.admitted;
@@ -206,7 +206,7 @@ void dispatcher::submit(const submission& what, instant now) {
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;
-  r.attempts = std::max<std::uint8_t>(1, what.attempts.value_or(limits_.attempts));
+  r.attempts = std::max<std::uint8_t>(1, what.attempts.value_or(settings_.attempts));
   r.cost = cost;
   r.id_hash = id_hash;
   r.deadline = now + timeout;
@@ -295,7 +295,7 @@ void dispatcher::place(std::uint32_t index, std::uint32_t to) {
 service_index dispatcher::service_named(const std::string& name) {
   const auto [at, fresh] =
       service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
-  if (fresh) services_.emplace_back(name, limits_.retry_percent, hash_);
+  if (fresh) services_.emplace_back(name, settings_.retry_share, hash_);
   return at->second;
 }
 
@@ -304,7 +304,7 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
     offers_.add(joined, which, brought.slots,
-                credit{brought.slots, limits_.node_prefetch, limits_.node_prefetch_time});
+                credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
     services_[which].queue.budget().slots(offers_.slots_of(which));
     stir(which);
   }

@@ -7,6 +7,7 @@
 #include "actors/dispatch/offer_book.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/service_queue.hpp"
+#include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
@@ -39,21 +40,6 @@
 /// turn: what was taken back until then never leaves.
 namespace ropewalk {
 
-struct dispatch_limits {
-  std::uint64_t held_bytes = limits::held_memory.standard;
-  std::uint64_t service_bytes = limits::service_memory.standard;
-  std::uint64_t connection_bytes = limits::connection_memory.standard;
-  std::uint32_t connection_requests =
-      static_cast<std::uint32_t>(limits::connection_requests.standard);
-  std::uint32_t queued = static_cast<std::uint32_t>(limits::queued.standard);
-  std::uint64_t node_bytes = limits::node_bytes.standard;
-  std::uint32_t node_prefetch = static_cast<std::uint32_t>(limits::node_prefetch.standard);
-  microseconds node_prefetch_time{limits::node_prefetch_time.standard};
-  milliseconds timeout{limits::default_timeout.standard};
-  std::uint8_t attempts = static_cast<std::uint8_t>(limits::attempts.standard);
-  std::uint32_t retry_percent = static_cast<std::uint32_t>(limits::retry_share.standard);
-};
-
 /// What a node brings when it joins: a service and how many messages of it run there at a time.
 struct service_offer {
   std::string name;
@@ -75,7 +61,7 @@ class dispatcher {
 public:
   /// `seed`: of the choices between nodes, and of the hashes of what clients choose. One that
   /// clients cannot guess, where they are strangers.
-  dispatcher(const dispatch_limits& limits, instant start, std::uint64_t seed);
+  dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed);
 
   // -- clients ------------------------------------------------------------------------------------
 
@@ -184,8 +170,8 @@ public:
 
 private:
   struct service {
-    service(std::string its_name, std::uint32_t retry_percent, const keyed_hash& hash)
-        : name(std::move(its_name)), queue(retry_percent), keys(hash) {}
+    service(std::string its_name, std::uint32_t retry_share, const keyed_hash& hash)
+        : name(std::move(its_name)), queue(retry_share), keys(hash) {}
 
     std::string name;
     service_queue queue;
@@ -263,7 +249,7 @@ private:
   void abandon(std::uint32_t index);
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
 
-  dispatch_limits limits_;
+  dispatch_settings settings_;
   keyed_hash hash_;
   actions actions_;
   std::vector<placement> placed_; // since the last `take_placed`

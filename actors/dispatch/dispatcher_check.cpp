@@ -65,7 +65,7 @@ void dispatcher::check() const {
     });
     must(o.in == offers_.room_of(i), "an offer is listed with the room that it has");
     must(bytes == o.bytes, "an offer's bytes are those of its requests");
-    const auto most = o.all_slots * (1 + std::uint64_t{limits_.node_prefetch});
+    const auto most = o.all_slots * (1 + std::uint64_t{settings_.node_prefetch});
     must(o.placed.size() <= most, "no node has more than the most credit");
   }
   listed += placed;
@@ -90,7 +90,7 @@ void dispatcher::check() const {
   for (const auto& s : services_) of_services += s.bytes;
   must(held == totals_.held_bytes && held == of_services,
        "held bytes are those of the connections, and of the services");
-  must(held <= limits_.held_bytes, "the broker holds no more than it may");
+  must(held <= settings_.memory, "the broker holds no more than it may");
   must(with_a_client == ids_.size(), "the table has the ids of those that wait for an answer");
   must(all_waiting == totals_.waiting && placed == totals_.placed,
        "the totals are those of the lists");

@@ -20,7 +20,7 @@ namespace ropewalk {
 /// Every operation costs the same however much waits.
 class service_queue {
 public:
-  explicit service_queue(std::uint32_t retry_percent) : budget_(retry_percent) {}
+  explicit service_queue(std::uint32_t retry_share) : budget_(retry_share) {}
 
   /// Appends a request to its connection's turn; it says where in `flow`. `flow` of the connection:
   /// see `open_flow`.

@@ -6,17 +6,18 @@
 #include <csignal>
 #include <map>
 #include <openssl/evp.h>
+#include <stdexcept>
 #include <thread>
 
 namespace ropewalk {
 
 namespace {
 
-outcome echo(call& what) {
+outcome echo(invocation& what) {
   return {error_code::ok, std::move(what.payload)};
 }
 
-outcome upper(call& what) {
+outcome upper(invocation& what) {
   std::string text{what.payload.view()};
   std::transform(text.begin(), text.end(), text.begin(), [](char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
@@ -24,7 +25,7 @@ outcome upper(call& what) {
   return {error_code::ok, shared_bytes::copy_of(text)};
 }
 
-outcome sha256(call& what) {
+outcome sha256(invocation& what) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   if (EVP_Digest(what.payload.view().data(), what.payload.size(), digest.data(), &size,
@@ -39,7 +40,7 @@ outcome sha256(call& what) {
   return {error_code::ok, shared_bytes::copy_of(text)};
 }
 
-outcome sleep(call& what) {
+outcome sleep(invocation& what) {
   const auto text = what.payload.view();
   unsigned milliseconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
@@ -55,16 +56,16 @@ outcome sleep(call& what) {
   }
 }
 
-outcome fail(call& what) {
+outcome fail(invocation& what) {
   return {error_code::failed, what.payload};
 }
 
-outcome crash(call& what) {
+outcome crash(invocation& what) {
   if (what.payload.view() == "process") std::raise(SIGABRT);
   throw std::runtime_error("builtin:crash was told to");
 }
 
-using function = outcome (*)(call&);
+using function = outcome (*)(invocation&);
 
 const std::map<std::string, function>& functions() {
   static const std::map<std::string, function> all{{"echo", echo},     {"upper", upper},
@@ -76,25 +77,32 @@ const std::map<std::string, function>& functions() {
 class builtin final : public handler {
 public:
   explicit builtin(function f) : function_(f) {}
-  outcome run(call& what) override { return function_(what); }
+  outcome run(invocation& what) override { return function_(what); }
 
 private:
   function function_;
 };
 
-} // namespace
-
-std::unique_ptr<handler> make_builtin(const std::string& name) {
-  const auto found = functions().find(name);
-  if (found == functions().end())
-    throw bad_handler{"unknown handler 'builtin:" + name + "': there are " + builtin_names()};
-  return std::make_unique<builtin>(found->second);
-}
-
-std::string builtin_names() {
+std::string names() {
   std::string result;
   for (const auto& [name, function] : functions()) result += (result.empty() ? "" : ", ") + name;
   return result;
+}
+
+} // namespace
+
+result<handler_maker> parse_builtin(const std::string& name) {
+  const auto found = functions().find(name);
+  if (found == functions().end())
+    return failure{failure_kind::bad_input,
+                   "unknown handler 'builtin:" + name + "': there are " + names(),
+                   {}};
+  return handler_maker{
+      [does = found->second](const handler_options&) { return std::make_unique<builtin>(does); }};
+}
+
+std::string builtin_usage() {
+  return "builtin:NAME (" + names() + ")";
 }
 
 } // namespace ropewalk

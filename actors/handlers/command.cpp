@@ -29,7 +29,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// How often a running program's call is asked whether anybody still wants its answer.
+// How often a running program's invocation is asked whether anybody still wants its answer.
 constexpr milliseconds stop_check{50};
 
 // How long the news of a killed program's end may take: more than its spawner waits for what cannot
@@ -73,7 +73,7 @@ std::optional<pipe_ends> make_pipe(bool ours_writes) {
 // was before its time.
 class conversation {
 public:
-  conversation(program_channel& with, const call& what, std::size_t max_reply_bytes)
+  conversation(program_channel& with, const invocation& what, std::size_t max_reply_bytes)
       : with_(with), what_(what), max_reply_bytes_(max_reply_bytes), input_(what.payload.view()) {}
 
   // 0, or as program_channel::start, or what pipe() says.
@@ -95,7 +95,7 @@ private:
   std::optional<error_code> reason_to_end(steady_clock::time_point now) const;
 
   program_channel& with_;
-  const call& what_;
+  const invocation& what_;
   std::size_t max_reply_bytes_;
   std::string_view input_; // what the program has not got yet
   descriptor in_, out_, error_;
@@ -193,25 +193,14 @@ program_channel::news conversation::run() {
 
 class command final : public handler {
 public:
-  command(const std::string& line, std::size_t max_reply_bytes)
-      : max_reply_bytes_(max_reply_bytes) {
+  command(program what, std::size_t max_reply_bytes)
+      : max_reply_bytes_(max_reply_bytes), program_(std::move(what)) {
     ::signal(SIGPIPE, SIG_IGN);
-    try {
-      program_.arguments = split_words(line);
-    } catch (const std::invalid_argument& error) {
-      throw bad_handler{"cannot split 'cmd:" + line + "' into words: " + error.what()};
-    }
-    const auto& words = program_.arguments;
-    if (words.empty()) throw bad_handler{"'cmd:' wants a program, such as cmd:sha256sum"};
-    program_.path = find_program(words.front());
-    if (program_.path.empty())
-      throw bad_handler{"cannot find the program '" + words.front() + "' of 'cmd:" + line +
-                        "'; install it, or write its whole path"};
     for (char** e = environ; *e; ++e)
       if (!std::string_view{*e}.starts_with("ROPEWALK_")) program_.environment.emplace_back(*e);
   }
 
-  outcome run(call& what) override;
+  outcome run(invocation& what) override;
 
 private:
   outcome start_failed(const start_failure& why) const {
@@ -224,7 +213,7 @@ private:
   std::optional<program_channel> channel_; // from the first message on
 };
 
-std::string variables_of(const call& what) {
+std::string variables_of(const invocation& what) {
   const auto left = std::chrono::ceil<milliseconds>(what.deadline - steady_clock::now());
   std::string result;
   const auto add = [&](std::string_view name, std::string_view value) {
@@ -236,7 +225,7 @@ std::string variables_of(const call& what) {
   return result;
 }
 
-outcome command::run(call& what) {
+outcome command::run(invocation& what) {
   const auto variables = variables_of(what);
   // The second time is for a spawner that was ended since the last message.
   for (int tries = 0;; ++tries) {
@@ -287,8 +276,28 @@ outcome command::answer(const program_channel::news& end, const conversation& ha
 
 } // namespace
 
-std::unique_ptr<handler> make_command(const std::string& line, std::size_t max_reply_bytes) {
-  return std::make_unique<command>(line, max_reply_bytes);
+result<handler_maker> parse_command(const std::string& line) {
+  auto words = split_words(line);
+  if (!words)
+    return failure{failure_kind::bad_input,
+                   "cannot split 'cmd:" + line + "' into words: " + words.why().what,
+                   {}};
+  if (words->empty())
+    return failure{failure_kind::bad_input, "'cmd:' wants a program, such as cmd:sha256sum", {}};
+  program what;
+  what.path = find_program(words->front());
+  if (what.path.empty())
+    return failure{failure_kind::unavailable,
+                   "cannot find the program '" + words->front() + "' of 'cmd:" + line + "'",
+                   "install it, or write its whole path"};
+  what.arguments = *std::move(words);
+  return handler_maker{[what = std::move(what)](const handler_options& options) {
+    return std::make_unique<command>(what, options.max_reply_bytes);
+  }};
+}
+
+std::string command_usage() {
+  return "cmd:PROGRAM ARG...";
 }
 
 } // namespace ropewalk

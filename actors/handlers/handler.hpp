@@ -2,22 +2,24 @@
 
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/error.hpp"
+#include "net/protocol/limits.hpp"
+#include "net/protocol/result.hpp"
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <stdexcept>
-#include <string>
 #include <string_view>
 
 namespace ropewalk {
 
 /// One message to be handled.
-struct call {
+struct invocation {
   std::string_view service;
   shared_bytes payload;
-  std::uint8_t attempt =
-      1; ///< 2 and more: an earlier start ended with a lost worker, and may have had effects
+  /// 2 and more: an earlier start ended with a lost worker, and may have had effects.
+  std::uint8_t attempt = 1;
   std::chrono::steady_clock::time_point deadline;
   /// Becomes true when nobody wants the answer any more: come to an end soon.
   const std::atomic<bool>* stop = nullptr;
@@ -48,9 +50,9 @@ inline outcome failed(std::string_view why) {
   return {error_code::failed, shared_bytes::copy_of(why)};
 }
 
-/// The code that a service runs. Each slot has a handler of its own, so a handler runs one call at
-/// a time, on a thread where it may block. What it throws kills its slot: the message is charged an
-/// attempt, and a new slot takes its place.
+/// The code that a service runs. Each slot has a handler of its own, so a handler runs one
+/// invocation at a time. Its life is start, any number of runs, stop, all of them on the slot's
+/// thread, where it may block.
 class handler {
 public:
   handler() = default;
@@ -58,18 +60,25 @@ public:
   handler& operator=(const handler&) = delete;
   virtual ~handler() = default;
 
-  /// The call is the handler's: it may move the payload into its reply.
-  virtual outcome run(call& what) = 0;
+  /// Before the first message. A failure ends the slot as what `run` throws does, and its
+  /// replacement starts a handler of its own.
+  virtual result<void> start() { return {}; }
+
+  /// The invocation is the handler's: it may move the payload into its reply. What it throws kills
+  /// its slot: the message is charged an attempt, and a new slot takes its place.
+  virtual outcome run(invocation& what) = 0;
+
+  /// When its slot ends, once it was started, whatever ends it, except with the whole process.
+  virtual void stop() {}
 };
 
-/// The text after NAME= makes no sense; what() says why and what would.
-struct bad_handler : std::invalid_argument {
-  using invalid_argument::invalid_argument;
+/// What a node says to every handler that it makes.
+struct handler_options {
+  /// Who would reply with more answers TOO_LARGE.
+  std::size_t max_reply_bytes = limits::default_max_message_bytes;
 };
 
-/// Makes a handler from what stands after NAME= in --service: `builtin:NAME` or `cmd:PROGRAM
-/// ARG...`. A handler that would reply with more than `max_reply_bytes` answers TOO_LARGE. Throws
-/// bad_handler.
-std::unique_ptr<handler> make_handler(const std::string& spec, std::size_t max_reply_bytes);
+/// Makes a handler of what was checked before: for each slot one, on the node.
+using handler_maker = std::function<std::unique_ptr<handler>(const handler_options&)>;
 
 } // namespace ropewalk

@@ -1,10 +1,16 @@
 #include "actors/handlers/words.hpp"
 
-#include <stdexcept>
-
 namespace ropewalk {
 
-std::vector<std::string> split_words(std::string_view line) {
+namespace {
+
+failure unfinished(const char* what) {
+  return {failure_kind::bad_input, what, {}};
+}
+
+} // namespace
+
+result<std::vector<std::string>> split_words(std::string_view line) {
   std::vector<std::string> words;
   bool in_word = false;
   auto word = [&]() -> std::string& {
@@ -18,7 +24,7 @@ std::vector<std::string> split_words(std::string_view line) {
       in_word = false;
     } else if (c == '\'') {
       const auto end = line.find('\'', i + 1);
-      if (end == std::string_view::npos) throw std::invalid_argument{"a single quote has no end"};
+      if (end == std::string_view::npos) return unfinished("a single quote has no end");
       word().append(line.substr(i + 1, end - i - 1));
       i = end;
     } else if (c == '"') {
@@ -30,9 +36,9 @@ std::vector<std::string> split_words(std::string_view line) {
         if (escapes && line[++i] == '\n') continue; // a continued line
         word().push_back(line[i]);
       }
-      if (i == line.size()) throw std::invalid_argument{"a double quote has no end"};
+      if (i == line.size()) return unfinished("a double quote has no end");
     } else if (c == '\\') {
-      if (++i == line.size()) throw std::invalid_argument{"a backslash has nothing behind it"};
+      if (++i == line.size()) return unfinished("a backslash has nothing behind it");
       if (line[i] != '\n') word().push_back(line[i]);
     } else {
       word().push_back(c);

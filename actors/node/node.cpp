@@ -1,6 +1,5 @@
 #include "actors/node/node.hpp"
 
-#include "actors/handlers/handler.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
@@ -142,7 +141,7 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door, s
       slot_settings s{offered.name, queue,   queue->take_seat(number), gateway, &loop, bytes,
                       lease,        failures};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
-          slot, std::move(s), make_handler(offered.handler, bytes))};
+          slot, std::move(s), make_handler(offered.handler, {bytes}))};
     };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };

@@ -13,7 +13,7 @@ namespace {
 outcome run(handler& code, run_queue::job& job, std::string_view service, instant now,
             std::size_t max_reply_bytes) {
   if (now >= job.deadline) return {error_code::timeout, {}};
-  call what{service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop};
+  invocation what{service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop};
   auto result = code.run(what);
   if (result.payload.size() > max_reply_bytes)
     return {
@@ -138,6 +138,11 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings
                              "something that is no std::exception was thrown");
     }
   });
+  if (const auto started = self->state.code->start(); !started) {
+    self->quit(caf::make_error(caf::sec::runtime_error, started.why().text()));
+    return {};
+  }
+  self->state.started = true;
   return {[self, settings = std::move(settings)](run_atom) { shift{*self, settings}.work(); }};
 }
 

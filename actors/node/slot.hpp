@@ -33,7 +33,12 @@ struct slot_state {
   std::unique_ptr<handler> code;
   ropewalk::pace pace; ///< of the slot's own thread
   start_pause pause;
+  bool started = false; ///< `code` was: it is to be stopped
   const char* name = "slot";
+
+  ~slot_state() {
+    if (started) code->stop();
+  }
 };
 
 caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings,

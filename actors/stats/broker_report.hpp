@@ -23,13 +23,13 @@ struct node_report {
     using namespace stats;
     using t = node_report;
     return std::tuple{
-        field{"name", &t::name, kind::label, merge::keep},
-        field{"address", &t::address, kind::label, merge::keep},
-        field{"services", &t::services, kind::label, merge::keep},
-        field{"in_flight", &t::in_flight, kind::gauge, merge::sum},
-        field{"answered", &t::answered, kind::counter, merge::sum},
-        field{"pid", &t::pid, kind::label, merge::keep},
-        field{"slots", &t::slots, kind::gauge, merge::keep}, // a node's are the same for all shards
+        entry{"name", &t::name, kind::label, merge::keep},
+        entry{"address", &t::address, kind::label, merge::keep},
+        entry{"services", &t::services, kind::label, merge::keep},
+        entry{"in_flight", &t::in_flight, kind::gauge, merge::sum},
+        entry{"answered", &t::answered, kind::counter, merge::sum},
+        entry{"pid", &t::pid, kind::label, merge::keep},
+        entry{"slots", &t::slots, kind::gauge, merge::keep}, // a node's are the same for all shards
     };
   }
 };
@@ -47,11 +47,11 @@ struct shard_report {
     using namespace stats;
     using t = shard_report;
     return std::tuple{
-        field{"connections", &t::connections, kind::gauge, merge::keep},
-        field{"in_flight", &t::in_flight, kind::gauge, merge::keep},
-        field{"queued", &t::queued, kind::gauge, merge::keep},
-        field{"answered", &t::answered, kind::counter, merge::keep},
-        field{"shard", &t::number, kind::label, merge::keep},
+        entry{"connections", &t::connections, kind::gauge, merge::keep},
+        entry{"in_flight", &t::in_flight, kind::gauge, merge::keep},
+        entry{"queued", &t::queued, kind::gauge, merge::keep},
+        entry{"answered", &t::answered, kind::counter, merge::keep},
+        entry{"shard", &t::number, kind::label, merge::keep},
     };
   }
 };
@@ -70,12 +70,12 @@ struct front_totals {
     using namespace stats;
     using t = front_totals;
     return std::tuple{
-        field{"restarts", &t::restarts, kind::counter, merge::sum},
-        field{"connections", &t::connections, kind::gauge, merge::sum},
-        field{"turned_away", &t::turned_away, kind::counter, merge::sum},
-        field{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max, unit::seconds},
-        field{"pid", &t::pid, kind::label, merge::keep},
-        field{"draining", &t::draining, kind::gauge, merge::any},
+        entry{"restarts", &t::restarts, kind::counter, merge::sum},
+        entry{"connections", &t::connections, kind::gauge, merge::sum},
+        entry{"turned_away", &t::turned_away, kind::counter, merge::sum},
+        entry{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max, measured_in::seconds},
+        entry{"pid", &t::pid, kind::label, merge::keep},
+        entry{"draining", &t::draining, kind::gauge, merge::any},
     };
   }
 };

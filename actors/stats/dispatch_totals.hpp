@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <tuple>
 
 namespace ropewalk {
 
@@ -28,16 +29,16 @@ struct dispatch_totals {
     using namespace stats;
     using t = dispatch_totals;
     return std::tuple{
-        field{"submitted", &t::submitted, kind::counter, merge::sum},
-        field{"admitted", &t::admitted, kind::counter, merge::sum, unit::one, shown::no},
-        field{"answered", &t::answered, kind::counter, merge::sum},
-        field{"redispatched", &t::redispatched, kind::counter, merge::sum},
-        field{"returned", &t::returned, kind::counter, merge::sum},
-        field{"stale_answers", &t::stale, kind::counter, merge::sum},
-        field{"refused", &t::refused, kind::counter, merge::sum},
-        field{"queued", &t::waiting, kind::gauge, merge::sum},
-        field{"in_flight", &t::placed, kind::gauge, merge::sum},
-        field{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, unit::bytes},
+        entry{"submitted", &t::submitted, kind::counter, merge::sum},
+        entry{"admitted", &t::admitted, kind::counter, merge::sum, measured_in::one, shown::no},
+        entry{"answered", &t::answered, kind::counter, merge::sum},
+        entry{"redispatched", &t::redispatched, kind::counter, merge::sum},
+        entry{"returned", &t::returned, kind::counter, merge::sum},
+        entry{"stale_answers", &t::stale, kind::counter, merge::sum},
+        entry{"refused", &t::refused, kind::counter, merge::sum},
+        entry{"queued", &t::waiting, kind::gauge, merge::sum},
+        entry{"in_flight", &t::placed, kind::gauge, merge::sum},
+        entry{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, measured_in::bytes},
     };
   }
 };

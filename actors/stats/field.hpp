@@ -8,7 +8,7 @@
 #include <type_traits>
 
 /// Numbers that are described once. A struct of numbers has a `fields`, a constexpr tuple of
-/// `field`, one a member, in the order of the members; whatever treats all numbers alike (the sum
+/// `entry`, one a member, in the order of the members; whatever treats all numbers alike (the sum
 /// over the shards, the status as JSON, CAF's inspection) goes through `for_each_field`. So to add
 /// a number is to add a member and the line in `fields` beside it; `all_described` in a
 /// static_assert holds the two together.
@@ -28,18 +28,18 @@ enum class merge {
   keep, ///< says which node or shard this is: nothing to add up
 };
 
-enum class unit { one, bytes, seconds };
+enum class measured_in { one, bytes, seconds };
 
 /// Who may see it: everybody who asks for the status, or only the code.
 enum class shown { yes, no };
 
 template <class Owner, class T>
-struct field {
+struct entry {
   std::string_view name; ///< as the status has it
   T Owner::*member;
   stats::kind kind = stats::kind::counter;
   stats::merge merge = stats::merge::sum;
-  stats::unit unit = stats::unit::one;
+  stats::measured_in unit = stats::measured_in::one;
   stats::shown shown = stats::shown::yes;
 };
 
@@ -76,7 +76,7 @@ template <class T>
 constexpr bool all_described() {
   std::size_t described = 0;
   for_each_field<T>(
-      [&]<class Owner, class Number>(const field<Owner, Number>&) { described += sizeof(Number); });
+      [&]<class Owner, class Number>(const entry<Owner, Number>&) { described += sizeof(Number); });
   return sizeof(T) < described + alignof(T) && described <= sizeof(T);
 }
 

@@ -2,6 +2,7 @@
 
 #include "actors/supervise/restart_policy.hpp"
 #include "actors/supervise/stop_signals.hpp"
+#include "net/protocol/limits.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -50,7 +51,7 @@ class process_supervisor {
 public:
   struct settings {
     std::uint32_t processes = 1;
-    milliseconds drain_time{limits::drain.standard};
+    milliseconds drain_time{limits::default_drain_time_ms};
     restart_policy::settings restarts; ///< of one place
   };
 

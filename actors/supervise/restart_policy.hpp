@@ -1,7 +1,6 @@
 #pragma once
 
 #include "actors/time/instant.hpp"
-#include "net/protocol/limits.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -16,8 +15,8 @@ namespace ropewalk {
 class restart_policy {
 public:
   struct settings {
-    std::uint32_t restarts = static_cast<std::uint32_t>(limits::restarts.standard);
-    milliseconds window{limits::restart_window.standard};
+    std::uint32_t restarts = 5;
+    milliseconds window{10'000};
     milliseconds first_pause{
         20}; ///< the first restart is nearly at once: most falls are a single bad message
     milliseconds longest_pause{5000};

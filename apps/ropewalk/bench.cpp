@@ -270,7 +270,7 @@ command_action add_bench(CLI::App& app) {
       ->required();
   add_connection(app, o->connection);
   auto* const size = app.add_option("--size", o->size, "payload of a message, random bytes")
-                         ->check(CLI::Range(std::uint64_t{0}, limits::max_message.most))
+                         ->check(CLI::Range(std::uint64_t{0}, limits::max_frame_payload_bytes))
                          ->capture_default_str();
   app.add_option("--data", o->data, "send this and not random bytes")->excludes(size);
   app.add_option("--window", o->window, "messages in flight on each connection")

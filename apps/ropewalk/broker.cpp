@@ -1,4 +1,5 @@
 #include "actors/broker/broker_supervisor.hpp"
+#include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
@@ -21,10 +22,6 @@ struct broker_options {
   std::string log_level = "info";
   bool insecure_cluster = false;
   std::string cluster_tls;
-  std::uint64_t connection_requests = 0, queued = 0, node_prefetch = 0, node_prefetch_time = 0,
-                attempts = 0, retry_share = 0;
-  std::uint64_t max_message = 0, restarts = 0, shards = 0;
-  client_census::settings census;
   broker_settings settings;
 };
 
@@ -74,10 +71,8 @@ int run_broker(broker_options& o) {
   }
   basp_door_settings door;
   door.forms = frequent_messages();
-  door.when_refused = [brake = log_brake{}](const std::string& who) mutable {
-    std::uint64_t suppressed = 0;
-    if (brake.may_say(std::chrono::steady_clock::now(), suppressed))
-      spdlog::warn("refused at the cluster port: {} ({} complaints before it)", who, suppressed);
+  door.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
+    log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
   };
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
@@ -87,8 +82,8 @@ int run_broker(broker_options& o) {
     }
     door.server = std::get<std::shared_ptr<const tls_context>>(std::move(context));
   }
-  if (s.cluster.port != 0 && s.cluster.port + o.shards - 1 > 65535) {
-    std::cerr << "ropewalk broker: " << o.shards << " shards take as many cluster ports, from "
+  if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
+    std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
               << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
     return 2;
   }
@@ -96,30 +91,21 @@ int run_broker(broker_options& o) {
     std::cerr << "ropewalk broker: " << *wrong << '\n';
     return 2;
   }
-  s.max_message_bytes = o.max_message;
-  s.dispatch.connection_requests = static_cast<std::uint32_t>(o.connection_requests);
-  s.dispatch.queued = static_cast<std::uint32_t>(o.queued);
-  s.dispatch.node_prefetch = static_cast<std::uint32_t>(o.node_prefetch);
-  s.dispatch.node_prefetch_time = microseconds{o.node_prefetch_time};
-  s.dispatch.attempts = static_cast<std::uint8_t>(o.attempts);
-  s.dispatch.retry_percent = static_cast<std::uint32_t>(o.retry_share);
-  s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
   set_up_log("broker", o.log_level);
   tune_allocator();
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
-  o.census.seed = ~s.seed;
-  const auto shards = static_cast<std::uint16_t>(o.shards);
   std::vector<descriptor> ports;
-  if (shards > 1)
+  if (s.shards > 1)
     if (const auto error = reserve_ports(s.listen, ports)) {
       spdlog::error("cannot start: {}", error->what);
       leave_process(1);
     }
-  const auto group = std::make_shared<shard_group>(shards, o.census);
+  const auto group =
+      std::make_shared<shard_group>(s.shards, client_census::settings{s.clients, ~s.seed});
   std::vector<std::unique_ptr<shard_system>> systems;
   std::vector<caf::actor> tops;
-  for (std::uint16_t i = 0; i < shards; ++i) {
+  for (std::uint16_t i = 0; i < s.shards; ++i) {
     systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), door));
     tops.push_back(systems.back()->top());
   }
@@ -158,31 +144,7 @@ command_action add_broker(CLI::App& app) {
   app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
-  auto& s = o->settings;
-  add_limit(app, limits::max_message, o->max_message);
-  add_limit(app, limits::held_memory, s.dispatch.held_bytes);
-  add_limit(app, limits::service_memory, s.dispatch.service_bytes);
-  add_limit(app, limits::connection_memory, s.dispatch.connection_bytes);
-  add_limit(app, limits::connection_requests, o->connection_requests);
-  add_limit(app, limits::queued, o->queued);
-  add_limit(app, limits::unread_answers, s.unread_answers_bytes);
-  add_limit(app, limits::unread_answers_time, s.unread_answers_time);
-  add_limit(app, limits::answers_memory, s.answers_bytes);
-  add_limit(app, limits::connections, o->census.connections);
-  add_limit(app, limits::connections_per_address, o->census.connections_per_address);
-  add_limit(app, limits::hello_time, s.hello_time);
-  add_limit(app, limits::message_time, s.message_time);
-  add_limit(app, limits::idle_time, s.idle_time);
-  add_limit(app, limits::default_timeout, s.dispatch.timeout);
-  add_limit(app, limits::attempts, o->attempts);
-  add_limit(app, limits::retry_share, o->retry_share);
-  add_limit(app, limits::drain, s.drain_time);
-  add_limit(app, limits::node_bytes, s.dispatch.node_bytes);
-  add_limit(app, limits::node_prefetch, o->node_prefetch);
-  add_limit(app, limits::node_prefetch_time, o->node_prefetch_time);
-  add_limit(app, limits::shards, o->shards);
-  add_limit(app, limits::restarts, o->restarts);
-  add_limit(app, limits::restart_window, s.restarts.window);
+  add_settings(app, o->settings);
   return [o] { return run_broker(*o); };
 }
 

@@ -1,4 +1,4 @@
-#include "net/protocol/limits.hpp"
+#include "actors/settings/table.hpp"
 #include "apps/ropewalk/commands.hpp"
 
 #include <iostream>
@@ -11,13 +11,13 @@ command_action add_limits(CLI::App& app) {
   app.add_flag("--markdown", *markdown, "as the table of the README");
   return [markdown] {
     if (*markdown) std::cout << "| option | standard | unit | why |\n|---|---|---|---|\n";
-    for (const auto& l : limits::all) {
+    for (const auto& s : all_settings) {
       if (*markdown)
-        std::cout << "| `--" << l.option << "` | " << l.standard << " | " << l.unit << " | "
-                  << l.reason << " |\n";
+        std::cout << "| `--" << s.name() << "` | " << s.default_value() << " | " << s.unit()
+                  << " | " << s.reason() << " |\n";
       else
-        std::cout << "--" << l.option << " = " << l.standard << " " << l.unit << " (" << l.least
-                  << " to " << l.most << ")\n    " << l.reason << "\n";
+        std::cout << "--" << s.name() << " = " << s.default_value() << " " << s.unit() << " ("
+                  << s.min() << " to " << s.max() << ")\n    " << s.reason() << "\n";
     }
     return 0;
   };

@@ -9,28 +9,31 @@ namespace ropewalk {
 
 namespace {
 
-std::string help(const limit& which) {
-  return std::string{which.reason} + " (" + std::string{which.unit} + ", standard " +
-         std::to_string(which.standard) + ")";
+std::string help(const setting& which) {
+  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", standard " +
+         std::to_string(which.default_value()) + ")";
+}
+
+template <class Owner>
+void add_settings_of(CLI::App& app, Owner& into) {
+  for (const auto& s : all_settings) {
+    if (!s.is_of<Owner>()) continue;
+    app.add_option_function<std::uint64_t>(
+           "--" + std::string{s.name()}, [&s, &into](std::uint64_t value) { s.set(into, value); },
+           help(s))
+        ->check(CLI::Range(s.min(), s.max()))
+        ->group("Limits");
+  }
 }
 
 } // namespace
 
-CLI::Option* add_limit(CLI::App& app, const limit& which, std::uint64_t& value) {
-  value = which.standard;
-  return app.add_option("--" + std::string{which.option}, value, help(which))
-      ->check(CLI::Range(which.least, which.most))
-      ->group("Limits");
+void add_settings(CLI::App& app, broker_tuning& into) {
+  add_settings_of(app, into);
 }
 
-CLI::Option* add_limit(CLI::App& app, const limit& which, std::chrono::milliseconds& value) {
-  value = std::chrono::milliseconds{which.standard};
-  return app
-      .add_option_function<std::uint64_t>(
-          "--" + std::string{which.option},
-          [&value](std::uint64_t ms) { value = std::chrono::milliseconds{ms}; }, help(which))
-      ->check(CLI::Range(which.least, which.most))
-      ->group("Limits");
+void add_settings(CLI::App& app, node_tuning& into) {
+  add_settings_of(app, into);
 }
 
 namespace {

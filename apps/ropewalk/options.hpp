@@ -1,7 +1,7 @@
 #pragma once
 
+#include "actors/settings/table.hpp"
 #include "net/client/client.hpp"
-#include "net/protocol/limits.hpp"
 #include "net/tls/tls.hpp"
 #include "net/transport/endpoint.hpp"
 
@@ -12,9 +12,10 @@
 
 namespace ropewalk {
 
-/// Adds the option of a limit: its name, default, range and reason come from limits.hpp.
-CLI::Option* add_limit(CLI::App& app, const limit& which, std::uint64_t& value);
-CLI::Option* add_limit(CLI::App& app, const limit& which, std::chrono::milliseconds& value);
+/// Adds an option for every setting of a broker or of a node, as the table of settings describes it.
+/// What is given goes to its field in `into`, which must live until the command line was parsed.
+void add_settings(CLI::App& app, broker_tuning& into);
+void add_settings(CLI::App& app, node_tuning& into);
 
 /// How `send`, `status` and `bench` reach a broker.
 struct connection_options {

@@ -1,4 +1,4 @@
-#include "actors/handlers/handler.hpp"
+#include "actors/handlers/registry.hpp"
 #include "actors/node/master.hpp"
 #include "actors/node/node.hpp"
 #include "actors/supervise/spawner.hpp"
@@ -28,7 +28,6 @@ struct worker_options {
   std::vector<std::string> services;
   std::string name;
   std::string log_level = "info";
-  std::uint64_t slots = 0, max_message = 0, restarts = 0;
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
@@ -43,27 +42,48 @@ std::string host_name() {
   return name;
 }
 
-// NAME=HANDLER; makes each handler once, so that what is wrong with it is said before anything
-// starts.
-service_settings parse_service(const std::string& text, std::size_t max_reply_bytes) {
+failure bad_service(std::string what) {
+  return {failure_kind::bad_input, std::move(what), {}};
+}
+
+// NAME=HANDLER.
+result<service_settings> parse_service(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw bad_handler{"'" + text +
-                      "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum"};
-  service_settings result{text.substr(0, equals), text.substr(equals + 1)};
-  if (result.name.size() > limits::max_service_bytes)
-    throw bad_handler{"the service name '" + result.name + "' is over " +
-                      std::to_string(limits::max_service_bytes) + " bytes"};
-  if (result.name.find_first_of(" \t\r\n") != std::string::npos)
-    throw bad_handler{"the service name '" + result.name +
-                      "' has a blank in it; text clients could not ask for it"};
-  make_handler(result.handler, max_reply_bytes);
-  return result;
+    return bad_service("'" + text +
+                       "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum");
+  auto name = text.substr(0, equals);
+  if (name.size() > limits::max_service_bytes)
+    return bad_service("the service name '" + name + "' is over " +
+                       std::to_string(limits::max_service_bytes) + " bytes");
+  if (name.find_first_of(" \t\r\n") != std::string::npos)
+    return bad_service("the service name '" + name +
+                       "' has a blank in it; text clients could not ask for it");
+  auto handler = parse_handler(text.substr(equals + 1));
+  if (!handler) return std::move(handler).why();
+  return service_settings{std::move(name), *std::move(handler)};
+}
+
+// What is wrong with any of them is said before anything starts.
+result<std::vector<service_settings>> parse_services(const std::vector<std::string>& texts) {
+  if (texts.size() > limits::max_services)
+    return bad_service("a worker may offer " + std::to_string(limits::max_services) +
+                       " services; start another for the rest");
+  std::vector<service_settings> services;
+  std::set<std::string> names;
+  for (const auto& text : texts) {
+    auto service = parse_service(text);
+    if (!service) return std::move(service).why();
+    if (!names.insert(service->name).second)
+      return bad_service("the service '" + service->name + "' is named twice");
+    services.push_back(*std::move(service));
+  }
+  return services;
 }
 
 bool runs_programs(const node_settings& s) {
   return std::any_of(s.services.begin(), s.services.end(),
-                     [](const auto& service) { return service.handler.starts_with("cmd:"); });
+                     [](const auto& service) { return service.handler.starts_programs; });
 }
 
 // Before there are threads. A broker sees this process's death when its programs are gone, too:
@@ -102,26 +122,11 @@ int run_processes(const worker_options& o) {
   m.command = [&o, &random](process_ref who, int fd, bool after_fall) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
     if (who.generation > 0) name += "." + std::to_string(who.generation);
-    std::vector<std::string> words{"ropewalk",
-                                   "worker",
-                                   "--broker",
-                                   o.broker,
-                                   "--name",
-                                   name,
-                                   "--log-level",
-                                   o.log_level,
-                                   "--slots",
-                                   std::to_string(o.settings.slots),
-                                   "--master-fd",
-                                   std::to_string(fd),
-                                   "--drain-time",
-                                   std::to_string(o.settings.drain_time.count()),
-                                   "--max-message-bytes",
-                                   std::to_string(o.settings.max_message_bytes),
-                                   "--restarts",
-                                   std::to_string(o.settings.restarts.restarts),
-                                   "--restart-window",
-                                   std::to_string(o.settings.restarts.window.count())};
+    std::vector<std::string> words{
+        "ropewalk", "worker",      "--broker",  o.broker,      "--name",
+        name,       "--log-level", o.log_level, "--master-fd", std::to_string(fd)};
+    const auto numbers = arguments_for(o.settings);
+    words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
     if (o.recycle_after > 0) {
       // Jitter: processes that started together are not to be replaced together.
@@ -145,26 +150,15 @@ int run_worker(worker_options& o) {
   if (s.master_fd >= 0) ::fcntl(s.master_fd, F_SETFD, FD_CLOEXEC);
   s.broker = *parse_endpoint(o.broker);
   s.host = host_name();
-  s.max_message_bytes = o.max_message;
-  s.slots = static_cast<std::uint32_t>(
-      o.slots > 0 ? o.slots : std::max(1u, std::thread::hardware_concurrency()));
-  s.restarts.restarts = static_cast<std::uint32_t>(o.restarts);
+  if (s.slots == 0) s.slots = std::max(1u, std::thread::hardware_concurrency());
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
-  try {
-    if (o.services.size() > limits::max_services)
-      throw bad_handler{"a worker may offer " + std::to_string(limits::max_services) +
-                        " services; start another for the rest"};
-    std::set<std::string> names;
-    for (const auto& text : o.services) {
-      s.services.push_back(parse_service(text, s.max_message_bytes));
-      if (!names.insert(s.services.back().name).second)
-        throw bad_handler{"the service '" + s.services.back().name + "' is named twice"};
-    }
-  } catch (const bad_handler& error) {
-    std::cerr << "ropewalk worker: " << error.what() << '\n';
+  auto services = parse_services(o.services);
+  if (!services) {
+    std::cerr << "ropewalk worker: " << services.why().text() << '\n';
     return 2;
   }
+  s.services = *std::move(services);
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
@@ -209,11 +203,7 @@ command_action add_worker(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
   app.add_flag("--after-fall", o->after_fall)->group("");
-  add_limit(app, limits::slots, o->slots);
-  add_limit(app, limits::max_message, o->max_message);
-  add_limit(app, limits::drain, o->settings.drain_time);
-  add_limit(app, limits::restarts, o->restarts);
-  add_limit(app, limits::restart_window, o->settings.restarts.window);
+  add_settings(app, o->settings);
   return [o] { return run_worker(*o); };
 }
 

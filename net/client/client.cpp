@@ -11,7 +11,7 @@ namespace ropewalk {
 
 client::client(std::unique_ptr<stream> connection)
     : connection_(std::move(connection)),
-      decoder_(limits::max_message.most, decoder::mode::binary) {}
+      decoder_(limits::max_frame_payload_bytes, decoder::mode::binary) {}
 
 std::variant<client, socket_error> client::connect(const endpoint& broker,
                                                    std::chrono::milliseconds patience) {

@@ -147,7 +147,8 @@ struct node_bench {
     };
     node_settings settings;
     settings.name = "n";
-    settings.services.push_back({"svc", "builtin:echo"});
+    settings.slots = 1;
+    settings.services.push_back({"svc", parse_handler("builtin:echo").value()});
     top = time.system().spawn(node, settings, parts);
     ended = watch(top);
     time.run();

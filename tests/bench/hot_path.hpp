@@ -16,11 +16,11 @@ class hot_path {
 public:
   explicit hot_path(std::size_t payload_bytes, std::uint32_t in_flight = 64)
       : payload_(payload_bytes, 'x'), in_flight_(in_flight) {
-    dispatch_limits limits;
-    limits.connection_requests = limits.queued = 10'000'000;
-    limits.connection_bytes = limits.held_bytes = limits.service_bytes = std::uint64_t{1} << 40;
-    limits.node_bytes = std::uint64_t{1} << 40;
-    dispatcher_ = dispatcher{limits, now_, 1};
+    dispatch_settings with;
+    with.connection_requests = with.queue = 10'000'000;
+    with.connection_memory = with.memory = with.service_memory = std::uint64_t{1} << 40;
+    with.node_bytes = std::uint64_t{1} << 40;
+    dispatcher_ = dispatcher{with, now_, 1};
     node_ = dispatcher_.join({{"echo", in_flight}}, now_);
     connection_ = dispatcher_.connect();
     service_ = *dispatcher_.find_service("echo");
@@ -83,7 +83,7 @@ private:
   std::uint32_t in_flight_;
   instant now_{};
   dispatcher dispatcher_{{}, {}, 1};
-  decoder decoder_{limits::max_message.standard};
+  decoder decoder_{limits::default_max_message_bytes};
   batch_builder work_;
   batch_builder answers_;
   std::vector<char> in_;

@@ -23,7 +23,7 @@ void decode_requests(benchmark::State& state) {
   for (std::uint64_t id = 1; id <= 64; ++id)
     append_frame(bytes, frame_kind::request, error_code::ok, id, fields.bytes(),
                  std::string(static_cast<std::size_t>(state.range(0)), 'x'));
-  decoder d{limits::max_message.standard};
+  decoder d{limits::default_max_message_bytes};
   for (auto _ : state) {
     d.feed({bytes.data(), bytes.size()});
     while (auto* event = d.next()) benchmark::DoNotOptimize(event);
@@ -34,12 +34,12 @@ BENCHMARK(decode_requests)->Arg(64)->Arg(1024);
 
 // The cost of one more request must not grow with those that are in flight.
 void submit_and_complete(benchmark::State& state) {
-  dispatch_limits limits;
-  limits.connection_requests = limits.queued = 10'000'000;
-  limits.connection_bytes = limits.held_bytes = limits.service_bytes = std::uint64_t{1} << 40;
-  limits.node_bytes = std::uint64_t{1} << 40;
+  dispatch_settings with;
+  with.connection_requests = with.queue = 10'000'000;
+  with.connection_memory = with.memory = with.service_memory = std::uint64_t{1} << 40;
+  with.node_bytes = std::uint64_t{1} << 40;
   instant now{};
-  dispatcher d{limits, now, 1};
+  dispatcher d{with, now, 1};
   const auto in_flight = static_cast<std::uint32_t>(state.range(0));
   const auto node = d.join({{"echo", in_flight + 1}}, now);
   const auto client = d.connect();

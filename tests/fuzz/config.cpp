@@ -1,4 +1,4 @@
-// The config file: whatever stands in it, it is read or refused, and no limit is left outside its
+// The config file: whatever stands in it, it is read or refused, and no setting is left outside its
 // bounds.
 #include "apps/ropewalk/options.hpp"
 
@@ -13,15 +13,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   app.set_config("--config", "", "");
   auto* broker = app.add_subcommand("broker");
   broker->configurable();
-  std::array<std::uint64_t, limits::all.size()> values{};
-  for (std::size_t i = 0; i < values.size(); ++i) add_limit(*broker, limits::all[i], values[i]);
+  broker_tuning settings;
+  add_settings(*broker, settings);
   std::istringstream text{std::string{reinterpret_cast<const char*>(data), size}};
   try {
     app.parse_from_stream(text);
   } catch (const CLI::Error&) {
     return 0;
   }
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (values[i] < limits::all[i].least || values[i] > limits::all[i].most) std::abort();
+  for (const auto& s : all_settings)
+    if (s.is_of<broker_tuning>() && (s.get(settings) < s.min() || s.get(settings) > s.max()))
+      std::abort();
   return 0;
 }

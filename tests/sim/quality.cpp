@@ -122,7 +122,7 @@ class under_dispatcher {
 public:
   under_dispatcher(const setting& s, const std::vector<message>& messages)
       : messages_(messages), nodes_(s.nodes), times_(messages.size()),
-        dispatcher_(limits(), {}, 1) {
+        dispatcher_(lifted(), {}, 1) {
     for (auto& n : nodes_) n.free = s.slots;
     for (std::uint32_t i = 0; i < s.nodes; ++i) dispatcher_.join({{"a", s.slots}}, {});
     client_ = dispatcher_.connect();
@@ -167,11 +167,11 @@ private:
     bool looking = false;
   };
 
-  static dispatch_limits limits() {
-    dispatch_limits result; // only those that would refuse are lifted
+  static dispatch_settings lifted() {
+    dispatch_settings result; // only those that would refuse are lifted
     result.timeout = std::chrono::hours{24};
-    result.queued = result.connection_requests = 1'000'000'000;
-    result.held_bytes = result.service_bytes = result.connection_bytes = std::uint64_t{1} << 60;
+    result.queue = result.connection_requests = 1'000'000'000;
+    result.memory = result.service_memory = result.connection_memory = std::uint64_t{1} << 60;
     return result;
   }
 

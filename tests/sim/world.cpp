@@ -37,24 +37,24 @@ constexpr milliseconds stall_patience{5};
 constexpr milliseconds connection_timeout{3000};
 constexpr milliseconds long_run{4};
 
-dispatch_limits plan_limits(random_source& random) {
-  dispatch_limits result;
-  if (random.one_in(4)) result.queued = random.between(1, 30);
-  if (random.one_in(4)) result.held_bytes = 1000 * random.between(5, 100);
-  if (random.one_in(4)) result.service_bytes = 1000 * random.between(5, 100);
-  if (random.one_in(4)) result.connection_bytes = 1000 * random.between(5, 50);
+dispatch_settings plan_limits(random_source& random) {
+  dispatch_settings result;
+  if (random.one_in(4)) result.queue = random.between(1, 30);
+  if (random.one_in(4)) result.memory = 1000 * random.between(5, 100);
+  if (random.one_in(4)) result.service_memory = 1000 * random.between(5, 100);
+  if (random.one_in(4)) result.connection_memory = 1000 * random.between(5, 50);
   if (random.one_in(4)) result.connection_requests = random.between(1, 20);
   if (random.one_in(4)) result.node_bytes = 1000 * random.between(1, 20);
   if (random.one_in(3)) result.node_prefetch = random.between(0, 20);
-  if (random.one_in(4)) result.retry_percent = random.between(0, 100);
+  if (random.one_in(4)) result.retry_share = random.between(0, 100);
   return result;
 }
 
 } // namespace
 
 world::world(std::uint64_t seed, bool trace)
-    : random_(seed), trace_(trace), limits_(plan_limits(random_)),
-      dispatcher_(limits_, now_, seed) {
+    : random_(seed), trace_(trace), settings_(plan_limits(random_)),
+      dispatcher_(settings_, now_, seed) {
   plan_world();
 }
 
@@ -200,8 +200,8 @@ void world::submit(client& from) {
     a.client = who;
     a.service = *service;
     a.key = key;
-    a.deadline = now_ + s.timeout.value_or(limits_.timeout);
-    a.attempts = s.attempts.value_or(limits_.attempts);
+    a.deadline = now_ + s.timeout.value_or(settings_.timeout);
+    a.attempts = s.attempts.value_or(settings_.attempts);
     oracle_.requests.push_back(a);
     plan p;
     p.run_us = 1 + static_cast<std::uint32_t>(random_.heavy_tailed(run_us_ / 2.9));

@@ -172,7 +172,7 @@ private:
 
   random_source random_;
   bool trace_;
-  dispatch_limits limits_;
+  dispatch_settings settings_;
   instant now_{};
   instant end_{}; // from when on no client asks and nothing goes wrong
   event_queue<event> events_;

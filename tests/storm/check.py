@@ -70,9 +70,18 @@ class Checker:
         killed = self.faults_on(run.ancestors, run.start - YOUNG_NS, run.alive + 300 * MS, "kill")
         if killed:
             return killed[0].at
+        if len(run.ancestors) < 3:  # its node was gone when it looked who that is
+            before = [f for f in self.h.faults if f.kind == "kill" and 0 <= run.start - f.at < 500 * MS]
+            if before:
+                return before[-1].at
         given_up = [f for f in self.faults_on(run.ancestors, run.start - YOUNG_NS, run.alive + 300 * MS, "freeze")
                     if f.until - f.at >= GIVEN_UP_NS]
         return given_up[0].at if given_up else None
+
+    def known_at(self, fault):
+        """When the broker knew of a node's death: its socket closes when the programs that it has started are gone."""
+        told = [l.at + MS for l in self.h.losses if l.pid in fault.pids and 0 <= l.at + MS - fault.at < 5000 * MS]
+        return max(fault.at, fault.until, *told)
 
     def busy(self, pid, service, at):
         return sum(1 for r in self.runs_on[pid, service] if r.start <= at <= r.last_seen)
@@ -85,7 +94,7 @@ class Checker:
         return sum(1 for f in self.h.faults
                    if (f.kind == "kill" or (f.kind == "freeze" and f.until - f.at >= GIVEN_UP_NS))
                    # A node may be sent more until it is given up: nobody knows of it then what it has started.
-                   and max(f.at, f.until) >= request.sent and f.at <= end
+                   and self.known_at(f) >= request.sent and f.at <= end
                    for pid in f.pids
                    if request.service == "echo" or request.attempts == 1
                    or self.busy(pid, request.service, f.at) < self.h.rules.slots)

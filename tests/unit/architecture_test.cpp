@@ -27,27 +27,28 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/supervise", {"net/protocol", "net/transport", "actors/time"}},
     {"actors/handlers",
      {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
+    {"actors/settings", {"net/protocol", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors", {"net/bytes", "net/protocol", "net/cluster", "actors/stats"}}, // messages
     {"actors/broker/sessions",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "actors/time", "actors/stats",
-      "actors/dispatch"}},
+      "actors/dispatch", "actors/settings"}},
     {"actors/broker",
      {"actors/broker/sessions", "net/bytes", "net/protocol", "net/transport", "net/tls",
       "net/cluster", "net/sockets", "actors", "actors/time", "actors/stats", "actors/dispatch",
-      "actors/supervise"}},
+      "actors/supervise", "actors/settings"}},
     {"actors/node",
      {"net/bytes", "net/protocol", "net/transport", "net/cluster", "actors", "actors/time",
-      "actors/supervise", "actors/handlers"}},
+      "actors/supervise", "actors/settings", "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/broker/sessions", "actors/node", "actors/time",
-      "actors/stats", "actors/supervise", "actors/handlers"}},
+      "actors/stats", "actors/supervise", "actors/settings", "actors/handlers"}},
 };
 
 const std::set<std::string> pure{
     "net/bytes",    "net/protocol",     "net/transport",          "net/client",
     "net/tls",      "actors/time",      "actors/broker/sessions", "actors/dispatch",
-    "actors/stats", "actors/supervise", "actors/handlers"};
+    "actors/stats", "actors/supervise", "actors/settings",        "actors/handlers"};
 
 } // namespace
 

@@ -14,7 +14,7 @@ namespace {
 // A dispatcher with a client, and a shorthand for what a test says of it. Checks the invariants
 // after every event.
 struct bench {
-  explicit bench(dispatch_limits with = {}) : d(with, instant{}, 1) { client = d.connect(); }
+  explicit bench(dispatch_settings with = {}) : d(with, instant{}, 1) { client = d.connect(); }
 
   node_number join(std::uint32_t slots, const std::string& service = "svc") {
     const auto node = d.join({{service, slots}}, now);
@@ -180,7 +180,7 @@ TEST_CASE(
 }
 
 TEST_CASE("the bytes handed out ahead are bounded however fast the service is") {
-  dispatch_limits with;
+  dispatch_settings with;
   with.node_bytes = 1 << 20;
   bench b{with};
   b.join(1);
@@ -521,8 +521,8 @@ TEST_CASE("a request that is taken back is answered CANCELLED, once") {
 }
 
 TEST_CASE("a full queue answers BUSY with a time to come back") {
-  dispatch_limits with;
-  with.queued = 5;
+  dispatch_settings with;
+  with.queue = 5;
   bench b{with};
   b.join(1);
   for (std::uint64_t id = 1; id <= 7; ++id) b.submit(id);
@@ -531,13 +531,13 @@ TEST_CASE("a full queue answers BUSY with a time to come back") {
 }
 
 TEST_CASE("memory for requests is bounded: BUSY beyond, and room again as answers come") {
-  dispatch_limits with;
-  with.held_bytes = 100'000;
+  dispatch_settings with;
+  with.memory = 100'000;
   bench b{with};
   b.join(1);
   for (std::uint64_t id = 1; id <= 20; ++id) b.submit(id, {}, {}, 10'000);
   REQUIRE(b.refused().size() == 11);
-  REQUIRE(b.d.totals().held_bytes <= with.held_bytes);
+  REQUIRE(b.d.totals().held_bytes <= with.memory);
   b.placed();
   b.complete(1);
   b.submit(21, {}, {}, 10'000);
@@ -545,8 +545,8 @@ TEST_CASE("memory for requests is bounded: BUSY beyond, and room again as answer
 }
 
 TEST_CASE("a client with more than its share is not read from until half of it is answered") {
-  dispatch_limits with;
-  with.connection_bytes = 100'000;
+  dispatch_settings with;
+  with.connection_memory = 100'000;
   bench b{with};
   b.join(1);
   for (std::uint64_t id = 1; id <= 10; ++id) b.submit(id, {}, {}, 10'000);
@@ -614,9 +614,9 @@ TEST_CASE("services do not wait for each other") {
 TEST_CASE("whatever happens in whatever order, every request gets exactly one answer") {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     std::mt19937_64 random{seed};
-    dispatch_limits with;
-    with.queued = 50;
-    with.connection_bytes = 20'000;
+    dispatch_settings with;
+    with.queue = 50;
+    with.connection_memory = 20'000;
     dispatcher d{with, instant{}, seed};
     instant now{};
     struct running {
@@ -844,8 +844,8 @@ TEST_CASE("an id that is in flight on its connection is refused; the first one g
 }
 
 TEST_CASE("a service has a share of the broker's memory") {
-  dispatch_limits with;
-  with.service_bytes = 10'000;
+  dispatch_settings with;
+  with.service_memory = 10'000;
   bench b{with};
   b.join(1);
   b.join(1, "other");

@@ -1,5 +1,5 @@
-#include "actors/handlers/handler.hpp"
 #include "actors/handlers/readable.hpp"
+#include "actors/handlers/registry.hpp"
 #include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
 
@@ -21,14 +21,18 @@ namespace {
 
 constexpr std::size_t reply_cap = 1 << 20;
 
+std::unique_ptr<handler> made(const std::string& spec) {
+  return make_handler(parse_handler(spec).value(), {reply_cap});
+}
+
 outcome run(const std::string& spec, std::string_view message,
             std::chrono::milliseconds patience = 10s, const std::atomic<bool>* stop = nullptr) {
-  call what;
+  invocation what;
   what.service = "svc";
   what.payload = shared_bytes::copy_of(message);
   what.deadline = std::chrono::steady_clock::now() + patience;
   what.stop = stop;
-  return make_handler(spec, reply_cap)->run(what);
+  return made(spec)->run(what);
 }
 
 std::string scratch_folder() {
@@ -188,8 +192,8 @@ TEST_CASE("what cannot be started is told apart from what failed, with a sentenc
   CHECK(no_program.what == outcome::kind::not_started);
   CHECK(no_program.payload.view().find("no program for this machine") != std::string_view::npos);
   write("#!/bin/sh\n");
-  const auto handler = make_handler("cmd:" + path, reply_cap);
-  call what;
+  const auto handler = made("cmd:" + path);
+  invocation what;
   what.service = "svc";
   what.deadline = std::chrono::steady_clock::now() + 10s;
   CHECK(handler->run(what).code == error_code::ok);
@@ -209,13 +213,13 @@ TEST_CASE("what cannot be started is told apart from what failed, with a sentenc
 }
 
 TEST_CASE("a node without descriptors does not start a command, and does again when it has some") {
-  const auto handler = make_handler("cmd:cat", reply_cap);
-  call what;
+  const auto handler = made("cmd:cat");
+  invocation what;
   what.service = "svc";
   what.payload = shared_bytes::copy_of("x");
   what.deadline = std::chrono::steady_clock::now() + 20s;
   REQUIRE(handler->run(what).code == error_code::ok);
-  const auto second = make_handler("cmd:cat", reply_cap); // has not run anything yet
+  const auto second = made("cmd:cat"); // has not run anything yet
   std::vector<descriptor> all;
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
@@ -252,10 +256,10 @@ TEST_CASE("descriptors are flat over thousands of runs of a command") {
     std::filesystem::directory_iterator all{"/proc/self/fd"};
     return std::distance(begin(all), end(all));
   };
-  const auto handler = make_handler("cmd:true", reply_cap);
+  const auto handler = made("cmd:true");
   std::ptrdiff_t before = 0;
   for (int i = 0; i < 2000; ++i) {
-    call what;
+    invocation what;
     what.service = "svc";
     what.payload = shared_bytes::copy_of("x");
     what.deadline = std::chrono::steady_clock::now() + 10s;
@@ -292,12 +296,8 @@ TEST_CASE("a command finds service, attempt and time left in its environment") {
 
 TEST_CASE("a handler that cannot be is refused with a sentence that helps") {
   auto complaint = [](const std::string& spec) -> std::string {
-    try {
-      make_handler(spec, reply_cap);
-    } catch (const bad_handler& error) {
-      return error.what();
-    }
-    return {};
+    const auto parsed = parse_handler(spec);
+    return parsed ? std::string{} : parsed.why().text();
   };
   REQUIRE(complaint("builtin:ecko").find("echo") != std::string::npos);
   REQUIRE(complaint("echo").find("builtin:NAME") != std::string::npos);
@@ -305,4 +305,23 @@ TEST_CASE("a handler that cannot be is refused with a sentence that helps") {
               .find("cannot find the program 'no-such-program-here'") != std::string::npos);
   REQUIRE(complaint("cmd:").find("wants a program") != std::string::npos);
   REQUIRE(complaint("cmd:a 'b").find("single quote") != std::string::npos);
+}
+
+TEST_CASE("to check a handler's text changes nothing in the process that does") {
+  struct sigaction before {};
+  REQUIRE(::signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+  REQUIRE(parse_handler("cmd:cat"));
+  ::sigaction(SIGPIPE, nullptr, &before);
+  CHECK(before.sa_handler == SIG_DFL);
+  const auto handler = made("cmd:cat");
+  ::sigaction(SIGPIPE, nullptr, &before);
+  CHECK(before.sa_handler == SIG_IGN);
+  CHECK(parse_handler("cmd:cat")->starts_programs);
+  CHECK_FALSE(parse_handler("builtin:echo")->starts_programs);
+}
+
+TEST_CASE("a handler starts and stops without a word if its kind has nothing to say about it") {
+  const auto handler = made("builtin:echo");
+  REQUIRE(handler->start());
+  handler->stop();
 }

@@ -51,7 +51,7 @@ std::size_t reads_for(std::size_t payload_bytes, std::size_t messages) {
     append_frame(bytes, frame_kind::request, error_code::ok, i, {},
                  std::string(payload_bytes, static_cast<char>('a' + i % 26)));
   waiting_bytes from{{bytes.data(), bytes.size()}, payload_bytes / 2};
-  decoder to{limits::max_message.standard, decoder::mode::binary};
+  decoder to{limits::default_max_message_bytes, decoder::mode::binary};
   std::vector<char> buffer(limits::read_bytes);
   std::size_t got = 0;
   while (receive_into(to, from, buffer.data()) == stream::state::ok)

@@ -15,8 +15,8 @@ namespace {
 /// that the test moves.
 class broker_by_hand {
 public:
-  explicit broker_by_hand(session_limits limits = {}, client_access_settings access = {},
-                          dispatch_limits work = {})
+  explicit broker_by_hand(broker_tuning limits = {}, client_access_settings access = {},
+                          dispatch_settings work = {})
       : dispatcher_(work, start_, 1), clients(limits, std::move(access), dispatcher_, {}) {
     REQUIRE_FALSE(clients.load_access(now));
   }
@@ -114,8 +114,8 @@ TEST_CASE("a session's states follow each other as its life does") {
 }
 
 TEST_CASE("who does not take his answers is not read from until he has taken half of them") {
-  session_limits limits;
-  limits.unread_answers_bytes = 100'000;
+  broker_tuning limits;
+  limits.unread_answers = 100'000;
   broker_by_hand b{limits};
   b.add_node("echo", 10);
   const auto c = b.connect();
@@ -139,8 +139,8 @@ TEST_CASE("who does not take his answers is not read from until he has taken hal
 
 TEST_CASE(
     "who takes nothing for the time for it is cut off, and who takes a byte now and then not") {
-  session_limits limits;
-  limits.unread_answers_bytes = 64 * 1024;
+  broker_tuning limits;
+  limits.unread_answers = 64 * 1024;
   limits.unread_answers_time = 5s;
   broker_by_hand b{limits};
   b.add_node("echo", 10);
@@ -165,8 +165,8 @@ TEST_CASE(
 }
 
 TEST_CASE("when all have left too much unread, who has left most goes first") {
-  session_limits limits;
-  limits.answers_bytes = 1'000'000;
+  broker_tuning limits;
+  limits.answers_memory = 1'000'000;
   broker_by_hand b{limits};
   b.add_node("echo", 10);
   const auto much = b.connect();
@@ -184,7 +184,7 @@ TEST_CASE("when all have left too much unread, who has left most goes first") {
 }
 
 TEST_CASE("who has closed its half gets its answers, and is counted until the last byte is there") {
-  session_limits limits;
+  broker_tuning limits;
   limits.unread_answers_time = 5s;
   broker_by_hand b{limits};
   b.add_node("echo", 1);
@@ -212,7 +212,7 @@ TEST_CASE("who has closed its half gets its answers, and is counted until the la
 }
 
 TEST_CASE("who has closed its half and takes nothing any more is cut off in time") {
-  session_limits limits;
+  broker_tuning limits;
   limits.unread_answers_time = 5s;
   broker_by_hand b{limits};
   b.add_node("echo", 1);
@@ -252,11 +252,11 @@ TEST_CASE("who is told its last word has two seconds to close, and what it says 
 }
 
 TEST_CASE("handshake, message and idleness have their times") {
-  session_limits limits;
+  broker_tuning limits;
   limits.hello_time = 3s;
   limits.message_time = 10s;
   limits.idle_time = 60s;
-  dispatch_limits work;
+  dispatch_settings work;
   work.timeout = 1h;
   broker_by_hand b{limits, {}, work};
   b.add_node("echo", 1);
@@ -282,9 +282,9 @@ TEST_CASE("handshake, message and idleness have their times") {
 }
 
 TEST_CASE("a message that is not read from because the broker waits is not over its time") {
-  session_limits limits;
+  broker_tuning limits;
   limits.message_time = 5s;
-  dispatch_limits work;
+  dispatch_settings work;
   work.connection_requests = 1;
   work.timeout = 1h;
   broker_by_hand b{limits, {}, work};
@@ -306,8 +306,8 @@ TEST_CASE("a message that is not read from because the broker waits is not over 
 }
 
 TEST_CASE("text lines are answered in their order, and what is kept for it counts as unread") {
-  session_limits limits;
-  limits.unread_answers_bytes = 100'000;
+  broker_tuning limits;
+  limits.unread_answers = 100'000;
   broker_by_hand b{limits};
   b.add_node("slow", 1);
   b.add_node("quick", 10);
@@ -340,8 +340,8 @@ TEST_CASE("STATUS is answered once for each time it was asked for, and before a 
 }
 
 TEST_CASE("what is announced takes nobody's room, and what has come of a message does") {
-  session_limits limits;
-  limits.memory_bytes = 1'000'000;
+  broker_tuning limits;
+  limits.dispatch.memory = 1'000'000;
   broker_by_hand b{limits};
   b.add_node("echo", 100);
   std::vector<std::shared_ptr<fake_client>> announcing;

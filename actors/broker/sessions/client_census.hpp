@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/dispatch/keyed_hash.hpp"
-#include "net/protocol/limits.hpp"
+#include "actors/settings/tuning.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -16,9 +16,7 @@ namespace ropewalk {
 /// Counts the clients of a broker process, in all and by address. Any thread.
 class client_census : public std::enable_shared_from_this<client_census> {
 public:
-  struct settings {
-    std::uint64_t connections = limits::connections.standard;                         ///< in all
-    std::uint64_t connections_per_address = limits::connections_per_address.standard; ///< 0: any
+  struct settings : connection_settings {
     std::uint64_t seed = 0; ///< of the hash of addresses: one that clients cannot guess
   };
 

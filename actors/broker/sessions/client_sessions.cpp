@@ -2,7 +2,7 @@
 
 namespace ropewalk {
 
-client_sessions::client_sessions(const session_limits& limits, client_access_settings access,
+client_sessions::client_sessions(const broker_tuning& limits, client_access_settings access,
                                  dispatcher& work, request_intake::shards others)
     : gate_(std::move(access)), sessions_(work), answers_(sessions_),
       access_(gate_, limits.max_message_bytes, sessions_, answers_, log_),

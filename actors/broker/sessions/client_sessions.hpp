@@ -17,7 +17,7 @@ namespace ropewalk {
 /// thread.
 class client_sessions {
 public:
-  client_sessions(const session_limits& limits, client_access_settings access, dispatcher& work,
+  client_sessions(const broker_tuning& limits, client_access_settings access, dispatcher& work,
                   request_intake::shards others);
   client_sessions(const client_sessions&) = delete; // its parts know each other
   client_sessions& operator=(const client_sessions&) = delete;

@@ -48,19 +48,4 @@ std::unique_ptr<stream> gatekeeper::speak(int fd) const {
   return context_ ? context_->accept(fd) : make_plain_stream(fd);
 }
 
-bool log_brake::may_say(instant now, std::uint64_t& suppressed) {
-  constexpr int a_second = 10;
-  if (now - second_ >= std::chrono::seconds{1}) {
-    second_ = now;
-    said_ = 0;
-  }
-  if (said_ == a_second) {
-    ++suppressed_;
-    return false;
-  }
-  ++said_;
-  suppressed = std::exchange(suppressed_, 0);
-  return true;
-}
-
 } // namespace ropewalk

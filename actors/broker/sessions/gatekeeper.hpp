@@ -1,7 +1,6 @@
 #pragma once
 
 #include "actors/broker/sessions/access_list.hpp"
-#include "actors/time/instant.hpp"
 #include "net/tls/tls.hpp"
 
 #include <cstdint>
@@ -48,18 +47,6 @@ private:
   client_access_settings settings_;
   std::shared_ptr<const tls_context> context_;
   std::shared_ptr<const access_list> list_;
-};
-
-/// Lets ten lines a second into the log and counts the rest: who is refused must not fill the disk.
-class log_brake {
-public:
-  /// True if this line may be written; then `suppressed` says how many were not since the last one.
-  bool may_say(instant now, std::uint64_t& suppressed);
-
-private:
-  instant second_{};
-  int said_ = 0;
-  std::uint64_t suppressed_ = 0;
 };
 
 } // namespace ropewalk

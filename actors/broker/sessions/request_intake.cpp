@@ -71,7 +71,7 @@ void request_intake::slow_down_idle_talk(session& from, std::uint64_t frames,
 void request_intake::count_incoming(session& from) {
   auto& input = from.connection->input();
   with_.sessions.count_incoming(from, input.held_bytes());
-  if (with_.work.totals().held_bytes + with_.sessions.incoming_bytes() <= limits_.memory_bytes ||
+  if (with_.work.totals().held_bytes + with_.sessions.incoming_bytes() <= limits_.dispatch.memory ||
       !input.can_drop())
     return;
   const auto head = input.drop_message();
@@ -137,7 +137,7 @@ void request_intake::handle_hello(session& from, const frame_fields& fields, std
   field_writer said;
   said.u8(field::version, protocol_version)
       .u32(field::max_message_bytes, static_cast<std::uint32_t>(limits_.max_message_bytes))
-      .u32(field::deadline_ms, static_cast<std::uint32_t>(limits_.default_deadline.count()));
+      .u32(field::deadline_ms, static_cast<std::uint32_t>(limits_.dispatch.timeout.count()));
   with_.answers.frame(from, frame_kind::hello_ok, id, said.bytes(), {});
 }
 

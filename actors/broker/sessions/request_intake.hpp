@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
-#include "actors/broker/sessions/session_limits.hpp"
 #include "actors/broker/sessions/status_queue.hpp"
+#include "actors/settings/tuning.hpp"
 
 #include <functional>
 #include <string_view>
@@ -29,7 +29,7 @@ public:
     log_rate_limiter& log;
   };
 
-  request_intake(const session_limits& limits, shards others, const parts& with)
+  request_intake(const broker_tuning& limits, shards others, const parts& with)
       : limits_(limits), shards_(std::move(others)), with_(with) {}
 
   /// The connection has bytes, or its end.
@@ -53,7 +53,7 @@ private:
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
                         instant now);
 
-  const session_limits limits_;
+  const broker_tuning limits_;
   const shards shards_;
   const parts with_;
   bool draining_ = false;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
-#include "actors/broker/sessions/session_limits.hpp"
+#include "actors/settings/tuning.hpp"
 
 namespace ropewalk {
 
@@ -12,7 +12,7 @@ public:
   /// How often `sweep` is to be called while there are sessions.
   static constexpr milliseconds interval{1000};
 
-  session_timeouts(const session_limits& limits, const dispatcher& work, session_table& sessions,
+  session_timeouts(const broker_tuning& limits, const dispatcher& work, session_table& sessions,
                    answer_writer& answers, authenticator& access, log_rate_limiter& log)
       : limits_(limits), dispatcher_(work), sessions_(sessions), answers_(answers), access_(access),
         log_(log) {}
@@ -22,7 +22,7 @@ public:
 private:
   void check(session& s, instant now);
 
-  const session_limits limits_;
+  const broker_tuning limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
   answer_writer& answers_;

@@ -90,12 +90,12 @@ void write_pressure::cut_off(session& s, instant now) {
 // What one client may leave unread: the less, the more all of them have left.
 std::uint64_t write_pressure::share() const {
   const auto left =
-      limits_.answers_bytes - std::min(limits_.answers_bytes, sessions_.unread_bytes());
-  return std::min(limits_.unread_answers_bytes, std::max(limits::unread_answers.least, left / 4));
+      limits_.answers_memory - std::min(limits_.answers_memory, sessions_.unread_bytes());
+  return std::min(limits_.unread_answers, std::max(limits::min_unread_answers_bytes, left / 4));
 }
 
 void write_pressure::enforce_budget(instant now) {
-  while (sessions_.unread_bytes() > limits_.answers_bytes) {
+  while (sessions_.unread_bytes() > limits_.answers_memory) {
     session* worst = nullptr;
     sessions_.for_each([&](session& s) {
       if (!worst || s.unread_bytes > worst->unread_bytes) worst = &s;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/broker/sessions/log_rate_limiter.hpp"
-#include "actors/broker/sessions/session_limits.hpp"
 #include "actors/broker/sessions/session_table.hpp"
+#include "actors/settings/tuning.hpp"
 
 #include <cstdint>
 
@@ -14,7 +14,7 @@ namespace ropewalk {
 /// the last byte has arrived, or time is up.
 class write_pressure {
 public:
-  write_pressure(const session_limits& limits, const dispatcher& work, session_table& sessions)
+  write_pressure(const broker_tuning& limits, const dispatcher& work, session_table& sessions)
       : limits_(limits), dispatcher_(work), sessions_(sessions) {}
 
   /// Writes what was appended for this client. May be the end of the session.
@@ -34,7 +34,7 @@ private:
   [[nodiscard]] bool close_if_all_arrived(session& s, instant now);
   void cut_off(session& s, instant now);
 
-  const session_limits limits_;
+  const broker_tuning limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
   log_rate_limiter log_; // its own: strangers who are refused must not hide who is cut off

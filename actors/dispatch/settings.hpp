@@ -1,0 +1,26 @@
+#pragma once
+
+#include "actors/time/instant.hpp"
+#include "net/protocol/limits.hpp"
+
+#include <cstdint>
+
+namespace ropewalk {
+
+/// What a dispatcher may hold and hand out. Each is a setting of the same name: actors/settings says
+/// what it means, and within which bounds.
+struct dispatch_settings {
+  std::uint64_t memory = 512 * limits::mib;
+  std::uint64_t service_memory = 384 * limits::mib;
+  std::uint64_t connection_memory = 64 * limits::mib;
+  std::uint32_t connection_requests = 16'384;
+  std::uint32_t queue = 1'000'000;
+  std::uint64_t node_bytes = 2 * limits::mib;
+  std::uint32_t node_prefetch = 4096;
+  microseconds node_prefetch_time{2000};
+  milliseconds timeout{30'000};
+  std::uint8_t attempts = 3;
+  std::uint32_t retry_share = 20;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "actors/handlers/handler.hpp"
+
+#include <string>
+
+namespace ropewalk {
+
+/// What stands after NAME= in --service, checked: a handler can be made of it.
+struct handler_spec {
+  std::string text;
+  bool starts_programs = false; ///< its node wants a spawner, before it has threads
+  handler_maker maker;
+};
+
+/// Checks a text of the form KIND:REST, such as `builtin:echo` or `cmd:sha256sum`. Starts nothing,
+/// and changes nothing in this process: whoever only passes the text on may check it, too. The
+/// failure says what is wrong with it and what would do.
+result<handler_spec> parse_handler(const std::string& text);
+
+/// A handler of its own for one slot.
+std::unique_ptr<handler> make_handler(const handler_spec& spec, const handler_options& options);
+
+} // namespace ropewalk
