@@ -28,8 +28,8 @@ front::front(caf::actor_config& config, broker_settings settings, caf::actor sup
       label_(settings_.shard.label()), started_(clock_now()), now_(started_) {}
 
 caf::behavior front::make_behavior() {
-  if (const auto wrong = gate_.load()) {
-    quit(caf::make_error(caf::sec::invalid_argument, *wrong));
+  if (const auto loaded = gate_.load(); !loaded) {
+    quit(caf::make_error(caf::sec::invalid_argument, loaded.why().text()));
     return {};
   }
   if (!listen()) return {};

@@ -47,11 +47,11 @@ bool front::listen() {
   for (const auto& address : settings_.listen) {
     auto result =
         listen_tcp(address, settings_.shard.group->size() > 1 ? port_use::shared : port_use::alone);
-    if (const auto* error = std::get_if<socket_error>(&result)) {
-      quit(caf::make_error(caf::sec::cannot_open_port, error->what));
+    if (!result) {
+      quit(caf::make_error(caf::sec::cannot_open_port, result.why().text()));
       return false;
     }
-    auto fd = std::get<descriptor>(std::move(result));
+    auto fd = *std::move(result);
     where.push_back(local_endpoint(fd.get()).text());
     const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
     client_door_settings at_the_door;
@@ -258,8 +258,8 @@ bool front::introduced(session& from, const incoming_frame& frame, const frame_f
 
 // Certificates and tokens from their files again, for those who come, and for those who are here.
 void front::reload() {
-  if (const auto wrong = gate_.load()) {
-    spdlog::error("nothing is reloaded: {}", *wrong);
+  if (const auto loaded = gate_.load(); !loaded) {
+    spdlog::error("nothing is reloaded: {}", loaded.why().text());
     return;
   }
   now_ = clock_now();
