@@ -25,14 +25,14 @@ caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
 
 } // namespace
 
-std::optional<std::string> client_acceptors::open(const settings& s,
+result<void> client_acceptors::open(const settings& s,
                                                   std::function<void()> on_pause) {
   auto& loop = loop_of(owner_);
   hangups_ = hangup_watch::open(loop);
   for (const auto& address : s.listen) {
-    auto result = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
-    if (const auto* error = std::get_if<socket_error>(&result)) return error->what;
-    auto fd = std::get<descriptor>(std::move(result));
+    auto opened = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
+    if (!opened) return std::move(opened).why();
+    auto fd = *std::move(opened);
     addresses_.push_back(local_endpoint(fd.get()).text());
     const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
     client_door_settings acceptor;
@@ -46,7 +46,7 @@ std::optional<std::string> client_acceptors::open(const settings& s,
     };
     owner_.add_doorman(caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor)));
   }
-  return std::nullopt;
+  return {};
 }
 
 void client_acceptors::close() {

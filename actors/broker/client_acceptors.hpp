@@ -8,7 +8,6 @@
 #include <caf/io/broker.hpp>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +27,9 @@ public:
                    std::shared_ptr<client_census> census)
       : owner_(owner), clients_(clients), census_(std::move(census)) {}
 
-  /// Opens them. Nothing if all is well, else what is wrong; `on_pause` is called when accepting
-  /// pauses: `resume` is to be called every now and then from then on.
-  std::optional<std::string> open(const settings& s, std::function<void()> on_pause);
+  /// Opens them. `on_pause` is called when accepting pauses: `resume` is to be called every now and
+  /// then from then on.
+  result<void> open(const settings& s, std::function<void()> on_pause);
   void close();
 
   /// Where they listen.

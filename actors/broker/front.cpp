@@ -31,15 +31,16 @@ front::front(caf::actor_config& config, broker_settings settings, caf::actor sup
       nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
 
 caf::behavior front::make_behavior() {
-  if (const auto wrong = clients_.load_access(clock_now())) {
-    quit(caf::make_error(caf::sec::invalid_argument, *wrong));
+  if (const auto loaded = clients_.load_access(clock_now()); !loaded) {
+    quit(caf::make_error(caf::sec::invalid_argument, loaded.why().text()));
     return {};
   }
   const bool shared_ports = settings_.shard.group->size() > 1;
-  if (const auto wrong =
+  if (const auto opened =
           acceptors_.open({settings_.listen, shared_ports, settings_.max_message_bytes},
-                          [this] { expect_tick(); })) {
-    quit(caf::make_error(caf::sec::cannot_open_port, *wrong));
+                          [this] { expect_tick(); });
+      !opened) {
+    quit(caf::make_error(caf::sec::cannot_open_port, opened.why().text()));
     return {};
   }
   send(supervisor_, ready_atom_v, acceptors_.addresses());
@@ -128,8 +129,8 @@ connection_id front::id_of(caf::io::connection_handle which) const {
 
 // Certificates and tokens from their files again, for those who come, and for those who are here.
 void front::reload() {
-  if (const auto wrong = clients_.load_access(clock_now())) {
-    spdlog::error("nothing is reloaded: {}", *wrong);
+  if (const auto loaded = clients_.load_access(clock_now()); !loaded) {
+    spdlog::error("nothing is reloaded: {}", loaded.why().text());
     return;
   }
   spdlog::info("certificates and tokens are reloaded");

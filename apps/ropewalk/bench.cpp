@@ -35,7 +35,7 @@ struct bench_options {
   bool json = false;
 };
 
-struct result {
+struct measurement {
   std::uint64_t sent = 0;
   std::uint64_t answered = 0;
   std::uint64_t wrong = 0;
@@ -62,7 +62,7 @@ std::vector<shared_bytes> make_payloads(const bench_options& o) {
 class connection {
 public:
   connection(client c, const bench_options& options, const std::vector<shared_bytes>& payloads,
-             result& into)
+             measurement& into)
       : client_(std::move(c)), options_(options), payloads_(payloads), result_(into),
         sent_at_(std::bit_ceil(std::size_t{4} * options.window)) {}
 
@@ -130,7 +130,7 @@ private:
   client client_;
   const bench_options& options_;
   const std::vector<shared_bytes>& payloads_;
-  result& result_;
+  measurement& result_;
   std::vector<sent> sent_at_;
   std::unordered_map<std::uint64_t, steady::time_point> stragglers_;
   std::uint64_t next_ = 1;
@@ -141,8 +141,8 @@ private:
 // What is in flight when the time is over is waited for this long, and not counted into the rate.
 constexpr std::chrono::seconds last_answers{10};
 
-result measure(const bench_options& o, std::vector<client> clients) {
-  result r;
+measurement measure(const bench_options& o, std::vector<client> clients) {
+  measurement r;
   const auto payloads = make_payloads(o);
   const descriptor poller{::epoll_create1(EPOLL_CLOEXEC)};
   std::vector<std::unique_ptr<connection>> connections;
@@ -198,7 +198,7 @@ result measure(const bench_options& o, std::vector<client> clients) {
   return r;
 }
 
-void print(const bench_options& o, const result& r) {
+void print(const bench_options& o, const measurement& r) {
   const double rate = r.seconds > 0 ? static_cast<double>(r.latency.count()) / r.seconds : 0;
   const double megabytes = rate * static_cast<double>(o.size) / 1e6;
   auto us = [&](double q) { return static_cast<double>(r.latency.quantile(q)) / 1e3; };
@@ -248,11 +248,11 @@ int run_bench(bench_options& o) {
   std::vector<client> clients;
   for (unsigned i = 0; i < o.connections; ++i) {
     auto connected = connect(o.connection);
-    if (const auto* error = std::get_if<socket_error>(&connected)) {
-      std::cerr << "ropewalk bench: " << error->what << '\n';
+    if (!connected) {
+      std::cerr << "ropewalk bench: " << connected.why().text() << '\n';
       return 3;
     }
-    clients.push_back(std::get<client>(std::move(connected)));
+    clients.push_back(*std::move(connected));
   }
   const auto r = measure(o, std::move(clients));
   print(o, r);

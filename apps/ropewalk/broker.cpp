@@ -42,16 +42,15 @@ private:
   caf::actor top_;
 };
 
-// Shards listen on the same ports. Those are nobody else's, and all know them.
-std::optional<socket_error> reserve_ports(std::vector<endpoint>& listen,
-                                          std::vector<descriptor>& held) {
-  for (auto& address : listen) {
+// Shards listen on the same ports. Those are nobody else's as long as what is returned lives.
+result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& listen) {
+  std::vector<descriptor> held;
+  for (const auto& address : listen) {
     auto port = reserve_port(address);
-    if (auto* error = std::get_if<socket_error>(&port)) return std::move(*error);
-    held.push_back(std::get<descriptor>(std::move(port)));
-    address = local_endpoint(held.back().get());
+    if (!port) return std::move(port).why();
+    held.push_back(*std::move(port));
   }
-  return std::nullopt;
+  return held;
 }
 
 int run_broker(broker_options& o) {
@@ -76,19 +75,19 @@ int run_broker(broker_options& o) {
   };
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
-    if (const auto* error = std::get_if<tls_error>(&context)) {
-      std::cerr << "ropewalk broker: " << error->what << '\n';
+    if (!context) {
+      std::cerr << "ropewalk broker: " << context.why().text() << '\n';
       return 2;
     }
-    door.server = std::get<std::shared_ptr<const tls_context>>(std::move(context));
+    door.server = *std::move(context);
   }
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
     std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
               << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
     return 2;
   }
-  if (const auto wrong = gatekeeper{s.access}.load()) {
-    std::cerr << "ropewalk broker: " << *wrong << '\n';
+  if (const auto loaded = gatekeeper{s.access}.load(); !loaded) {
+    std::cerr << "ropewalk broker: " << loaded.why().text() << '\n';
     return 2;
   }
   set_up_log("broker", o.log_level);
@@ -96,11 +95,15 @@ int run_broker(broker_options& o) {
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   std::vector<descriptor> ports;
-  if (s.shards > 1)
-    if (const auto error = reserve_ports(s.listen, ports)) {
-      spdlog::error("cannot start: {}", error->what);
+  if (s.shards > 1) {
+    auto reserved = reserve_ports(s.listen);
+    if (!reserved) {
+      spdlog::error("cannot start: {}", reserved.why().text());
       leave_process(1);
     }
+    ports = *std::move(reserved);
+    for (std::size_t i = 0; i < ports.size(); ++i) s.listen[i] = local_endpoint(ports[i].get());
+  }
   const auto group =
       std::make_shared<shard_group>(s.shards, client_census::settings{s.clients, ~s.seed});
   std::vector<std::unique_ptr<shard_system>> systems;

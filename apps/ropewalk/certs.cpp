@@ -21,22 +21,25 @@ struct certs_options {
 
 int run_certs(const certs_options& o) {
   const auto valid = std::chrono::hours{24 * o.days};
-  auto complain = [](const std::string& what) {
-    std::cerr << "ropewalk certs: " << what << '\n';
+  auto report = [](const failure& why) {
+    std::cerr << "ropewalk certs: " << why.text() << '\n';
     return 1;
   };
-  if (const auto wrong = certificate_authority::make(o.folder, std::max(valid, valid * 4)))
-    return complain(*wrong);
+  if (const auto made = certificate_authority::make(o.folder, std::max(valid, valid * 4)); !made)
+    return report(made.why());
   auto issue = [&](const std::string& folder, const std::string& name, certificate_use use,
                    const std::vector<std::string>& hosts) {
     const auto into = o.folder + "/" + folder;
     if (o.keep) {
-      const auto why = certificate_authority::why_anew(o.folder, into, use);
-      if (!why) return true;
-      if (!why->empty()) std::cout << into << ": made anew, for " << *why << '\n';
+      using kind = certificate_authority::found::kind;
+      const auto found = certificate_authority::inspect(o.folder, into, use);
+      if (found.what == kind::good) return true;
+      if (found.what == kind::useless)
+        std::cout << into << ": made anew, for " << found.why << '\n';
     }
-    if (const auto wrong = certificate_authority::issue(o.folder, into, name, use, hosts, valid)) {
-      complain(*wrong);
+    if (const auto issued = certificate_authority::issue(o.folder, into, name, use, hosts, valid);
+        !issued) {
+      report(issued.why());
       return false;
     }
     std::cout << into << ": cert.pem, key.pem, ca.pem: a " << name_of(use) << "'s (" << name << ", "
@@ -61,10 +64,14 @@ struct token_options {
 
 int run_token(const token_options& o) {
   const auto made = make_token();
+  if (!made) {
+    std::cerr << "ropewalk token: " << made.why().text() << '\n';
+    return 1;
+  }
   // The line for the broker's file goes to stderr, so that stdout can become the client's file.
   std::cerr << "# for the broker's --access-file:\n"
-            << o.name << ' ' << made.secret << ' ' << o.services << '\n';
-  std::cout << made.token << std::endl;
+            << o.name << ' ' << made->secret << ' ' << o.services << '\n';
+  std::cout << made->token << std::endl;
   if (std::cout) return 0;
   std::cerr << "ropewalk token: cannot write the token to stdout; is the disk full? Do not use the "
                "line above.\n";

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
-#include <optional>
 
 namespace ropewalk {
 
@@ -40,11 +39,22 @@ namespace {
 
 constexpr std::chrono::seconds connect_patience{5};
 
+result<client> open_connection(const connection_options& options) {
+  const auto where = *parse_endpoint(options.broker);
+  if (options.tls.authority.empty()) return client::connect(where, connect_patience);
+  const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
+  if (!context) return context.why();
+  auto connected = connect_tls(where, **context, connect_patience);
+  if (!connected) return std::move(connected).why();
+  return client{*std::move(connected)};
+}
+
 // The first line of the file, so that an editor's newline does no harm.
-std::optional<std::string> read_token(const std::string& path) {
+result<std::string> read_token(const std::string& path) {
   std::ifstream in{path};
   std::string token;
-  if (!std::getline(in, token) || token.empty()) return std::nullopt;
+  if (!std::getline(in, token) || token.empty())
+    return failure{failure_kind::unavailable, "there is no token in " + path, {}};
   if (token.back() == '\r') token.pop_back();
   return token;
 }
@@ -67,26 +77,14 @@ void add_connection(CLI::App& app, connection_options& options) {
   app.add_option("--token-file", options.token_file, "send the token in this file");
 }
 
-std::variant<client, socket_error> connect(const connection_options& options) {
-  const auto where = *parse_endpoint(options.broker);
-  std::optional<client> result;
-  if (options.tls.authority.empty()) {
-    auto connected = client::connect(where, connect_patience);
-    if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
-    result = std::get<client>(std::move(connected));
-  } else {
-    const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
-    if (const auto* error = std::get_if<tls_error>(&context)) return socket_error{error->what};
-    auto connected = connect_tls(where, *std::get<std::shared_ptr<const tls_context>>(context),
-                                 connect_patience);
-    if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
-    result = client{std::get<std::unique_ptr<stream>>(std::move(connected))};
-  }
-  if (options.token_file.empty()) return std::move(*result);
+result<client> connect(const connection_options& options) {
+  auto connected = open_connection(options);
+  if (!connected || options.token_file.empty()) return connected;
   const auto token = read_token(options.token_file);
-  if (!token) return socket_error{"there is no token in " + options.token_file};
-  if (auto refused = result->hello(*token, connect_patience)) return socket_error{*refused};
-  return std::move(*result);
+  if (!token) return token.why();
+  if (auto welcome = connected->hello(*token, connect_patience); !welcome)
+    return std::move(welcome).why();
+  return connected;
 }
 
 void add_cluster_tls(CLI::App& app, std::string& folder) {
@@ -109,7 +107,7 @@ CLI::Validator is_endpoint() {
                         "HOST:PORT"};
 }
 
-std::chrono::milliseconds parse_duration(const std::string& text) {
+result<std::chrono::milliseconds> parse_duration(const std::string& text) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string unit{end, text.data() + text.size()};
@@ -118,19 +116,15 @@ std::chrono::milliseconds parse_duration(const std::string& text) {
                     : unit == "m"                 ? 60'000
                                                   : -1;
   if (error != std::errc{} || ms < 0 || number * ms < 1 || number * ms > 86'400'000)
-    throw CLI::ValidationError{"'" + text +
-                               "' is no duration; write 250ms, 5s, 2m or seconds such as 0.5"};
+    return failure{failure_kind::bad_input, "'" + text + "' is no duration",
+                   "write 250ms, 5s, 2m or seconds such as 0.5"};
   return std::chrono::milliseconds{std::llround(number * ms)};
 }
 
 CLI::Validator is_duration() {
   return CLI::Validator{[](std::string& text) {
-                          try {
-                            parse_duration(text);
-                            return std::string{};
-                          } catch (const CLI::ValidationError& error) {
-                            return std::string{error.what()};
-                          }
+                          const auto parsed = parse_duration(text);
+                          return parsed ? std::string{} : parsed.why().text();
                         },
                         "DURATION"};
 }

@@ -2,13 +2,13 @@
 
 #include "actors/settings/table.hpp"
 #include "net/client/client.hpp"
+#include "net/protocol/result.hpp"
 #include "net/tls/tls.hpp"
 #include "net/transport/endpoint.hpp"
 
 #include <chrono>
 #include <CLI/CLI.hpp>
 #include <string>
-#include <variant>
 
 namespace ropewalk {
 
@@ -26,8 +26,8 @@ struct connection_options {
 
 void add_connection(CLI::App& app, connection_options& options);
 
-/// Connects and says hello; the error is a sentence.
-std::variant<client, socket_error> connect(const connection_options& options);
+/// Connects and says hello.
+result<client> connect(const connection_options& options);
 
 /// Adds --cluster-tls: a folder with ca.pem, cert.pem and key.pem, as `ropewalk certs` makes them.
 void add_cluster_tls(CLI::App& app, std::string& folder);
@@ -36,8 +36,8 @@ tls_files cluster_files(const std::string& folder);
 /// Accepts only HOST:PORT.
 CLI::Validator is_endpoint();
 
-/// "250ms", "5s", "2m", or a number of seconds ("0.5"). Throws CLI::ValidationError.
-std::chrono::milliseconds parse_duration(const std::string& text);
+/// "250ms", "5s", "2m", or a number of seconds ("0.5").
+result<std::chrono::milliseconds> parse_duration(const std::string& text);
 
 /// Accepts only what parse_duration does.
 CLI::Validator is_duration();

@@ -78,7 +78,7 @@ private:
 
 int send_all(client& c, const send_options& o, const shared_bytes& payload) {
   request_options options;
-  options.timeout = parse_duration(o.timeout);
+  options.timeout = *parse_duration(o.timeout); // checked with the command line
   if (o.attempts) options.attempts = static_cast<std::uint8_t>(*o.attempts);
   options.key = o.key;
   if (!o.priority.empty()) options.priority = priority_numbers.at(o.priority);
@@ -127,9 +127,8 @@ int run_send(const send_options& o) {
   }
   const auto payload = shared_bytes::copy_of(message);
   auto connected = connect(o.connection);
-  if (const auto* error = std::get_if<socket_error>(&connected))
-    return complain(error->what, no_broker);
-  return send_all(std::get<client>(connected), o, payload);
+  if (!connected) return complain(connected.why().text(), no_broker);
+  return send_all(*connected, o, payload);
 }
 
 } // namespace

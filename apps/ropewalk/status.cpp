@@ -43,11 +43,11 @@ void print_table(const nlohmann::json& s) {
 
 int run_status(const status_options& o) {
   auto connected = connect(o.connection);
-  if (const auto* error = std::get_if<socket_error>(&connected)) {
-    std::cerr << "ropewalk status: " << error->what << '\n';
+  if (!connected) {
+    std::cerr << "ropewalk status: " << connected.why().text() << '\n';
     return 1;
   }
-  auto& c = std::get<client>(connected);
+  auto& c = *connected;
   c.send_status();
   const auto answer = c.wait(std::chrono::seconds{5});
   if (!answer) {

@@ -162,11 +162,11 @@ int run_worker(worker_options& o) {
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
-    if (const auto* error = std::get_if<tls_error>(&context)) {
-      std::cerr << "ropewalk worker: " << error->what << '\n';
+    if (!context) {
+      std::cerr << "ropewalk worker: " << context.why().text() << '\n';
       return 2;
     }
-    tls = std::get<std::shared_ptr<const tls_context>>(std::move(context));
+    tls = *std::move(context);
   }
   const bool is_child = s.master_fd >= 0;
   if (!is_child && (o.processes > 1 || o.recycle_after > 0))

@@ -13,14 +13,14 @@ client::client(std::unique_ptr<stream> connection)
     : connection_(std::move(connection)),
       decoder_(limits::max_frame_payload_bytes, decoder::mode::binary) {}
 
-std::variant<client, socket_error> client::connect(const endpoint& broker,
-                                                   std::chrono::milliseconds patience) {
-  auto result = connect_tcp(broker, patience);
-  if (auto* error = std::get_if<socket_error>(&result)) {
-    error->what += "; is the broker running? (ropewalk broker --listen " + broker.text() + ")";
-    return std::move(*error);
+result<client> client::connect(const endpoint& broker, std::chrono::milliseconds patience) {
+  auto connected = connect_tcp(broker, patience);
+  if (!connected) {
+    auto why = std::move(connected).why();
+    why.advice = "is the broker running? (ropewalk broker --listen " + broker.text() + ")";
+    return why;
   }
-  return client{make_plain_stream(std::get<descriptor>(std::move(result)))};
+  return client{make_plain_stream(*std::move(connected))};
 }
 
 std::uint64_t client::send(std::string_view service, const shared_bytes& payload,
@@ -96,17 +96,20 @@ bool client::read_once() {
   return false;
 }
 
-std::optional<std::string> client::hello(std::string_view token,
-                                         std::chrono::milliseconds patience) {
+result<void> client::hello(std::string_view token, std::chrono::milliseconds patience) {
   field_writer fields;
   fields.u8(field::version, protocol_version);
   if (!token.empty()) fields.text(field::token, token.substr(0, 255));
   append_frame(outbox_.tail(), frame_kind::hello, error_code::ok, ++last_id_, fields.bytes(), {});
   ++unanswered_;
   const auto answer = wait(patience);
-  if (!answer) return closed_ ? why_closed_ : "the broker does not answer";
-  if (answer->code == error_code::ok) return std::nullopt;
-  return std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()};
+  if (!answer)
+    return failure{
+        failure_kind::unavailable, closed_ ? why_closed_ : "the broker does not answer", {}};
+  if (answer->code == error_code::ok) return {};
+  return failure{failure_kind::refused,
+                 std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()},
+                 {}};
 }
 
 std::optional<client_answer> client::next_answer() {

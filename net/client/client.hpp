@@ -3,6 +3,7 @@
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/error.hpp"
+#include "net/protocol/result.hpp"
 #include "net/transport/outbox.hpp"
 #include "net/transport/socket.hpp"
 #include "net/transport/stream.hpp"
@@ -12,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 
 namespace ropewalk {
 
@@ -44,16 +44,15 @@ struct request_options {
 /// writing while `wants_write()`; then `receive` and `flush`.
 class client {
 public:
-  /// Connects within `patience`; the error names the address and what to do.
-  static std::variant<client, socket_error> connect(const endpoint& broker,
-                                                    std::chrono::milliseconds patience);
+  /// Connects within `patience`; the failure names the address and what to do.
+  static result<client> connect(const endpoint& broker, std::chrono::milliseconds patience);
 
   /// Over a connection that is there, such as one with TLS (net/tls).
   explicit client(std::unique_ptr<stream> connection);
 
-  /// Says hello: who it is by a token (empty: none is sent), and waits for the answer. Nothing if
-  /// the broker lets it in; else why not.
-  std::optional<std::string> hello(std::string_view token, std::chrono::milliseconds patience);
+  /// Says hello: who it is by a token (empty: none is sent), and waits for the answer. A
+  /// failure says why the broker does not let it in.
+  result<void> hello(std::string_view token, std::chrono::milliseconds patience);
 
   /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if
   /// it is small or borrowed. Returns its id, which is never 0.

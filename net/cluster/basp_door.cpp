@@ -176,44 +176,42 @@ protected:
     const ropewalk::endpoint where{host, port};
     if (settings_.local && !settings_.client)
       if (auto scribe = connect_within_machine(where)) return scribe;
-    auto result = connect_stream(where);
-    if (auto* error = std::get_if<socket_error>(&result))
-      return caf::make_error(caf::sec::cannot_connect_to_node, std::move(error->what));
-    return make_scribe(std::move(std::get<std::unique_ptr<stream>>(result)), {});
+    auto connected = connect_stream(where);
+    if (!connected)
+      return caf::make_error(caf::sec::cannot_connect_to_node, connected.why().text());
+    return make_scribe(*std::move(connected), {});
   }
 
   caf::expected<caf::io::doorman_ptr> open(std::uint16_t port, const char* addr, bool) override {
-    auto result = listen_tcp({addr ? addr : "127.0.0.1", port});
-    if (auto* error = std::get_if<socket_error>(&result))
-      return caf::make_error(caf::sec::cannot_open_port, std::move(error->what));
-    auto fd = std::get<descriptor>(std::move(result));
+    auto listening = listen_tcp({addr ? addr : "127.0.0.1", port});
+    if (!listening) return caf::make_error(caf::sec::cannot_open_port, listening.why().text());
+    auto fd = *std::move(listening);
     descriptor beside;
     if (settings_.local && !settings_.server) {
       auto local = listen_local(local_endpoint(fd.get()));
-      if (auto* listening = std::get_if<descriptor>(&local)) beside = std::move(*listening);
+      if (local) beside = *std::move(local);
     }
     return caf::io::doorman_ptr{
         caf::make_counted<basp_doorman>(loop(), std::move(fd), std::move(beside), settings_)};
   }
 
 private:
-  stream_result connect_stream(const ropewalk::endpoint& where) const {
+  result<std::unique_ptr<stream>> connect_stream(const ropewalk::endpoint& where) const {
     // In BASP the word is the broker's first: whether it takes our certificate is known here.
     if (settings_.client)
       return connect_tls(where, *settings_.client, connect_patience, who_begins::the_peer);
-    auto result = connect_tcp(where, connect_patience);
-    if (auto* error = std::get_if<socket_error>(&result)) return std::move(*error);
-    return make_plain_stream(std::move(std::get<descriptor>(result)));
+    auto connected = connect_tcp(where, connect_patience);
+    if (!connected) return std::move(connected).why();
+    return make_plain_stream(*std::move(connected));
   }
 
   // Null: there is no local socket, or none that is to be trusted.
   caf::io::scribe_ptr connect_within_machine(const ropewalk::endpoint& where) {
-    auto result = connect_local(where);
-    auto* socket = std::get_if<descriptor>(&result);
+    auto socket = connect_local(where);
     if (!socket) return nullptr;
     const auto memory = take_descriptor(socket->get(), connect_patience);
     if (!memory) return nullptr;
-    return make_scribe(make_plain_stream(std::move(*socket)), map_rings(*memory, false));
+    return make_scribe(make_plain_stream(*std::move(socket)), map_rings(*memory, false));
   }
 
   caf::io::scribe_ptr make_scribe(std::unique_ptr<stream> connection, std::optional<rings> shared) {

@@ -98,6 +98,14 @@ std::string why_too_old(std::string_view what) {
          "`ropewalk certs`";
 }
 
+failure refused(std::string why) {
+  return {failure_kind::refused, std::move(why), {}};
+}
+
+failure bad_input(std::string why) {
+  return {failure_kind::bad_input, std::move(why), {}};
+}
+
 const char* what_it_may(certificate_use use) {
   switch (use) {
   case certificate_use::broker:
@@ -113,41 +121,43 @@ const char* what_it_may(certificate_use use) {
 
 } // namespace
 
-std::string certificate_rule::wrong_with_peer(const X509& certificate) const {
+result<void> certificate_rule::check_peer(const X509& certificate) const {
   const auto name = common_name_of(certificate);
   const std::string wanted{name_of(use)};
   switch (judge(certificate)) {
   case verdict::right:
     break;
   case verdict::other_use:
-    return "the peer showed a " + std::string{name_of(use_of(certificate))} + "'s certificate (" +
-           name + "); only a " + wanted + "'s may " + what_it_may(use);
+    return refused("the peer showed a " + std::string{name_of(use_of(certificate))} +
+                   "'s certificate (" + name + "); only a " + wanted + "'s may " +
+                   what_it_may(use));
   case verdict::no_use:
-    return "the peer's certificate (" + name +
-           ") does not say what it is for: it must have OU = " + std::string{unit_of(use)} +
-           " in its subject";
+    return refused("the peer's certificate (" + name +
+                   ") does not say what it is for: it must have OU = " + std::string{unit_of(use)} +
+                   " in its subject");
   case verdict::too_old:
-    return why_too_old("the peer's certificate (" + name + ")") + " and copy them to the " +
-           wanted + (use == certificate_use::broker ? "" : "s");
+    return refused(why_too_old("the peer's certificate (" + name + ")") + " and copy them to the " +
+                   wanted + (use == certificate_use::broker ? "" : "s"));
   }
   return {};
 }
 
-std::string certificate_rule::wrong_with_own(const std::string& file,
-                                             const X509& certificate) const {
+result<void> certificate_rule::check_own(const std::string& file, const X509& certificate) const {
   const std::string wanted{name_of(use)};
   switch (judge(certificate)) {
   case verdict::right:
     break;
   case verdict::other_use:
-    return file + " is a " + std::string{name_of(use_of(certificate))} + "'s certificate; a " +
-           wanted + " needs a " + wanted + "'s: `ropewalk certs` makes it in certs/" +
-           (use == certificate_use::client ? "clients/NAME" : wanted);
+    return bad_input(file + " is a " + std::string{name_of(use_of(certificate))} +
+                     "'s certificate; a " + wanted + " needs a " + wanted +
+                     "'s: `ropewalk certs` makes it in certs/" +
+                     (use == certificate_use::client ? "clients/NAME" : wanted));
   case verdict::no_use:
-    return file + " does not say what it is for: a " + wanted +
-           "'s certificate must have OU = " + std::string{unit_of(use)} + " in its subject";
+    return bad_input(file + " does not say what it is for: a " + wanted +
+                     "'s certificate must have OU = " + std::string{unit_of(use)} +
+                     " in its subject");
   case verdict::too_old:
-    return why_too_old(file);
+    return bad_input(why_too_old(file));
   }
   return {};
 }

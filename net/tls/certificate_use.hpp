@@ -1,5 +1,7 @@
 #pragma once
 
+#include "net/protocol/result.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -50,11 +52,10 @@ struct certificate_rule {
 
   [[nodiscard]] verdict judge(const x509_st& certificate) const;
 
-  /// The same as a sentence that says what to do; empty if it is right. Of the certificate that a
-  /// peer has shown, and of one's own, which is in `file`.
-  [[nodiscard]] std::string wrong_with_peer(const x509_st& certificate) const;
-  [[nodiscard]] std::string wrong_with_own(const std::string& file,
-                                           const x509_st& certificate) const;
+  /// The same with a sentence that says what to do. Of the certificate that a peer has shown, and of
+  /// one's own, which is in `file`.
+  [[nodiscard]] result<void> check_peer(const x509_st& certificate) const;
+  [[nodiscard]] result<void> check_own(const std::string& file, const x509_st& certificate) const;
 };
 
 } // namespace ropewalk

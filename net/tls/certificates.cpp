@@ -16,6 +16,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
+#include <utility>
 
 namespace ropewalk {
 
@@ -34,10 +35,21 @@ using key_pointer = std::unique_ptr<EVP_PKEY, freed_by<::EVP_PKEY_free>>;
 using certificate_pointer = std::unique_ptr<X509, freed_by<::X509_free>>;
 using file_pointer = std::unique_ptr<std::FILE, freed_by<std::fclose>>;
 
-std::string complaint(const std::string& doing) {
+failure cannot(const std::string& doing) {
   const char* text = ::ERR_reason_error_string(::ERR_peek_last_error());
   ::ERR_clear_error();
-  return "cannot " + doing + ": " + (text ? text : std::strerror(errno));
+  return {failure_kind::unavailable,
+          "cannot " + doing + ": " + (text ? text : std::strerror(errno)),
+          {}};
+}
+
+result<void> make_folder(const std::string& path) {
+  std::error_code failed;
+  fs::create_directories(path, failed);
+  if (failed)
+    return failure{
+        failure_kind::unavailable, "cannot make the folder " + path + ": " + failed.message(), {}};
+  return {};
 }
 
 file_pointer open_file(const fs::path& path, const char* mode, int permissions) {
@@ -121,15 +133,12 @@ std::string names_of(const std::vector<std::string>& hosts) {
 
 } // namespace
 
-certificate_authority::error certificate_authority::make(const std::string& folder,
-                                                         std::chrono::hours valid) {
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed) return "cannot make the folder " + folder + ": " + failed.message();
+result<void> certificate_authority::make(const std::string& folder, std::chrono::hours valid) {
+  if (auto there = make_folder(folder); !there) return there;
   const fs::path at{folder};
-  if (fs::exists(at / "ca.pem") && fs::exists(at / "ca-key.pem")) return std::nullopt;
+  if (fs::exists(at / "ca.pem") && fs::exists(at / "ca-key.pem")) return {};
   const key_pointer key{::EVP_EC_gen("P-256")};
-  if (!key) return complaint("make a key");
+  if (!key) return cannot("make a key");
   const auto certificate = blank(key.get(), authority_name, valid);
   auto* c = certificate.get();
   if (!c || ::X509_set_issuer_name(c, ::X509_get_subject_name(c)) != 1 ||
@@ -137,21 +146,21 @@ certificate_authority::error certificate_authority::make(const std::string& fold
       !add_extension(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") ||
       !add_extension(c, c, NID_subject_key_identifier, "hash") ||
       ::X509_sign(c, key.get(), ::EVP_sha256()) == 0)
-    return complaint("make a certificate authority");
+    return cannot("make a certificate authority");
   if (!write_key(at / "ca-key.pem", key.get()) || !write_certificate(at / "ca.pem", c))
-    return complaint("write to " + folder);
-  return std::nullopt;
+    return cannot("write to " + folder);
+  return {};
 }
 
-certificate_authority::error
-certificate_authority::issue(const std::string& folder, const std::string& into,
-                             const std::string& name, certificate_use use,
-                             const std::vector<std::string>& hosts, std::chrono::hours valid) {
+result<void> certificate_authority::issue(const std::string& folder, const std::string& into,
+                                          const std::string& name, certificate_use use,
+                                          const std::vector<std::string>& hosts,
+                                          std::chrono::hours valid) {
   const fs::path at{folder};
   const fs::path to{into};
   const auto authority = read_certificate(at / "ca.pem");
   const auto authority_key = read_key(at / "ca-key.pem");
-  if (!authority || !authority_key) return complaint("read the authority in " + folder);
+  if (!authority || !authority_key) return cannot("read the authority in " + folder);
 
   const key_pointer key{::EVP_EC_gen("P-256")};
   const auto certificate = key ? blank(key.get(), name, valid) : nullptr;
@@ -166,32 +175,38 @@ certificate_authority::issue(const std::string& folder, const std::string& into,
       (!hosts.empty() &&
        !add_extension(c, authority.get(), NID_subject_alt_name, names_of(hosts))) ||
       ::X509_sign(c, authority_key.get(), ::EVP_sha256()) == 0)
-    return complaint("make a certificate for " + name);
-  std::error_code failed;
-  fs::create_directories(to, failed);
-  if (failed) return "cannot make the folder " + into + ": " + failed.message();
+    return cannot("make a certificate for " + name);
+  if (auto there = make_folder(into); !there) return there;
   if (!write_key(to / "key.pem", key.get()) || !write_certificate(to / "cert.pem", c) ||
       !write_certificate(to / "ca.pem", authority.get()))
-    return complaint("write to " + into);
-  return std::nullopt;
+    return cannot("write to " + into);
+  return {};
 }
 
-std::optional<std::string> certificate_authority::why_anew(const std::string& folder,
-                                                           const std::string& into,
-                                                           certificate_use use) {
+namespace {
+
+certificate_authority::found useless(std::string why) {
+  return {certificate_authority::found::kind::useless, std::move(why)};
+}
+
+} // namespace
+
+certificate_authority::found certificate_authority::inspect(const std::string& folder,
+                                                            const std::string& into,
+                                                            certificate_use use) {
   const fs::path in{into};
-  if (!fs::exists(in / "cert.pem")) return std::string{};
+  if (!fs::exists(in / "cert.pem")) return {found::kind::nothing};
   const auto certificate = read_certificate(in / "cert.pem");
   ::ERR_clear_error();
-  if (!certificate) return "it cannot be read";
-  if (!is_from_certs(*certificate)) return std::nullopt;
+  if (!certificate) return useless("it cannot be read");
+  if (!is_from_certs(*certificate)) return {};
   switch (certificate_rule{use}.judge(*certificate)) {
   case certificate_rule::verdict::other_use:
-    return "it is a " + std::string{name_of(use_of(*certificate))} + "'s and no " +
-           std::string{name_of(use)} + "'s";
+    return useless("it is a " + std::string{name_of(use_of(*certificate))} + "'s and no " +
+                   std::string{name_of(use)} + "'s");
   case certificate_rule::verdict::no_use:
   case certificate_rule::verdict::too_old:
-    return "it was made by an older ropewalk and does not say what it is for";
+    return useless("it was made by an older ropewalk and does not say what it is for");
   case certificate_rule::verdict::right:
     break;
   }
@@ -202,10 +217,11 @@ std::optional<std::string> certificate_authority::why_anew(const std::string& fo
                     ::X509_verify(certificate.get(), ::X509_get0_pubkey(authority.get())) == 1;
   const bool keyed = key && ::X509_check_private_key(certificate.get(), key.get()) == 1;
   ::ERR_clear_error();
-  if (!ours) return "it does not come from the authority in " + folder;
-  if (!keyed) return "its key is not beside it";
-  if (::X509_cmp_current_time(::X509_get0_notAfter(certificate.get())) < 0) return "it has expired";
-  return std::nullopt;
+  if (!ours) return useless("it does not come from the authority in " + folder);
+  if (!keyed) return useless("its key is not beside it");
+  if (::X509_cmp_current_time(::X509_get0_notAfter(certificate.get())) < 0)
+    return useless("it has expired");
+  return {};
 }
 
 } // namespace ropewalk

@@ -84,8 +84,9 @@ public:
     // A worker's is no server's in OpenSSL's eyes either: the same, said better.
     if (!good && ::X509_STORE_CTX_get_error(chain) != X509_V_ERR_INVALID_PURPOSE) return 0;
     const X509* shown = ::X509_STORE_CTX_get0_cert(chain);
-    self->refusal_ = self->peer_.wrong_with_peer(*shown);
-    if (self->refusal_.empty()) return good ? 1 : 0;
+    const auto fits = self->peer_.check_peer(*shown);
+    if (fits) return good ? 1 : 0;
+    self->refusal_ = fits.why().text();
     // The peer hears "unsupported certificate", which is the clearest that TLS has for it.
     ::X509_STORE_CTX_set_error(chain, X509_V_ERR_INVALID_PURPOSE);
     return 0;
@@ -248,6 +249,10 @@ std::string cannot(const std::string& what, const std::string& file) {
               : why);
 }
 
+failure bad_file(std::string what) {
+  return {failure_kind::bad_input, std::move(what), {}};
+}
+
 bool has_expired(SSL_CTX* context) {
   const X509* own = ::SSL_CTX_get0_certificate(context);
   return own && ::X509_cmp_current_time(::X509_get0_notAfter(own)) < 0;
@@ -259,10 +264,12 @@ tls_context::~tls_context() {
   ::SSL_CTX_free(context_of(context_));
 }
 
-tls_context::result tls_context::make(const tls_files& files, const tls_roles& who, bool server) {
+result<std::shared_ptr<const tls_context>> tls_context::make(const tls_files& files,
+                                                             const tls_roles& who, bool server) {
   ::ERR_clear_error();
   auto* context = ::SSL_CTX_new(server ? ::TLS_server_method() : ::TLS_client_method());
-  if (!context) return tls_error{"OpenSSL cannot make a context: " + complaint()};
+  if (!context)
+    return failure{failure_kind::exhausted, "OpenSSL cannot make a context: " + complaint(), {}};
   std::shared_ptr<const tls_context> made{new tls_context{context, who.peer}};
   ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // Idle connections hold no record buffers. What was not written is offered again from wherever it
@@ -276,26 +283,25 @@ tls_context::result tls_context::make(const tls_files& files, const tls_roles& w
 
   if (!files.certificate.empty()) {
     if (::SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1)
-      return tls_error{cannot("the certificate", files.certificate)};
+      return bad_file(cannot("the certificate", files.certificate));
     if (::SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1)
-      return tls_error{cannot("the key", files.key)};
+      return bad_file(cannot("the key", files.key));
     if (::SSL_CTX_check_private_key(context) != 1)
-      return tls_error{"the key " + files.key + " does not belong to the certificate " +
-                       files.certificate};
+      return bad_file("the key " + files.key + " does not belong to the certificate " +
+                      files.certificate);
     if (has_expired(context))
-      return tls_error{"the certificate " + files.certificate +
-                       " has expired: make a new one (ropewalk certs), or renew it"};
-    if (auto wrong =
-            who.own.wrong_with_own(files.certificate, *::SSL_CTX_get0_certificate(context));
-        !wrong.empty())
-      return tls_error{std::move(wrong)};
+      return bad_file("the certificate " + files.certificate +
+                      " has expired: make a new one (ropewalk certs), or renew it");
+    if (auto good = who.own.check_own(files.certificate, *::SSL_CTX_get0_certificate(context));
+        !good)
+      return std::move(good).why();
   } else if (server) {
-    return tls_error{"who accepts TLS connections needs a certificate and its key"};
+    return bad_file("who accepts TLS connections needs a certificate and its key");
   }
   ::SSL_CTX_set_cert_verify_callback(context, tls_stream::verify, nullptr);
   if (!files.authority.empty()) {
     if (::SSL_CTX_load_verify_locations(context, files.authority.c_str(), nullptr) != 1)
-      return tls_error{cannot("the certificates of", files.authority)};
+      return bad_file(cannot("the certificates of", files.authority));
     ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                          nullptr);
   } else if (!server) {
@@ -305,11 +311,13 @@ tls_context::result tls_context::make(const tls_files& files, const tls_roles& w
   return made;
 }
 
-tls_context::result tls_context::for_server(const tls_files& files, const tls_roles& who) {
+result<std::shared_ptr<const tls_context>> tls_context::for_server(const tls_files& files,
+                                                                   const tls_roles& who) {
   return make(files, who, true);
 }
 
-tls_context::result tls_context::for_client(const tls_files& files, const tls_roles& who) {
+result<std::shared_ptr<const tls_context>> tls_context::for_client(const tls_files& files,
+                                                                   const tls_roles& who) {
   return make(files, who, false);
 }
 
@@ -345,31 +353,32 @@ std::unique_ptr<stream> tls_context::connect(int fd, const std::string& host) co
   return session ? std::make_unique<tls_stream>(session, fd, descriptor{}, peer_) : nullptr;
 }
 
-stream_result connect_tls(const endpoint& where, const tls_context& context,
-                          std::chrono::milliseconds patience, who_begins first) {
+result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
+                                            std::chrono::milliseconds patience, who_begins first) {
   const auto end = std::chrono::steady_clock::now() + patience;
   auto connected = connect_tcp(where, patience);
-  if (auto* error = std::get_if<socket_error>(&connected)) return std::move(*error);
-  auto& socket = std::get<descriptor>(connected);
+  if (!connected) return std::move(connected).why();
+  auto& socket = *connected;
   const int fd = socket.get();
   auto* session = client_session(context_of(context.context_), where.host);
-  if (!session) return socket_error{"no memory for a TLS connection"};
-  auto result = std::make_unique<tls_stream>(session, fd, std::move(socket), context.peer_);
+  if (!session) return failure{failure_kind::exhausted, "no memory for a TLS connection", {}};
+  auto made = std::make_unique<tls_stream>(session, fd, std::move(socket), context.peer_);
   for (;;) {
-    auto done = result->shake_hands().state;
-    if (done == stream::state::ok && first == who_begins::the_peer)
-      done = result->await_word().state;
-    if (done == stream::state::ok) return std::unique_ptr<stream>{std::move(result)};
+    auto done = made->shake_hands().state;
+    if (done == stream::state::ok && first == who_begins::the_peer) done = made->await_word().state;
+    if (done == stream::state::ok) return std::unique_ptr<stream>{std::move(made)};
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (done != stream::state::blocked)
-      return socket_error{
+      return failure{
+          failure_kind::refused,
           "no TLS with " + where.text() + ": " +
-          (done == stream::state::end ? "the peer went away in the handshake" : result->why())};
+              (done == stream::state::end ? "the peer went away in the handshake" : made->why()),
+          {}};
     if (left.count() <= 0)
-      return socket_error{"no TLS with " + where.text() +
-                          ": it does not answer; does it speak TLS?"};
-    pollfd waiting{fd, static_cast<short>(result->reads_by_writing() ? POLLOUT : POLLIN), 0};
+      return failure{failure_kind::unavailable,
+                     "no TLS with " + where.text() + ": it does not answer", "does it speak TLS?"};
+    pollfd waiting{fd, static_cast<short>(made->reads_by_writing() ? POLLOUT : POLLIN), 0};
     ::poll(&waiting, 1, static_cast<int>(left.count()));
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/protocol/result.hpp"
 #include "net/tls/certificate_use.hpp"
 #include "net/transport/endpoint.hpp"
 #include "net/transport/stream.hpp"
@@ -7,7 +8,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <variant>
 
 /// TLS 1.2 and 1.3 by OpenSSL, for clients and between nodes.
 namespace ropewalk {
@@ -38,11 +38,6 @@ inline constexpr tls_roles client_to_broker{clients_or_foreign, brokers_or_forei
 inline constexpr tls_roles nobody_asks{};
 } // namespace roles
 
-/// What is wrong with a file, or a connection, and what to do.
-struct tls_error {
-  std::string what;
-};
-
 /// Who says the first word when hands are shaken.
 enum class who_begins : std::uint8_t { we, the_peer };
 
@@ -54,15 +49,15 @@ public:
   tls_context(const tls_context&) = delete;
   tls_context& operator=(const tls_context&) = delete;
 
-  using result = std::variant<std::shared_ptr<const tls_context>, tls_error>;
-
   /// For who accepts: needs certificate and key. With `authority`, peers must show a certificate
   /// that comes from it, is made for clients, and is for what `who` says.
-  static result for_server(const tls_files& files, const tls_roles& who);
+  static result<std::shared_ptr<const tls_context>> for_server(const tls_files& files,
+                                                               const tls_roles& who);
 
   /// For who connects: needs `authority`, or takes the system's where it is empty; certificate and
   /// key are shown to servers that ask for them. The server's must be for what `who` says.
-  static result for_client(const tls_files& files, const tls_roles& who);
+  static result<std::shared_ptr<const tls_context>> for_client(const tls_files& files,
+                                                               const tls_roles& who);
 
   /// The server's side of a connection over `fd`, which stays the caller's. The handshake happens
   /// in the first calls of `receive`. A peer whose certificate will not do fails it; `why` of the
@@ -73,23 +68,24 @@ public:
   [[nodiscard]] std::unique_ptr<stream> connect(int fd, const std::string& host) const;
 
 private:
-  friend std::variant<std::unique_ptr<stream>, socket_error>
-  connect_tls(const endpoint& where, const tls_context& context, std::chrono::milliseconds patience,
-              who_begins first);
+  friend result<std::unique_ptr<stream>> connect_tls(const endpoint& where,
+                                                     const tls_context& context,
+                                                     std::chrono::milliseconds patience,
+                                                     who_begins first);
 
   tls_context(void* context, const certificate_rule& peer) : context_(context), peer_(peer) {}
-  static result make(const tls_files& files, const tls_roles& who, bool server);
+  static result<std::shared_ptr<const tls_context>> make(const tls_files& files,
+                                                         const tls_roles& who, bool server);
 
   void* context_; // SSL_CTX: OpenSSL's headers stay out of everybody else's
   certificate_rule peer_;
 };
 
-using stream_result = std::variant<std::unique_ptr<stream>, socket_error>;
-
-/// Connects, and shakes hands, all within `patience`. Blocks. The error says what the peer's
+/// Connects, and shakes hands, all within `patience`. Blocks. The failure says what the peer's
 /// certificate lacks. Where the peer begins, its first word is waited for: in TLS 1.3 the handshake
 /// is over here before the peer has looked at our certificate, and only then does it refuse it.
-stream_result connect_tls(const endpoint& where, const tls_context& context,
-                          std::chrono::milliseconds patience, who_begins first = who_begins::we);
+result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
+                                            std::chrono::milliseconds patience,
+                                            who_begins first = who_begins::we);
 
 } // namespace ropewalk

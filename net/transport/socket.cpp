@@ -29,20 +29,29 @@ struct free_addresses {
 };
 using addresses = std::unique_ptr<addrinfo, free_addresses>;
 
-addresses resolve(const endpoint& where, int flags, std::string& error) {
+result<addresses> resolve(const endpoint& where, int flags) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags | AI_NUMERICSERV;
   addrinfo* list = nullptr;
-  const int result =
+  const int error =
       ::getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &list);
-  if (result != 0) error = ::gai_strerror(result);
-  return addresses{result == 0 ? list : nullptr};
+  if (error != 0) return failure{failure_kind::unavailable, ::gai_strerror(error), {}};
+  return addresses{list};
 }
 
 descriptor make_socket(const addrinfo& address) {
   return descriptor{::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+}
+
+// `error` is an errno.
+failure_kind kind_of(int error) {
+  return out_of_descriptors(error) ? failure_kind::exhausted : failure_kind::unavailable;
+}
+
+failure cannot_listen(const endpoint& where, const std::string& why, failure_kind kind) {
+  return {kind, "cannot listen on " + where.text() + ": " + why, {}};
 }
 
 // 0, or the errno of what went wrong.
@@ -59,13 +68,14 @@ int connect_within(int fd, const addrinfo& address, std::chrono::milliseconds pa
 
 } // namespace
 
-socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience) {
-  std::string unresolved;
-  const auto list = resolve(where, 0, unresolved);
-  if (!list) return socket_error{"cannot find host '" + where.host + "': " + unresolved};
+result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds patience) {
+  const auto list = resolve(where, 0);
+  if (!list)
+    return failure{
+        list.why().kind, "cannot find host '" + where.host + "': " + list.why().what, {}};
   const auto end = std::chrono::steady_clock::now() + patience;
   int error = 0;
-  for (const auto* address = list.get(); address; address = address->ai_next) {
+  for (const auto* address = list->get(); address; address = address->ai_next) {
     auto fd = make_socket(*address);
     if (!fd.valid()) {
       error = errno;
@@ -79,47 +89,48 @@ socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patie
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
   }
-  return socket_error{"cannot connect to " + where.text() + ": " + std::strerror(error)};
+  return failure{
+      kind_of(error), "cannot connect to " + where.text() + ": " + std::strerror(error), {}};
 }
 
 namespace {
 
 enum class then { stay_bound, listen };
 
-socket_result bind_tcp(const endpoint& where, port_use use, then next) {
-  std::string unresolved;
-  const auto list = resolve(where, AI_PASSIVE, unresolved);
-  if (!list) return socket_error{"cannot listen on " + where.text() + ": " + unresolved};
-  auto fd = make_socket(*list);
-  if (!fd.valid())
-    return socket_error{"cannot listen on " + where.text() + ": " + std::strerror(errno)};
+result<descriptor> bind_tcp(const endpoint& where, port_use use, then next) {
+  const auto list = resolve(where, AI_PASSIVE);
+  if (!list) return cannot_listen(where, list.why().what, list.why().kind);
+  const auto& address = **list;
+  auto fd = make_socket(address);
+  if (!fd.valid()) return cannot_listen(where, std::strerror(errno), kind_of(errno));
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (use == port_use::shared) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (list->ai_family == AF_INET6)
+  if (address.ai_family == AF_INET6)
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  if (::bind(fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
+  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0 ||
       (next == then::listen && ::listen(fd.get(), SOMAXCONN) != 0)) {
+    const auto kind = kind_of(errno);
     std::string why = std::strerror(errno);
     if (errno == EADDRINUSE)
       why += " (another process listens there; choose another port, or stop it)";
-    return socket_error{"cannot listen on " + where.text() + ": " + why};
+    return cannot_listen(where, why, kind);
   }
   return fd;
 }
 
 } // namespace
 
-socket_result listen_tcp(const endpoint& where, port_use use) {
+result<descriptor> listen_tcp(const endpoint& where, port_use use) {
   return bind_tcp(where, use, then::listen);
 }
 
-socket_result reserve_port(const endpoint& where) {
+result<descriptor> reserve_port(const endpoint& where) {
   // Whoever shares the port already would let another one in: only one that does not share is told.
   if (where.port != 0) {
     auto alone = bind_tcp(where, port_use::alone, then::stay_bound);
-    if (std::holds_alternative<socket_error>(alone)) return alone;
+    if (!alone) return alone;
   }
   return bind_tcp(where, port_use::shared, then::stay_bound);
 }

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "net/protocol/result.hpp"
 #include "net/transport/endpoint.hpp"
 
 #include <chrono>
-#include <string>
+#include <cstdint>
 #include <utility>
-#include <variant>
 
 namespace ropewalk {
 
@@ -33,16 +33,11 @@ private:
   int fd_ = -1;
 };
 
-/// What went wrong, as a sentence that names the address and says what to do.
-struct socket_error {
-  std::string what;
-};
-
-using socket_result = std::variant<descriptor, socket_error>;
-
+/// The failures below name the address and say what to do.
+///
 /// A connected TCP socket: non-blocking, close-on-exec, without Nagle's delay. Tries every address
 /// that the name has, all within `patience`. Blocks.
-socket_result connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
+result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
 
 /// Whether other sockets of this user may listen on the same port; then new connections are spread
 /// over them (SO_REUSEPORT).
@@ -50,12 +45,12 @@ enum class port_use : std::uint8_t { alone, shared };
 
 /// A listening TCP socket on the first address that the name has; port 0 takes a free one.
 /// "0.0.0.0" is every IPv4 address, "::" every address.
-socket_result listen_tcp(const endpoint& where, port_use use = port_use::alone);
+result<descriptor> listen_tcp(const endpoint& where, port_use use = port_use::alone);
 
 /// Takes a port (0: a free one) on which sockets of this process are going to listen with
 /// port_use::shared: as long as this one lives the system gives it to nobody. Unlike those it fails
 /// if anybody listens there already.
-socket_result reserve_port(const endpoint& where);
+result<descriptor> reserve_port(const endpoint& where);
 
 /// The local address of a socket.
 endpoint local_endpoint(int fd);

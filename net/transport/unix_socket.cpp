@@ -36,9 +36,11 @@ descriptor make_local_socket() {
   return descriptor{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
 }
 
-socket_error failure(const char* what, const endpoint& instead_of) {
-  return {std::string{what} + " the local socket of " + instead_of.text() + ": " +
-          std::strerror(errno)};
+failure with_errno(const char* what, const endpoint& instead_of) {
+  return {out_of_descriptors(errno) ? failure_kind::exhausted : failure_kind::unavailable,
+          std::string{what} + " the local socket of " + instead_of.text() + ": " +
+              std::strerror(errno),
+          {}};
 }
 
 // A message of one byte with room for a descriptor beside it.
@@ -98,18 +100,18 @@ std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds 
   return result;
 }
 
-socket_result listen_local(const endpoint& instead_of) {
+result<descriptor> listen_local(const endpoint& instead_of) {
   auto fd = make_local_socket();
   const local_address where{instead_of};
   if (!fd.valid() || ::bind(fd.get(), where.get(), where.size) != 0 ||
       ::listen(fd.get(), SOMAXCONN) != 0)
-    return failure("cannot listen on", instead_of);
+    return with_errno("cannot listen on", instead_of);
   return fd;
 }
 
-socket_result connect_local(const endpoint& instead_of) {
+result<descriptor> connect_local(const endpoint& instead_of) {
   if (instead_of.host != "127.0.0.1" && instead_of.host != "localhost")
-    return socket_error{instead_of.text() + " may be another machine"};
+    return failure{failure_kind::refused, instead_of.text() + " may be another machine", {}};
   // As with TCP who listens on this address comes before who listens on all.
   for (const auto* host : {"127.0.0.1", "0.0.0.0", "::"}) {
     auto fd = make_local_socket();
@@ -120,9 +122,11 @@ socket_result connect_local(const endpoint& instead_of) {
       widen_local(fd.get());
       return fd;
     }
-    return socket_error{"the local socket of " + instead_of.text() + " is another user's"};
+    return failure{failure_kind::refused,
+                   "the local socket of " + instead_of.text() + " is another user's",
+                   {}};
   }
-  return failure("cannot connect to", instead_of);
+  return with_errno("cannot connect to", instead_of);
 }
 
 void widen_local(int fd) {

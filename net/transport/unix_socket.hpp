@@ -12,12 +12,12 @@ namespace ropewalk {
 /// stand in for.
 
 /// Listens beside a TCP socket that is bound to `instead_of`, whose host is an address.
-socket_result listen_local(const endpoint& instead_of);
+result<descriptor> listen_local(const endpoint& instead_of);
 
-/// Connects to who listens beside TCP on `instead_of`. An error where nobody does, where the host
+/// Connects to who listens beside TCP on `instead_of`. A failure where nobody does, where the host
 /// is not 127.0.0.1 or localhost, and where the listener is another user's (root's is trusted):
 /// anybody can take such a name, and TCP it must be then.
-socket_result connect_local(const endpoint& instead_of);
+result<descriptor> connect_local(const endpoint& instead_of);
 
 /// True if the peer is a process of this user, or root's.
 bool is_trusted(int fd);

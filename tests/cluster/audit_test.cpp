@@ -346,11 +346,11 @@ TEST_CASE("clients that come back and back do not keep a broker from its end") {
   std::thread again{[&] {
     while (!over.load()) {
       auto connected = connect_tcp(c.clients(), 1s);
-      if (const auto* fd = std::get_if<descriptor>(&connected)) {
+      if (connected) {
         char byte = 0;
-        pollfd waiting{fd->get(), POLLIN, 0};
+        pollfd waiting{connected->get(), POLLIN, 0};
         ::poll(&waiting, 1, 500);
-        (void)::recv(fd->get(), &byte, 1, MSG_DONTWAIT);
+        (void)::recv(connected->get(), &byte, 1, MSG_DONTWAIT);
       }
       std::this_thread::sleep_for(10ms);
     }

@@ -271,8 +271,8 @@ TEST_CASE("ten thousand idle connections take 16 KiB each at most", "[endurance]
   std::vector<client> idle;
   for (std::size_t i = 0; i < wanted; ++i) {
     auto connected = client::connect(c.clients(), 5s);
-    if (std::holds_alternative<socket_error>(connected)) break; // a machine that allows fewer
-    idle.push_back(std::get<client>(std::move(connected)));
+    if (!connected) break; // a machine that allows fewer
+    idle.push_back(*std::move(connected));
     REQUIRE(idle.back().call("echo", "once").code == error_code::ok);
   }
   const auto after = resident_kib(c.broker().pid());

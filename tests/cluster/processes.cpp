@@ -197,8 +197,8 @@ process& cluster::start_node(const std::string& name, std::vector<std::string> o
 
 client cluster::connect() const {
   auto result = client::connect(clients_, 5s);
-  if (const auto* error = std::get_if<socket_error>(&result)) FAIL(error->what);
-  return std::get<client>(std::move(result));
+  if (!result) FAIL(result.why().text());
+  return *std::move(result);
 }
 
 nlohmann::json cluster::status() const {

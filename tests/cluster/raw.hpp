@@ -16,9 +16,8 @@ class raw {
 public:
   explicit raw(const endpoint& where) {
     auto connected = connect_tcp(where, 5s);
-    if (const auto* error = std::get_if<socket_error>(&connected))
-      throw std::runtime_error{error->what};
-    fd_ = std::get<descriptor>(std::move(connected));
+    if (!connected) throw std::runtime_error{connected.why().text()};
+    fd_ = *std::move(connected);
   }
 
   // Sends all of it, unless the other side does not take it within `patience`.

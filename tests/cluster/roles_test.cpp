@@ -70,17 +70,17 @@ bool contains(const std::string& text, const std::string& what) {
   return text.find(what) != std::string::npos;
 }
 
-std::shared_ptr<const tls_context> context_of(const tls_context::result& made) {
-  if (const auto* error = std::get_if<tls_error>(&made)) FAIL(error->what);
-  return std::get<std::shared_ptr<const tls_context>>(made);
+std::shared_ptr<const tls_context>
+context_of(const result<std::shared_ptr<const tls_context>>& made) {
+  if (!made) FAIL(made.why().text());
+  return *made;
 }
 
 // What becomes of a node that checks nothing of its own certificate; empty: it is let in.
 std::string join_by_hand(const cluster& c, const tls_files& files) {
   const auto context = context_of(tls_context::for_client(files, roles::nobody_asks));
   auto connected = connect_tls(c.nodes(), *context, 5s, who_begins::the_peer);
-  const auto* error = std::get_if<socket_error>(&connected);
-  return error ? error->what : std::string{};
+  return connected ? std::string{} : connected.why().text();
 }
 
 // Serves with a certificate of which it checks nothing, and says nothing.
@@ -90,8 +90,8 @@ public:
       : context_(context_of(
             tls_context::for_server({files.certificate, files.key, {}}, roles::nobody_asks))) {
     auto listening = listen_tcp({"127.0.0.1", 0});
-    REQUIRE(std::holds_alternative<descriptor>(listening));
-    listening_ = std::get<descriptor>(std::move(listening));
+    REQUIRE(listening);
+    listening_ = *std::move(listening);
     where_ = local_endpoint(listening_.get());
     serving_ = std::jthread{[this](const std::stop_token& told) { serve(told); }};
   }
@@ -296,8 +296,8 @@ TEST_CASE("where client certificates are wanted, only a client's will do, or one
     files.authority = certs / "ca.pem";
     const auto context = context_of(tls_context::for_client(files, roles::nobody_asks));
     auto connected = connect_tls(c.clients(), *context, 5s);
-    if (const auto* error = std::get_if<socket_error>(&connected)) return error->what;
-    client asking{std::get<std::unique_ptr<stream>>(std::move(connected))};
+    if (!connected) return connected.why().text();
+    client asking{*std::move(connected)};
     const auto answer = asking.call("echo", "x");
     return answer.code == error_code::ok ? std::string{} : asking.why_closed();
   };

@@ -18,7 +18,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/protocol", {"net/bytes"}},
     {"net/transport", {"net/bytes", "net/protocol"}},
     {"net/client", {"net/bytes", "net/protocol", "net/transport"}},
-    {"net/tls", {"net/transport"}},
+    {"net/tls", {"net/protocol", "net/transport"}},
     {"net/cluster", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
     {"actors/time", {}},

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sstream>
-#include <stdexcept>
+#include <utility>
 
 namespace ropewalk {
 
@@ -43,51 +43,56 @@ std::optional<access::digest> from_hex(std::string_view text) {
   return result;
 }
 
-// What is wrong with the line; empty if nothing is.
-std::string read_line(const std::string& line, access& into) {
+failure wrong(std::string what) {
+  return {failure_kind::bad_input, std::move(what), {}};
+}
+
+result<access> read_line(const std::string& line) {
+  access into;
   std::istringstream words{line};
   std::string secret;
   std::string services;
   std::string more;
   words >> into.name >> secret >> services;
-  if (services.empty() || words >> more) return "wants three words: NAME SECRET SERVICES";
+  if (services.empty() || words >> more) return wrong("wants three words: NAME SECRET SERVICES");
   if (secret.starts_with(hash_prefix)) {
     into.token = from_hex(std::string_view{secret}.substr(hash_prefix.size()));
-    if (!into.token) return "wants 64 hexadecimal digits (0-9, a-f) behind sha256:";
+    if (!into.token) return wrong("wants 64 hexadecimal digits (0-9, a-f) behind sha256:");
   } else if (secret != "certificate") {
-    return "the second word must be sha256:HEX or certificate; `ropewalk token` makes a line";
+    return wrong(
+        "the second word must be sha256:HEX or certificate; `ropewalk token` makes a line");
   }
   if (services == "*") {
     into.all_services = true;
-    return {};
+    return into;
   }
   std::istringstream names{services};
   for (std::string name; std::getline(names, name, ',');) {
     if (name.empty() || name.size() > limits::max_service_bytes)
-      return "a service's name has 1 to 128 bytes";
+      return wrong("a service's name has 1 to 128 bytes");
     into.services.insert(name);
   }
-  return {};
+  return into;
 }
 
 } // namespace
 
-std::variant<access_list, std::string> access_list::parse(std::string_view text) {
-  access_list result;
+result<access_list> access_list::parse(std::string_view text) {
+  access_list list;
   std::istringstream lines{std::string{text}};
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos || line.front() == '#') continue;
-    access entry;
-    if (const auto wrong = read_line(line, entry); !wrong.empty())
-      return "line " + std::to_string(number) + ": " + wrong;
-    const bool known = std::any_of(result.entries_.begin(), result.entries_.end(),
-                                   [&](const access& a) { return a.name == entry.name; });
-    if (known) return "line " + std::to_string(number) + ": the name " + entry.name + " is taken";
-    result.entries_.push_back(std::move(entry));
+    const auto at = "line " + std::to_string(number) + ": ";
+    auto entry = read_line(line);
+    if (!entry) return wrong(at + entry.why().what);
+    const bool known = std::any_of(list.entries_.begin(), list.entries_.end(),
+                                   [&](const access& a) { return a.name == entry->name; });
+    if (known) return wrong(at + "the name " + entry->name + " is taken");
+    list.entries_.push_back(*std::move(entry));
   }
-  return result;
+  return list;
 }
 
 const access* access_list::by_token(std::string_view token) const {
@@ -115,16 +120,17 @@ const access* access_list::same_as(const access& earlier) const {
   return nullptr;
 }
 
-new_token make_token() {
+result<new_token> make_token() {
   std::array<unsigned char, 32> random{};
   if (::RAND_bytes(random.data(), random.size()) != 1)
-    throw std::runtime_error("there are no random numbers to be had for a token");
+    return failure{
+        failure_kind::exhausted, "there are no random numbers to be had for a token", {}};
   std::array<unsigned char, 48> text{};
   const int size = ::EVP_EncodeBlock(text.data(), random.data(), random.size());
   std::string token{text.begin(), text.begin() + size};
   for (auto& c : token) c = c == '+' ? '-' : c == '/' ? '_' : c;
   while (token.ends_with('=')) token.pop_back();
-  return {token, std::string{hash_prefix} + hex(hash_of(token))};
+  return new_token{token, std::string{hash_prefix} + hex(hash_of(token))};
 }
 
 } // namespace ropewalk

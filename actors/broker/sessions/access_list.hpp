@@ -1,12 +1,13 @@
 #pragma once
 
+#include "net/protocol/result.hpp"
+
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 namespace ropewalk {
@@ -35,8 +36,8 @@ struct access {
 /// skipped.
 class access_list {
 public:
-  /// The list, or what is wrong with the text: a sentence with the line's number.
-  static std::variant<access_list, std::string> parse(std::string_view text);
+  /// The failure says what is wrong with the text, and begins with the line's number.
+  static result<access_list> parse(std::string_view text);
 
   /// Takes the same time whichever entry it is, and if there is none.
   [[nodiscard]] const access* by_token(std::string_view token) const;
@@ -56,6 +57,6 @@ struct new_token {
   std::string token;
   std::string secret;
 };
-new_token make_token();
+result<new_token> make_token();
 
 } // namespace ropewalk

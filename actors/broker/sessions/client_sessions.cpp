@@ -56,10 +56,10 @@ void client_sessions::check_timeouts(instant now) {
   pressure_.enforce_budget(now);
 }
 
-std::optional<std::string> client_sessions::load_access(instant now) {
-  if (auto wrong = gate_.load()) return wrong;
-  access_.reload(now);
-  return std::nullopt;
+result<void> client_sessions::load_access(instant now) {
+  auto loaded = gate_.load();
+  if (loaded) access_.reload(now);
+  return loaded;
 }
 
 bool client_sessions::all_sent() const {

@@ -7,7 +7,6 @@
 #include "actors/broker/sessions/write_pressure.hpp"
 
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace ropewalk {
@@ -63,9 +62,9 @@ public:
 
   // -- the whole ------------------------------------------------------------------------------------
 
-  /// Reads certificates and tokens, again if need be. Nothing if all is well; else what is wrong,
-  /// and everything stays as it was.
-  std::optional<std::string> load_access(instant now);
+  /// Reads certificates and tokens, again if need be. If something is wrong with them everything
+  /// stays as it was.
+  result<void> load_access(instant now);
   [[nodiscard]] const gatekeeper& gate() const { return gate_; }
 
   /// From now on requests are refused.

@@ -22,26 +22,29 @@ std::string gatekeeper::address_of(const sockaddr_storage& peer) {
   return {reinterpret_cast<const char*>(&address), 8};
 }
 
-std::optional<std::string> gatekeeper::load() {
+result<void> gatekeeper::load() {
   std::shared_ptr<const tls_context> context;
   std::shared_ptr<const access_list> list;
   if (!settings_.certificate.empty()) {
     auto made = tls_context::for_server({settings_.certificate, settings_.key, settings_.authority},
                                         roles::broker_to_clients);
-    if (const auto* error = std::get_if<tls_error>(&made)) return error->what;
-    context = std::get<std::shared_ptr<const tls_context>>(std::move(made));
+    if (!made) return std::move(made).why();
+    context = *std::move(made);
   }
   if (!settings_.access_file.empty()) {
     std::ifstream in{settings_.access_file, std::ios::binary};
-    if (!in) return "cannot read " + settings_.access_file + ": " + std::strerror(errno);
+    if (!in)
+      return failure{failure_kind::unavailable,
+                     "cannot read " + settings_.access_file + ": " + std::strerror(errno),
+                     {}};
     auto parsed = access_list::parse(std::string{std::istreambuf_iterator<char>{in}, {}});
-    if (const auto* wrong = std::get_if<std::string>(&parsed))
-      return settings_.access_file + ", " + *wrong;
-    list = std::make_shared<access_list>(std::get<access_list>(std::move(parsed)));
+    if (!parsed)
+      return failure{parsed.why().kind, settings_.access_file + ", " + parsed.why().what, {}};
+    list = std::make_shared<access_list>(*std::move(parsed));
   }
   context_ = std::move(context);
   list_ = std::move(list);
-  return std::nullopt;
+  return {};
 }
 
 std::unique_ptr<stream> gatekeeper::speak(int fd) const {

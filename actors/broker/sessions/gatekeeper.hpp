@@ -1,11 +1,11 @@
 #pragma once
 
 #include "actors/broker/sessions/access_list.hpp"
+#include "net/protocol/result.hpp"
 #include "net/tls/tls.hpp"
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <sys/socket.h>
 
@@ -27,8 +27,8 @@ class gatekeeper {
 public:
   explicit gatekeeper(client_access_settings settings);
 
-  /// Reads the files. Nothing if all is well; else what is wrong, and everything stays as it was.
-  std::optional<std::string> load();
+  /// Reads the files. After a failure everything is as it was.
+  result<void> load();
 
   /// How an address is counted: an IPv4 address, or the half of an IPv6 address that one customer
   /// has.
