@@ -104,29 +104,24 @@ void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& w
   if (reader.malformed()) spdlog::error("the broker sent a batch that makes no sense");
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (sorted_[i].empty()) continue;
-    std::vector<std::uint32_t> idle;
-    services_[i]->push(from, sorted_[i], sent, now, idle, loop_ ? loop_->who() : nullptr);
+    wake(i, services_[i]->push(from, sorted_[i], sent, now,
+                               loop_ ? loop_->leader() : leader_id::nobody));
     sorted_[i].clear();
-    wake(i, idle);
     if (shard_count() > 1 || services_[i]->count().waiting > 0) expect_tick();
   }
   if (draining_) send_answers();
 }
 
-void gateway::wake(std::uint16_t service, const std::vector<std::uint32_t>& slots) {
+void gateway::wake(std::uint16_t service, run_queue::slots_to_wake slots) {
   for (const auto slot : slots)
     if (slots_[service][slot]) send(slots_[service][slot], run_atom_v);
-  // Who has short messages to run attends afterwards.
-  if (loop_ && !slots.empty() && services_[service]->fast()) loop_->hand_over();
+  // Who has short messages to run leads afterwards.
+  if (loop_ && !slots.empty() && services_[service]->fast()) loop_->yield_to_follower();
 }
 
 // What was left to a slot that would be done with it at once, it said, and is not.
 void gateway::rouse() {
-  for (std::uint16_t i = 0; i < service_count(); ++i) {
-    std::vector<std::uint32_t> idle;
-    services_[i]->rouse(idle);
-    wake(i, idle);
-  }
+  for (std::uint16_t i = 0; i < service_count(); ++i) wake(i, services_[i]->rouse());
 }
 
 void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who) {

@@ -19,22 +19,26 @@ constexpr std::uint32_t most_held = 512;
 
 run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease)
     : lease_(std::move(lease)) {
-  for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
+  for (std::uint32_t i = 0; i < slots; ++i)
+    seats_.push_back(std::make_shared<seat>(leader_id::nobody)); // until somebody takes it
+  to_wake_.reserve(slots);
 }
 
-void run_queue::push(shard_number shard, std::span<work_item> items, instant sent, instant now,
-                     std::vector<std::uint32_t>& wake, const void* here) {
+run_queue::slots_to_wake run_queue::push(shard_number shard, std::span<work_item> items,
+                                         instant sent, instant now, leader_id leader) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
     const auto deadline = sent + milliseconds{item.remaining_ms};
     waiting_.emplace_back(std::move(item), deadline, shard);
   }
-  if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
+  if (wake_idle(slots_for(waiting_.size()), leader) > 0) last_progress_ = now;
+  return to_wake_;
 }
 
-void run_queue::rouse(std::vector<std::uint32_t>& wake) {
+run_queue::slots_to_wake run_queue::rouse() {
   const std::lock_guard lock{mutex_};
-  wake_idle(waiting_.size(), wake, nullptr);
+  wake_idle(waiting_.size(), leader_id::nobody);
+  return to_wake_;
 }
 
 // A slot that must be woken for less than that wake-up costs is left asleep: another is quicker.
@@ -43,25 +47,25 @@ std::size_t run_queue::slots_for(std::size_t messages) const {
   return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_us_ / fast_us);
 }
 
+// Puts who must be woken into to_wake_, and returns how many slots will look, the leader with them.
 // An idle slot is woken once: it counts as busy from here on.
-bool run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here) {
-  const auto asked = wanted;
-  for (auto& s : seats_)
-    if (s.get() == here && s->idle && wanted > 0) {
-      s->idle = false;
-      --wanted;
-    }
-  for (std::uint32_t i = 0; i < seats_.size() && wanted > 0; ++i)
+std::size_t run_queue::wake_idle(std::size_t wanted, leader_id leader) {
+  to_wake_.clear();
+  std::size_t looking = 0;
+  if (leader >= leader_id::first_enlisted && wanted > 0)
+    for (auto& s : seats_)
+      if (s->me() == leader && std::exchange(s->idle, false)) ++looking;
+  for (std::uint32_t i = 0; i < seats_.size() && looking < wanted; ++i)
     if (std::exchange(seats_[i]->idle, false)) {
-      wake.push_back(i);
-      --wanted;
+      to_wake_.push_back(i);
+      ++looking;
     }
-  return wanted < asked;
+  return looking;
 }
 
-std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot) {
+std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot, leader_id me) {
   const std::lock_guard lock{mutex_};
-  auto fresh = std::make_shared<seat>();
+  auto fresh = std::make_shared<seat>(me);
   auto& old = *seats_[slot];
   fresh->idle = old.idle;
   fresh->running = old.running; // what it took along is given up when the new one is announced

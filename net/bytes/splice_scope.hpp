@@ -10,16 +10,16 @@ namespace ropewalk {
 
 /// Bytes that belong into a buffer and were not copied there: whoever sends the buffer sends them
 /// in their place.
-struct splice {
+struct spliced_bytes {
   std::size_t at = 0; ///< where in the buffer: before the byte that is there
   shared_bytes bytes;
 };
 
-/// Writes to the end of a send buffer, and copies no large payload into it: that becomes a splice.
+/// Writes to the end of a send buffer, and notes what is large in place of copying it.
 class splice_scope {
 public:
   /// Both must outlive this. What has `min_spliced_bytes` or more is large.
-  splice_scope(std::vector<char>& buffer, std::vector<splice>& splices,
+  splice_scope(std::vector<char>& buffer, std::vector<spliced_bytes>& splices,
                std::size_t min_spliced_bytes)
       : buffer_(buffer), splices_(splices), min_spliced_bytes_(min_spliced_bytes) {}
 
@@ -42,7 +42,7 @@ public:
 
 private:
   std::vector<char>& buffer_;
-  std::vector<splice>& splices_;
+  std::vector<spliced_bytes>& splices_;
   std::size_t min_spliced_bytes_;
 };
 

@@ -67,7 +67,7 @@ private:
   // in_ring: where in the shared memory the compact payload lies, as its sender wrote it.
   enum class piece_kind : std::uint8_t { header, payload, compact_payload, in_ring };
 
-  std::vector<splice> splices_; // of the frame that is being sent; kept for its memory
+  std::vector<spliced_bytes> splices_;  // of the frame that is being sent; kept for its memory
   compact_basp* basp_ = nullptr; // whose connection this is
   piece_kind next_ = piece_kind::header;
   std::size_t wanted_ = 0;

@@ -25,7 +25,7 @@ public:
     bytes_ += sizeof value;
   }
 
-  /// Large pieces become splices.
+  /// Large pieces are spliced.
   void put(const batch& value);
 
   /// How long the payload is so far, with what is not in the buffer itself.

@@ -36,7 +36,7 @@ public:
   }
 
   /// Puts what was not copied into the tail (splice_scope) in its places there, by reference.
-  void splice(std::span<const ropewalk::splice> in);
+  void splice(std::span<const spliced_bytes> in);
 
   /// Unsent bytes.
   [[nodiscard]] std::size_t size() const;

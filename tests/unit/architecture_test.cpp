@@ -16,10 +16,11 @@ namespace {
 const std::map<std::string, std::set<std::string>> arrows{
     {"net/bytes", {}},
     {"net/protocol", {"net/bytes"}},
+    {"net/loop", {}},
     {"net/transport", {"net/bytes", "net/protocol"}},
     {"net/client", {"net/bytes", "net/protocol", "net/transport"}},
     {"net/tls", {"net/transport"}},
-    {"net/cluster", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
+    {"net/cluster", {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
     {"actors/time", {}},
     {"actors/dispatch", {"net/bytes", "net/protocol", "actors/time"}},
@@ -31,17 +32,17 @@ const std::map<std::string, std::set<std::string>> arrows{
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster", "net/sockets",
       "actors", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors/node",
-     {"net/bytes", "net/protocol", "net/transport", "net/cluster", "actors", "actors/time",
-      "actors/supervise", "actors/handlers"}},
+     {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/cluster", "actors",
+      "actors/time", "actors/supervise", "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/node", "actors/time", "actors/supervise",
       "actors/handlers"}},
 };
 
-const std::set<std::string> pure{"net/bytes",       "net/protocol",     "net/transport",
-                                 "net/client",      "net/tls",          "actors/time",
-                                 "actors/dispatch", "actors/supervise", "actors/handlers"};
+const std::set<std::string> pure{
+    "net/loop", "net/bytes",   "net/protocol",    "net/transport",    "net/client",
+    "net/tls",  "actors/time", "actors/dispatch", "actors/supervise", "actors/handlers"};
 
 } // namespace
 

@@ -12,7 +12,7 @@ constexpr std::size_t large = limits::large_payload_bytes;
 
 struct written {
   std::vector<char> buffer{'h', 'e', 'a', 'd'};
-  std::vector<splice> splices;
+  std::vector<spliced_bytes> splices;
   splice_scope scope{buffer, splices, large};
 };
 
@@ -22,7 +22,7 @@ std::string text(const std::vector<char>& bytes) {
 
 } // namespace
 
-TEST_CASE("what is large becomes a splice where it belongs, and nothing else does") {
+TEST_CASE("what is large is noted where it belongs, and nothing else is") {
   written to;
   const auto bytes = shared_bytes::copy_of(std::string(large, 'x'));
   *to.scope.extend(1) = ':';

@@ -140,10 +140,10 @@ TEST_CASE("what was left out of an outbox's tail is sent in its place") {
   const auto z = large('z');
   outbox out;
   put(out, "before|head|between|end");
-  out.splice(std::vector<splice>{{12, x}, {12, y}, {20, z}});
+  out.splice(std::vector<spliced_bytes>{{12, x}, {12, y}, {20, z}});
   put(out, "|more");
   out.splice({});
-  out.splice(std::vector<splice>{{8, x}}); // at the very end
+  out.splice(std::vector<spliced_bytes>{{8, x}}); // at the very end
   const auto expected =
       "before|head|" + text(x) + text(y) + "between|" + text(z) + "end|more" + text(x);
   REQUIRE(out.size() == expected.size());
