@@ -1,6 +1,5 @@
 #include "actors/broker/front.hpp"
 
-#include <caf/io/network/multiplexer.hpp>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {

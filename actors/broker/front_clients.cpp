@@ -1,11 +1,11 @@
 #include "actors/broker/front.hpp"
+#include "net/cluster/checked_cast.hpp"
+#include "net/cluster/shared_loop.hpp"
 #include "net/protocol/frame.hpp"
 #include "net/protocol/text.hpp"
 #include "net/sockets/client_doorman.hpp"
 #include "net/transport/socket.hpp"
 
-#include <caf/io/network/default_multiplexer.hpp>
-#include <caf/io/network/native_socket.hpp>
 #include <cstring>
 #include <spdlog/spdlog.h>
 
@@ -35,8 +35,8 @@ constexpr std::uint32_t enough_paid_reads = 32;
 // How often the connections are looked through for those that are over their time.
 constexpr std::chrono::seconds patrol_interval{1};
 
-caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
-  return static_cast<caf::io::network::default_multiplexer&>(self.backend());
+shared_loop& loop_of(caf::io::broker& self) {
+  return shared_loop::of(self.system());
 }
 
 } // namespace
@@ -53,7 +53,7 @@ bool front::listen() {
     }
     auto fd = std::get<descriptor>(std::move(result));
     where.push_back(local_endpoint(fd.get()).text());
-    const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
+    const auto door = caf::io::accept_handle::from_int(fd.get());
     client_door_settings at_the_door;
     at_the_door.max_message_bytes = settings_.max_message_bytes;
     at_the_door.hangups = hangups_;
@@ -113,7 +113,7 @@ void front::connected(caf::io::connection_handle hdl) {
   if (!scribe) return;
   now_ = clock_now();
   auto& s = sessions_.open(dispatcher_.connect());
-  s.scribe.reset(static_cast<client_scribe*>(&*scribe));
+  s.scribe.reset(&checked_cast<client_scribe>(*scribe));
   s.admission = std::exchange(last_admission_, std::nullopt);
   s.opened = s.last_heard = now_;
   if (gate_.asks_who()) s.scribe->input().set_max_payload(limits::max_hello_bytes);

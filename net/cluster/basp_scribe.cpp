@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <caf/io/network/default_multiplexer.hpp>
 #include <cstring>
 #include <span>
 #include <sys/socket.h>
@@ -225,9 +224,8 @@ bool basp_scribe::deliver_from_ring() {
 
 // BASP asks for the size of the next piece in the middle of this.
 bool basp_scribe::deliver_to_basp(std::vector<char>& delivered) {
-  msg().handle = hdl();
   msg().buf.swap(delivered);
-  invoke_mailbox_element(&loop());
+  notify_broker();
   msg().buf.swap(delivered);
   return !detached() && wanted_ <= limits::max_basp_bytes;
 }

@@ -23,7 +23,7 @@ class basp_scribe final : public stream_scribe {
 public:
   /// `shared`: memory that both sides have, through which batches go. `when_refused` hears why a
   /// connection came to nothing before hands were shaken.
-  basp_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+  basp_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
               std::optional<rings> shared = {},
               std::function<void(const std::string&)> when_refused = {})
       : stream_scribe(loop, std::move(connection), limits::node_buffer_bytes),
@@ -67,8 +67,8 @@ private:
   // in_ring: where in the shared memory the compact payload lies, as its sender wrote it.
   enum class piece_kind : std::uint8_t { header, payload, compact_payload, in_ring };
 
-  std::vector<spliced_bytes> splices_;  // of the frame that is being sent; kept for its memory
-  compact_basp* basp_ = nullptr; // whose connection this is
+  std::vector<spliced_bytes> splices_; // of the frame that is being sent; kept for its memory
+  compact_basp* basp_ = nullptr;       // whose connection this is
   piece_kind next_ = piece_kind::header;
   std::size_t wanted_ = 0;
   std::size_t have_ = 0;
