@@ -120,8 +120,8 @@ struct bench {
 
 } // namespace
 
-TEST_CASE(
-    "every leader gets a number of its own, which is nobody's and not the fallback poller's") {
+TEST_CASE("every leader gets a number of its own, neither nobody's nor the fallback poller's",
+          "[leader_followers]") {
   event_source events;
   leader_followers turns{events, never};
   const auto first = turns.enlist();
@@ -191,8 +191,8 @@ TEST_CASE("when the leader is away for long the fallback poller leads, awake or 
   REQUIRE(eventually([&] { return b.events.handled() == before + 1; }));
 }
 
-TEST_CASE(
-    "the fallback poller is called to lead when no follower will, however long its interval") {
+TEST_CASE("the fallback poller is called to lead when no follower will, however long its interval",
+          "[leader_followers]") {
   bench b{never};
   REQUIRE(b.take_over(b.turns.enlist()));
   b.turns.release_leadership();
