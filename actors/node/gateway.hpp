@@ -40,7 +40,7 @@ private:
   struct shard {
     caf::actor front; // null: not a member there
     std::uint32_t number = 0;
-    std::vector<std::uint32_t> told_slots; // by service: how many are there for it, as it knows
+    std::vector<std::uint32_t> announced_slots; // by service: how many there are for it
     broker_clock clock;
     bool retired = false;
   };

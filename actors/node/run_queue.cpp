@@ -8,12 +8,12 @@ namespace ropewalk {
 
 namespace {
 
-// Below this mean run time the news of an answer waits for company; a wake-up costs about as much.
+// Below this mean run time the notice of an answer waits for others; a wake-up costs about as much.
 constexpr double fast_us = 50;
 
 // How long and for how many it waits at most.
-constexpr microseconds longest_hold{200};
-constexpr std::uint32_t most_held = 512;
+constexpr microseconds max_hold{200};
+constexpr std::uint32_t max_held = 512;
 
 } // namespace
 
@@ -112,11 +112,11 @@ bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
   return end_run(me, answer, now);
 }
 
-bool run_queue::finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell,
-                                job& into) {
+run_queue::after_run run_queue::finish_and_next(seat& me, const answer_item& answer, instant now,
+                                                job& into) {
   const std::lock_guard lock{mutex_};
-  tell = end_run(me, answer, now);
-  return take_next(me, now, into);
+  const bool notify = end_run(me, answer, now);
+  return {take_next(me, now, into), notify};
 }
 
 bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
@@ -128,12 +128,12 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
   if (me.forgotten) return false;
   answers_for(me.runs.shard).add(answer);
-  if (told_) return false;
-  if (untold_++ == 0) first_untold_ = now;
-  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held &&
-                    now - first_untold_ < longest_hold;
+  if (announced_) return false;
+  if (unannounced_++ == 0) first_unannounced_ = now;
+  const bool hold = mean_us_ < fast_us && !waiting_.empty() && unannounced_ < max_held &&
+                    now - first_unannounced_ < max_hold;
   if (hold) return false;
-  told_ = true;
+  announced_ = true;
   return true;
 }
 
@@ -144,8 +144,8 @@ batch_builder& run_queue::answers_for(shard_number shard) {
 
 batch run_queue::take_answers(shard_number shard) {
   const std::lock_guard lock{mutex_};
-  told_ = false;
-  untold_ = 0;
+  announced_ = false;
+  unannounced_ = 0;
   return answers_for(shard).take();
 }
 
@@ -178,16 +178,16 @@ std::vector<run_queue::origin> run_queue::take_waiting() {
   return result;
 }
 
-std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds least_patience) {
+std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds min_time) {
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
     const auto usual =
         microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(seats_.size()))};
-    const auto patience = std::max(least_patience, usual);
+    const auto time = std::max(min_time, usual);
     const bool all_busy =
         std::all_of(seats_.begin(), seats_.end(), [](const auto& l) { return !l->idle; });
-    if (waiting_.empty() || !all_busy || now - last_progress_ < patience) return {};
+    if (waiting_.empty() || !all_busy || now - last_progress_ < time) return {};
   }
   return take_waiting();
 }

@@ -92,9 +92,9 @@ public:
   std::vector<origin> take_waiting();
 
   /// Takes out everything that has not started if every slot is busy and none has come to an end
-  /// for `least_patience`, and three times as long as it usually takes until one does: what was
+  /// for `min_time`, and three times as long as it usually takes until one does: what was
   /// handed out ahead must not wait behind a long message.
-  std::vector<origin> take_stalled(instant now, microseconds least_patience);
+  std::vector<origin> take_stalled(instant now, microseconds min_time);
 
   /// Nobody wants what the shard asked for, nor the answers: it is gone.
   void forget(shard_number shard);
@@ -145,8 +145,13 @@ public:
   /// The message that ran here has ended. True if the gateway must be told that there are answers.
   bool finish(seat& me, const answer_item& answer, instant now);
 
-  /// Both in one go, as a slot that works does: `tell` says whether the gateway must be told.
-  bool finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell, job& into);
+  struct after_run {
+    bool has_next = false;       ///< `into` is the next message, now running
+    bool notify_gateway = false; ///< there are answers of which it must be told
+  };
+
+  /// Both in one go, as a slot that works does.
+  after_run finish_and_next(seat& me, const answer_item& answer, instant now, job& into);
 
   /// False if another actor has taken the place.
   [[nodiscard]] bool has_place(const seat& me) const;
@@ -170,10 +175,10 @@ private:
   std::vector<std::shared_ptr<seat>> seats_;
   std::vector<std::uint32_t> to_wake_; // what push or rouse returned last
   std::vector<batch_builder> answers_; // by shard
-  std::uint32_t untold_ = 0;           // answers of which the gateway has not been told
-  instant first_untold_{};
+  std::uint32_t unannounced_ = 0;      // answers of which the gateway was not told
+  instant first_unannounced_{};
   instant last_progress_{}; // when a slot last came to an end, or was woken
-  bool told_ = false;       // and has not fetched them yet
+  bool announced_ = false;  // and has not fetched them yet
   double mean_us_ = 0;
   std::atomic<bool> fast_{false};
 };

@@ -69,10 +69,9 @@ private:
     answer.payload = std::move(result.payload);
     answer.run_us =
         static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
-    bool tell = false;
-    const bool more = s_.queue->finish_and_next(*s_.seat, answer, now_, tell, job);
-    if (tell) tell_gateway(more);
-    return more;
+    const auto after = s_.queue->finish_and_next(*s_.seat, answer, now_, job);
+    if (after.notify_gateway) notify_gateway(after.has_next);
+    return after.has_next;
   }
 
   // Nobody is charged for what this node could not start. The slot pauses: what comes next would
@@ -82,7 +81,7 @@ private:
     back.token = job.item.token;
     back.fence = job.item.fence;
     back.end = item_end::returned;
-    if (s_.queue->finish(*s_.seat, back, now_)) tell_gateway(false);
+    if (s_.queue->finish(*s_.seat, back, now_)) notify_gateway(false);
     const auto pause = self_.state.pause.next();
     if (s_.failures && s_.failures->is_to_be_said(now_))
       spdlog::error("service {}: {}; its messages go back unstarted, and this slot pauses {} ms",
@@ -93,7 +92,7 @@ private:
   }
 
   // With more to run it will not find the time to lead by itself before long.
-  void tell_gateway(bool more) {
+  void notify_gateway(bool more) {
     if (!acquire_leadership()) return self_.send(s_.gateway, answered_atom_v);
     const leadership until_the_end{*s_.loop};
     self_.send(s_.gateway, answered_atom_v);

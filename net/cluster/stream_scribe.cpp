@@ -123,9 +123,9 @@ void stream_scribe::cut_off() {
 void stream_scribe::graceful_shutdown() {
   finishing_ = true;
   flush();
-  const unsigned patience_ms =
+  const unsigned timeout_ms =
       30'000; // for a peer that never reads: nobody watches this connection any more
-  ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
   detach(&loop(), false);
 }
 
