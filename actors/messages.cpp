@@ -1,27 +1,16 @@
 #include "actors/messages.hpp"
 
 #include "net/protocol/limits.hpp"
-#include "net/protocol/open_buffer.hpp"
 
-#include <algorithm>
 
 namespace ropewalk {
 
 caf::error inspect(caf::serializer& sink, batch& x) {
   auto bytes = static_cast<std::uint32_t>(x.size());
   if (auto error = sink(bytes)) return error;
-  auto* direct = dynamic_cast<caf::serializer_impl<std::vector<char>>*>(&sink);
-  for (const auto& piece : x.pieces) {
-    if (direct) {
-      auto& buffer = direct->buf();
-      if (open_output::insert(buffer, piece)) continue;
-      // CAF's vector would grow, and copy what it has, several times on the way to a large batch.
-      const auto needed = buffer.size() + piece.size();
-      if (buffer.capacity() < needed) buffer.reserve(std::max(needed, 2 * buffer.capacity()));
-    }
+  for (const auto& piece : x.pieces)
     if (auto error = sink.apply_raw(piece.size(), const_cast<char*>(piece.view().data())))
       return error;
-  }
   return caf::none;
 }
 
@@ -31,16 +20,9 @@ caf::error inspect(caf::deserializer& source, batch& x) {
   if (bytes > limits::max_basp_bytes) return caf::sec::invalid_argument;
   x.pieces.clear();
   if (bytes == 0) return caf::none;
-  if (auto* direct = dynamic_cast<caf::binary_deserializer*>(&source)) {
-    if (direct->remaining() < bytes)
-      return caf::sec::end_of_stream; // what is not there is not made room for
-    const auto* at = reinterpret_cast<const char*>(direct->remainder().data());
-    if (auto share = open_buffer::share({at, bytes})) {
-      x.pieces.push_back(std::move(*share));
-      direct->skip(bytes);
-      return caf::none;
-    }
-  }
+  if (auto* direct = dynamic_cast<caf::binary_deserializer*>(&source);
+      direct && direct->remaining() < bytes)
+    return caf::sec::end_of_stream; // what is not there is not made room for
   fresh_bytes memory{bytes};
   if (auto error = source.apply_raw(bytes, memory.data())) return error;
   x.pieces.push_back(std::move(memory).share(bytes));

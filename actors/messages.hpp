@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-/// Every type and atom that CAF messages carry, with what is said by them: the one file that a
-/// newer CAF would touch.
+/// Every type and atom that CAF messages carry, with what is said by them. A newer CAF has another
+/// way to register and to inspect them; more than this file, it would touch net/cluster/, which
+/// knows the insides of the release that CMakeLists.txt names.
 namespace ropewalk {
 
 struct offered_service {
@@ -46,7 +47,7 @@ typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
 }
 
 /// A batch is written straight from its pieces, and read into memory that is not filled with zeros
-/// first.
+/// first. (Between nodes batches travel in compact frames: frequent_messages.)
 caf::error inspect(caf::serializer& sink, batch& x);
 caf::error inspect(caf::deserializer& source, batch& x);
 

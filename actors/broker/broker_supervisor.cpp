@@ -2,9 +2,8 @@
 
 #include "actors/broker/cluster.hpp"
 #include "actors/broker/front.hpp"
+#include "net/cluster/shared_loop.hpp"
 
-#include <caf/io/middleman.hpp>
-#include <caf/io/network/multiplexer.hpp>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -69,7 +68,7 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 broker_parts standard_broker_parts(caf::actor door) {
   return {std::move(door), [](caf::event_based_actor* self, const broker_settings& settings) {
-            caf::actor_config config{&self->system().middleman().backend()};
+            caf::actor_config config{&shared_loop::of(self->system())};
             return self->system().spawn_class<front, caf::no_spawn_options>(config, settings,
                                                                             caf::actor{self});
           }};

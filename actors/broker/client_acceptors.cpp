@@ -1,10 +1,9 @@
 #include "actors/broker/client_acceptors.hpp"
 
+#include "net/cluster/shared_loop.hpp"
 #include "net/sockets/client_doorman.hpp"
 #include "net/transport/socket.hpp"
 
-#include <caf/io/network/default_multiplexer.hpp>
-#include <caf/io/network/native_socket.hpp>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -19,22 +18,17 @@ instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
-caf::io::network::default_multiplexer& loop_of(caf::io::broker& self) {
-  return static_cast<caf::io::network::default_multiplexer&>(self.backend());
-}
-
 } // namespace
 
-result<void> client_acceptors::open(const settings& s,
-                                                  std::function<void()> on_pause) {
-  auto& loop = loop_of(owner_);
+result<void> client_acceptors::open(const settings& s, std::function<void()> on_pause) {
+  auto& loop = shared_loop::of(owner_.system());
   hangups_ = hangup_watch::open(loop);
   for (const auto& address : s.listen) {
     auto opened = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
     if (!opened) return std::move(opened).why();
     auto fd = *std::move(opened);
     addresses_.push_back(local_endpoint(fd.get()).text());
-    const auto door = caf::io::network::accept_hdl_from_socket(fd.get());
+    const auto door = caf::io::accept_handle::from_int(fd.get());
     client_door_settings acceptor;
     acceptor.max_message_bytes = s.max_message_bytes;
     acceptor.hangups = hangups_;

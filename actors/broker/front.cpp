@@ -1,5 +1,6 @@
 #include "actors/broker/front.hpp"
 
+#include "net/cluster/checked_cast.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
@@ -36,9 +37,8 @@ caf::behavior front::make_behavior() {
     return {};
   }
   const bool shared_ports = settings_.shard.group->size() > 1;
-  if (const auto opened =
-          acceptors_.open({settings_.listen, shared_ports, settings_.max_message_bytes},
-                          [this] { expect_tick(); });
+  if (const auto opened = acceptors_.open(
+          {settings_.listen, shared_ports, settings_.max_message_bytes}, [this] { expect_tick(); });
       !opened) {
     quit(caf::make_error(caf::sec::cannot_open_port, opened.why().text()));
     return {};
@@ -112,9 +112,8 @@ void front::on_exit() {
 
 void front::connected(caf::io::connection_handle which) {
   auto found = by_id(which);
-  const caf::intrusive_ptr<client_scribe> scribe{found ? dynamic_cast<client_scribe*>(&*found)
-                                                       : nullptr};
-  if (!scribe) return;
+  if (!found) return;
+  const caf::intrusive_ptr<client_scribe> scribe{&checked_cast<client_scribe>(*found)};
   const auto id = clients_.connected({scribe.get(), [scribe](client_connection*) {}},
                                      scribe->take_permit(), clock_now());
   by_handle_.insert_or_assign(which, id);

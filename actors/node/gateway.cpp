@@ -15,7 +15,7 @@ constexpr milliseconds look_interval{2};
 
 // Without an end for so long, what waits here goes back to the broker: more than the prefetch time,
 // in which the slots should have worked off all of it.
-constexpr milliseconds stall_patience{5};
+constexpr milliseconds stall_time{5};
 
 } // namespace
 
@@ -104,29 +104,24 @@ void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& w
   if (reader.malformed()) spdlog::error("the broker sent a batch that makes no sense");
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     if (sorted_[i].empty()) continue;
-    std::vector<std::uint32_t> idle;
-    services_[i]->push(from, sorted_[i], sent, now, idle, loop_ ? loop_->who() : nullptr);
+    wake(i, services_[i]->push(from, sorted_[i], sent, now,
+                               loop_ ? loop_->leader() : leader_id::nobody));
     sorted_[i].clear();
-    wake(i, idle);
     if (shard_count() > 1 || services_[i]->count().waiting > 0) expect_tick();
   }
   if (draining_) send_answers();
 }
 
-void gateway::wake(std::uint16_t service, const std::vector<std::uint32_t>& slots) {
+void gateway::wake(std::uint16_t service, run_queue::slots_to_wake slots) {
   for (const auto slot : slots)
     if (slots_[service][slot]) send(slots_[service][slot], run_atom_v);
-  // Who has short messages to run attends afterwards.
-  if (loop_ && !slots.empty() && services_[service]->fast()) loop_->hand_over();
+  // Who has short messages to run leads afterwards.
+  if (loop_ && !slots.empty() && services_[service]->fast()) loop_->yield_to_follower();
 }
 
 // What was left to a slot that would be done with it at once, it said, and is not.
 void gateway::rouse() {
-  for (std::uint16_t i = 0; i < service_count(); ++i) {
-    std::vector<std::uint32_t> idle;
-    services_[i]->rouse(idle);
-    wake(i, idle);
-  }
+  for (std::uint16_t i = 0; i < service_count(); ++i) wake(i, services_[i]->rouse());
 }
 
 void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who) {
@@ -150,12 +145,12 @@ void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::st
 void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   const auto had = services_[service]->slot_died(slot);
   if (!had) return;
-  answer_item news;
-  news.token = had->attempt.token;
-  news.fence = had->attempt.fence;
-  news.end = item_end::crashed;
-  news.payload = shared_bytes::copy_of(why);
-  services_[service]->add_answer(had->shard, news);
+  answer_item lost;
+  lost.token = had->attempt.token;
+  lost.fence = had->attempt.fence;
+  lost.end = item_end::crashed;
+  lost.payload = shared_bytes::copy_of(why);
+  services_[service]->add_answer(had->shard, lost);
 }
 
 std::uint32_t gateway::live_slots(std::uint16_t service) const {
@@ -177,7 +172,7 @@ void gateway::tell_slots(shard& s, std::uint16_t service) {
                               static_cast<shard_number>(&s - shards_.data()), clock_.now())
                         : 0;
   const auto live = live_slots(service) - std::min(live_slots(service), held);
-  if (std::exchange(s.told_slots[service], live) != live)
+  if (std::exchange(s.announced_slots[service], live) != live)
     send(s.front, slots_atom_v, s.number, service, live);
 }
 
@@ -216,7 +211,7 @@ void gateway::send_answers() {
 void gateway::return_stalled() {
   const auto now = std::chrono::steady_clock::now();
   for (std::uint16_t i = 0; i < service_count(); ++i)
-    for (const auto& which : services_[i]->take_stalled(now, stall_patience)) give_back(i, which);
+    for (const auto& which : services_[i]->take_stalled(now, stall_time)) give_back(i, which);
 }
 
 void gateway::tick() {
@@ -252,7 +247,7 @@ void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t num
   s = shard{std::move(front), number, {}, s.clock};
   lease_->attach(which, clock_.now());
   for (std::uint16_t i = 0; i < service_count(); ++i) {
-    s.told_slots.push_back(services_[i]->slots()); // so it was said when the node joined
+    s.announced_slots.push_back(services_[i]->slots()); // so it was said when the node joined
     tell_slots(s, i);
   }
   send_answers();

@@ -23,7 +23,7 @@ namespace ropewalk {
 /// it drained: then nothing is on the way.
 class gateway final : public caf::io::broker {
 public:
-  /// `loop` is the one that slots attend; null: there is none.
+  /// `loop` is the one at which slots lead; null: there is none.
   /// `lease` is that of the services' queues; it is kept here.
   gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queue>> services,
           std::shared_ptr<start_lease> lease, caf::actor node, std::uint64_t recycle_after,
@@ -40,13 +40,13 @@ private:
   struct shard {
     caf::actor front; // null: not a member there
     std::uint32_t number = 0;
-    std::vector<std::uint32_t> told_slots; // by service: how many are there for it, as it knows
+    std::vector<std::uint32_t> announced_slots; // by service: how many there are for it
     broker_clock clock;
     bool retired = false;
   };
 
   void take_work(shard_number from, std::uint64_t sent_us, const batch& work);
-  void wake(std::uint16_t service, const std::vector<std::uint32_t>& slots);
+  void wake(std::uint16_t service, run_queue::slots_to_wake slots);
   void rouse();
   void report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);

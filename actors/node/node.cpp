@@ -138,7 +138,8 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door, s
     p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes,
                     failures = std::make_shared<start_failures>()](caf::event_based_actor* pool,
                                                                    std::uint32_t number) {
-      slot_settings s{offered.name, queue,   queue->take_seat(number), gateway, &loop, bytes,
+      slot_settings s{offered.name, queue,   queue->take_seat(number, loop.enlist()),
+                      gateway,      &loop,   bytes,
                       lease,        failures};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s), make_handler(offered.handler, {bytes}))};

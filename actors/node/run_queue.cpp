@@ -8,33 +8,37 @@ namespace ropewalk {
 
 namespace {
 
-// Below this mean run time the news of an answer waits for company; a wake-up costs about as much.
+// Below this mean run time the notice of an answer waits for others; a wake-up costs about as much.
 constexpr double fast_us = 50;
 
 // How long and for how many it waits at most.
-constexpr microseconds longest_hold{200};
-constexpr std::uint32_t most_held = 512;
+constexpr microseconds max_hold{200};
+constexpr std::uint32_t max_held = 512;
 
 } // namespace
 
 run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease)
     : lease_(std::move(lease)) {
-  for (std::uint32_t i = 0; i < slots; ++i) seats_.push_back(std::make_shared<seat>());
+  for (std::uint32_t i = 0; i < slots; ++i)
+    seats_.push_back(std::make_shared<seat>(leader_id::nobody)); // until somebody takes it
+  to_wake_.reserve(slots);
 }
 
-void run_queue::push(shard_number shard, std::span<work_item> items, instant sent, instant now,
-                     std::vector<std::uint32_t>& wake, const void* here) {
+run_queue::slots_to_wake run_queue::push(shard_number shard, std::span<work_item> items,
+                                         instant sent, instant now, leader_id leader) {
   const std::lock_guard lock{mutex_};
   for (auto& item : items) {
     const auto deadline = sent + milliseconds{item.remaining_ms};
     waiting_.emplace_back(std::move(item), deadline, shard);
   }
-  if (wake_idle(slots_for(waiting_.size()), wake, here)) last_progress_ = now;
+  if (wake_idle(slots_for(waiting_.size()), leader) > 0) last_progress_ = now;
+  return to_wake_;
 }
 
-void run_queue::rouse(std::vector<std::uint32_t>& wake) {
+run_queue::slots_to_wake run_queue::rouse() {
   const std::lock_guard lock{mutex_};
-  wake_idle(waiting_.size(), wake, nullptr);
+  wake_idle(waiting_.size(), leader_id::nobody);
+  return to_wake_;
 }
 
 // A slot that must be woken for less than that wake-up costs is left asleep: another is quicker.
@@ -43,25 +47,25 @@ std::size_t run_queue::slots_for(std::size_t messages) const {
   return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_us_ / fast_us);
 }
 
+// Puts who must be woken into to_wake_, and returns how many slots will look, the leader with them.
 // An idle slot is woken once: it counts as busy from here on.
-bool run_queue::wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here) {
-  const auto asked = wanted;
-  for (auto& s : seats_)
-    if (s.get() == here && s->idle && wanted > 0) {
-      s->idle = false;
-      --wanted;
-    }
-  for (std::uint32_t i = 0; i < seats_.size() && wanted > 0; ++i)
+std::size_t run_queue::wake_idle(std::size_t wanted, leader_id leader) {
+  to_wake_.clear();
+  std::size_t looking = 0;
+  if (leader >= leader_id::first_enlisted && wanted > 0)
+    for (auto& s : seats_)
+      if (s->me() == leader && std::exchange(s->idle, false)) ++looking;
+  for (std::uint32_t i = 0; i < seats_.size() && looking < wanted; ++i)
     if (std::exchange(seats_[i]->idle, false)) {
-      wake.push_back(i);
-      --wanted;
+      to_wake_.push_back(i);
+      ++looking;
     }
-  return wanted < asked;
+  return looking;
 }
 
-std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot) {
+std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot, leader_id me) {
   const std::lock_guard lock{mutex_};
-  auto fresh = std::make_shared<seat>();
+  auto fresh = std::make_shared<seat>(me);
   auto& old = *seats_[slot];
   fresh->idle = old.idle;
   fresh->running = old.running; // what it took along is given up when the new one is announced
@@ -108,11 +112,11 @@ bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
   return end_run(me, answer, now);
 }
 
-bool run_queue::finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell,
-                                job& into) {
+run_queue::after_run run_queue::finish_and_next(seat& me, const answer_item& answer, instant now,
+                                                job& into) {
   const std::lock_guard lock{mutex_};
-  tell = end_run(me, answer, now);
-  return take_next(me, now, into);
+  const bool notify = end_run(me, answer, now);
+  return {take_next(me, now, into), notify};
 }
 
 bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
@@ -124,12 +128,12 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
   if (me.forgotten) return false;
   answers_for(me.runs.shard).add(answer);
-  if (told_) return false;
-  if (untold_++ == 0) first_untold_ = now;
-  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held &&
-                    now - first_untold_ < longest_hold;
+  if (announced_) return false;
+  if (unannounced_++ == 0) first_unannounced_ = now;
+  const bool hold = mean_us_ < fast_us && !waiting_.empty() && unannounced_ < max_held &&
+                    now - first_unannounced_ < max_hold;
   if (hold) return false;
-  told_ = true;
+  announced_ = true;
   return true;
 }
 
@@ -140,8 +144,8 @@ batch_builder& run_queue::answers_for(shard_number shard) {
 
 batch run_queue::take_answers(shard_number shard) {
   const std::lock_guard lock{mutex_};
-  told_ = false;
-  untold_ = 0;
+  announced_ = false;
+  unannounced_ = 0;
   return answers_for(shard).take();
 }
 
@@ -174,16 +178,16 @@ std::vector<run_queue::origin> run_queue::take_waiting() {
   return result;
 }
 
-std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds least_patience) {
+std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds min_time) {
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
     const auto usual =
         microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(seats_.size()))};
-    const auto patience = std::max(least_patience, usual);
+    const auto time = std::max(min_time, usual);
     const bool all_busy =
         std::all_of(seats_.begin(), seats_.end(), [](const auto& l) { return !l->idle; });
-    if (waiting_.empty() || !all_busy || now - last_progress_ < patience) return {};
+    if (waiting_.empty() || !all_busy || now - last_progress_ < time) return {};
   }
   return take_waiting();
 }

@@ -3,6 +3,7 @@
 #include "actors/node/fifo.hpp"
 #include "actors/node/start_lease.hpp"
 #include "actors/time/instant.hpp"
+#include "net/loop/leader_followers.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <atomic>
@@ -37,7 +38,15 @@ public:
 
   /// A slot's place: what it runs. A slot that is started anew takes a new one.
   class seat {
+  public:
+    explicit seat(leader_id me) : me_(me) {}
+
+    /// As who the slot leads at the event loop.
+    [[nodiscard]] leader_id me() const { return me_; }
+
+  private:
     friend class run_queue;
+    const leader_id me_;
     bool idle = true;
     bool running = false;
     bool forgotten = false; // nobody wants what is running
@@ -58,15 +67,19 @@ public:
 
   // -- the gateway's side -------------------------------------------------------------------------
 
-  /// Appends messages, which are moved away, and were sent at `sent`, by this node's clock; the
-  /// numbers of slots that must be woken for them are appended to `wake`. The slot that sits at
-  /// `here`, if it is one of this service, looks by itself and is not among them.
-  void push(shard_number shard, std::span<work_item> items, instant sent, instant now,
-            std::vector<std::uint32_t>& wake, const void* here = nullptr);
+  /// Numbers of slots that must be woken, in memory of this queue that is written again by the next
+  /// call that returns some.
+  using slots_to_wake = std::span<const std::uint32_t>;
 
-  /// Every idle slot for which there is a message must be woken: what short messages were expected
-  /// to do without.
-  void rouse(std::vector<std::uint32_t>& wake);
+  /// Appends messages, which are moved away, and were sent at `sent`, by this node's clock. Returns
+  /// the slots that must be woken for them; the one that leads, if it is of this service, looks by
+  /// itself and is not among them.
+  [[nodiscard]] slots_to_wake push(shard_number shard, std::span<work_item> items, instant sent,
+                                   instant now, leader_id leader = leader_id::nobody);
+
+  /// Returns every idle slot for which there is a message: what short messages were expected to do
+  /// without.
+  [[nodiscard]] slots_to_wake rouse();
 
   /// All answers for a shard since the last call.
   batch take_answers(shard_number shard);
@@ -79,9 +92,9 @@ public:
   std::vector<origin> take_waiting();
 
   /// Takes out everything that has not started if every slot is busy and none has come to an end
-  /// for `least_patience`, and three times as long as it usually takes until one does: what was
+  /// for `min_time`, and three times as long as it usually takes until one does: what was
   /// handed out ahead must not wait behind a long message.
-  std::vector<origin> take_stalled(instant now, microseconds least_patience);
+  std::vector<origin> take_stalled(instant now, microseconds min_time);
 
   /// Nobody wants what the shard asked for, nor the answers: it is gone.
   void forget(shard_number shard);
@@ -121,8 +134,9 @@ public:
     const std::atomic<bool>* stop = nullptr; ///< becomes true when nobody wants the answer any more
   };
 
-  /// A new actor takes the slot's place, before it is announced (slot_revived).
-  std::shared_ptr<seat> take_seat(std::uint32_t slot);
+  /// A new actor takes the slot's place, before it is announced (slot_revived). `me`: its own
+  /// number at the event loop, which no other seat has.
+  std::shared_ptr<seat> take_seat(std::uint32_t slot, leader_id me);
 
   /// The next message for who sits here, now running there; false: there is none, or none may be
   /// started, and the slot is idle until it is woken.
@@ -131,8 +145,13 @@ public:
   /// The message that ran here has ended. True if the gateway must be told that there are answers.
   bool finish(seat& me, const answer_item& answer, instant now);
 
-  /// Both in one go, as a slot that works does: `tell` says whether the gateway must be told.
-  bool finish_and_next(seat& me, const answer_item& answer, instant now, bool& tell, job& into);
+  struct after_run {
+    bool has_next = false;       ///< `into` is the next message, now running
+    bool notify_gateway = false; ///< there are answers of which it must be told
+  };
+
+  /// Both in one go, as a slot that works does.
+  after_run finish_and_next(seat& me, const answer_item& answer, instant now, job& into);
 
   /// False if another actor has taken the place.
   [[nodiscard]] bool has_place(const seat& me) const;
@@ -148,17 +167,18 @@ private:
   bool end_run(seat& me, const answer_item& answer, instant now);
   batch_builder& answers_for(shard_number shard);
   [[nodiscard]] std::size_t slots_for(std::size_t messages) const;
-  bool wake_idle(std::size_t wanted, std::vector<std::uint32_t>& wake, const void* here);
+  std::size_t wake_idle(std::size_t wanted, leader_id leader);
 
   const std::shared_ptr<const start_lease> lease_;
   mutable std::mutex mutex_;
   fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;
+  std::vector<std::uint32_t> to_wake_; // what push or rouse returned last
   std::vector<batch_builder> answers_; // by shard
-  std::uint32_t untold_ = 0;           // answers of which the gateway has not been told
-  instant first_untold_{};
+  std::uint32_t unannounced_ = 0;      // answers of which the gateway was not told
+  instant first_unannounced_{};
   instant last_progress_{}; // when a slot last came to an end, or was woken
-  bool told_ = false;       // and has not fetched them yet
+  bool announced_ = false;  // and has not fetched them yet
   double mean_us_ = 0;
   std::atomic<bool> fast_{false};
 };

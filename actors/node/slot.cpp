@@ -39,13 +39,13 @@ public:
       self_.state.pace.worked_off(messages);
       has_work = find_work(job);
     } while (has_work);
-    if (s_.loop) s_.loop->call_watchman();
+    if (s_.loop) s_.loop->call_fallback_poller();
   }
 
 private:
-  struct leaving { // whatever happens: a loop that nobody leaves is attended by nobody else
+  struct leadership { // whatever happens: until one releases it nobody else can acquire it
     shared_loop& loop;
-    ~leaving() { loop.leave(); }
+    ~leadership() { loop.release_leadership(); }
   };
 
   instant time() {
@@ -69,10 +69,9 @@ private:
     answer.payload = std::move(result.payload);
     answer.run_us =
         static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
-    bool tell = false;
-    const bool more = s_.queue->finish_and_next(*s_.seat, answer, now_, tell, job);
-    if (tell) tell_gateway(more);
-    return more;
+    const auto after = s_.queue->finish_and_next(*s_.seat, answer, now_, job);
+    if (after.notify_gateway) notify_gateway(after.has_next);
+    return after.has_next;
   }
 
   // Nobody is charged for what this node could not start. The slot pauses: what comes next would
@@ -82,7 +81,7 @@ private:
     back.token = job.item.token;
     back.fence = job.item.fence;
     back.end = item_end::returned;
-    if (s_.queue->finish(*s_.seat, back, now_)) tell_gateway(false);
+    if (s_.queue->finish(*s_.seat, back, now_)) notify_gateway(false);
     const auto pause = self_.state.pause.next();
     if (s_.failures && s_.failures->is_to_be_said(now_))
       spdlog::error("service {}: {}; its messages go back unstarted, and this slot pauses {} ms",
@@ -92,30 +91,32 @@ private:
     return s_.queue->next(*s_.seat, now_, job);
   }
 
-  // With more to run it will not find the time for a turn by itself before long.
-  void tell_gateway(bool more) {
-    if (!attend()) return self_.send(s_.gateway, answered_atom_v);
-    const leaving at_the_end{*s_.loop};
+  // With more to run it will not find the time to lead by itself before long.
+  void notify_gateway(bool more) {
+    if (!acquire_leadership()) return self_.send(s_.gateway, answered_atom_v);
+    const leadership until_the_end{*s_.loop};
     self_.send(s_.gateway, answered_atom_v);
     if (more)
-      s_.loop->turn(); // does not wait: there is something to handle
+      s_.loop->handle_events(); // does not wait: there is something to handle
     else
-      s_.loop->settle();
+      s_.loop->handle_posted();
   }
 
-  // Attends the loop until it brings a message; false: others see to it.
+  // Leads at the loop until it brings a message; false: others see to it.
   bool find_work(run_queue::job& job) {
-    if (!attend()) return false;
-    const leaving at_the_end{*s_.loop};
+    if (!acquire_leadership()) return false;
+    const leadership until_the_end{*s_.loop};
     for (;;) {
       if (s_.queue->next(*s_.seat, time(), job)) return true;
       if (!s_.queue->has_place(*s_.seat)) return false;
-      s_.loop->turn();
+      s_.loop->handle_events();
     }
   }
 
-  // Only for short messages: while one runs nobody attends.
-  bool attend() { return s_.loop && s_.queue->fast() && s_.loop->attend(s_.seat.get()); }
+  // Only for short messages: while one runs nobody leads.
+  bool acquire_leadership() {
+    return s_.loop && s_.queue->fast() && s_.loop->acquire_leadership(s_.seat->me());
+  }
 
   caf::stateful_actor<slot_state>& self_;
   const slot_settings& s_;

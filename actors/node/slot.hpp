@@ -18,8 +18,7 @@ struct slot_settings {
   std::shared_ptr<run_queue> queue;
   std::shared_ptr<run_queue::seat> seat;
   caf::actor gateway;
-  shared_loop* loop =
-      nullptr; ///< attended while there is no work, if messages are short; may be null
+  shared_loop* loop = nullptr; ///< led while there is no work, if messages are short; may be null
   std::size_t max_reply_bytes = 0;
   std::shared_ptr<start_lease> lease; ///< lapses when the slot notices that the machine has slept
   std::shared_ptr<start_failures> failures; ///< of all slots of the service
@@ -27,7 +26,7 @@ struct slot_settings {
 
 /// One slot: runs one message at a time, on a thread of its own, where handlers may block. Woken by
 /// (run), it works until its service's queue is empty. A slot of a service with short messages then
-/// attends the event loop, if nobody else does, and finds its next work there; every other sleeps.
+/// leads at the event loop, if nobody else does, and finds its next work there; every other sleeps.
 /// What a handler throws ends it; its pool starts another.
 struct slot_state {
   std::unique_ptr<handler> code;

@@ -1,17 +1,15 @@
 #include "net/cluster/basp_door.hpp"
 
+#include "net/cluster/acceptor.hpp"
 #include "net/cluster/basp_scribe.hpp"
 #include "net/cluster/compact_basp.hpp"
+#include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 #include "net/transport/unix_socket.hpp"
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/io/middleman_actor_impl.hpp>
-#include <caf/io/network/default_multiplexer.hpp>
-#include <caf/io/network/event_handler.hpp>
-#include <cerrno>
-#include <fcntl.h>
 #include <functional>
 #include <memory>
 #include <sys/socket.h>
@@ -24,94 +22,46 @@ namespace {
 // Long enough for a network in trouble, short enough for a node that looks for its broker.
 constexpr std::chrono::milliseconds connect_patience{3000};
 
-// Connections accepted in one go, before those that are there get their turn.
-constexpr int most_at_once = 64;
-
-// A listening socket at which a doorman lets in. CAF's own acceptor would be woken again and again
-// for a connection that there is no descriptor for; here such a one is closed, and the node tries
-// again later.
-class entrance final : public caf::io::network::event_handler {
-public:
-  entrance(caf::io::network::default_multiplexer& loop, descriptor listening,
-           std::function<void(int)> let_in, std::function<void()> when_starved)
-      : event_handler(loop, listening.release()), let_in_(std::move(let_in)),
-        when_starved_(std::move(when_starved)) {}
-
-  // `keeps_alive` stays as long as the loop may call.
-  void open(caf::intrusive_ptr<caf::io::doorman> keeps_alive) {
-    alive_ = std::move(keeps_alive);
-    activate();
-  }
-
-  void handle_event(caf::io::network::operation) override {
-    const auto guard = alive_;
-    for (int i = 0; guard && i < most_at_once; ++i) {
-      const int accepted = accept_one();
-      if (accepted >= 0)
-        let_in_(accepted);
-      else if (!out_of_descriptors(errno) || !turn_away())
-        return;
-    }
-  }
-  void removed_from_loop(caf::io::network::operation) override { alive_.reset(); }
-  void graceful_shutdown() override { passivate(); }
-
-private:
-  int accept_one() const { return ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); }
-
-  bool turn_away() {
-    spare_.close();
-    const bool away = descriptor{accept_one()}.valid();
-    spare_ = open_spare();
-    if (away) when_starved_();
-    return away;
-  }
-
-  static descriptor open_spare() { return descriptor{::open("/dev/null", O_RDONLY | O_CLOEXEC)}; }
-
-  std::function<void(int)> let_in_;
-  std::function<void()> when_starved_;
-  descriptor spare_ = open_spare();
-  caf::intrusive_ptr<caf::io::doorman> alive_;
-};
-
 class basp_doorman final : public caf::io::doorman {
 public:
   // `listening`: for TCP; `beside`: on this machine, none if it is not valid.
-  basp_doorman(caf::io::network::default_multiplexer& loop, descriptor listening, descriptor beside,
+  basp_doorman(shared_loop& loop, descriptor listening, descriptor beside,
                const basp_door_settings& settings)
-      : doorman(caf::io::network::accept_hdl_from_socket(listening.get())), settings_(settings),
-        entrance_(
-            loop, std::move(listening), [this](int fd) { let_in(fd, {}); }, [this] { starved(); }) {
+      : doorman(caf::io::accept_handle::from_int(listening.get())), loop_(loop),
+        settings_(settings), acceptor_(loop, std::move(listening),
+                                       {acceptor::when_exhausted::reject,
+                                        [this](descriptor accepted, const sockaddr_storage&) {
+                                          let_in(accepted.release(), {});
+                                        },
+                                        [this] { rejected_one(); }}) {
     if (beside.valid())
-      beside_ = std::make_unique<entrance>(
-          loop, std::move(beside), [this](int fd) { let_in_local(fd); }, [this] { starved(); });
+      beside_ = std::make_unique<acceptor>(
+          loop, std::move(beside),
+          acceptor::settings{acceptor::when_exhausted::reject,
+                             [this](descriptor accepted, const sockaddr_storage&) {
+                               let_in_local(accepted.release());
+                             },
+                             [this] { rejected_one(); }});
   }
 
-  bool new_connection() override { return true; } // the entrances let in
+  bool new_connection() override { return true; } // the acceptors let in
   void launch() override { add_to_loop(); }
-  void graceful_shutdown() override { detach(&entrance_.backend(), false); }
+  void graceful_shutdown() override { detach(&loop_, false); }
 
-  std::string addr() const override {
-    const auto result = caf::io::network::local_addr_of_fd(entrance_.fd());
-    return result ? *result : std::string{};
-  }
-  std::uint16_t port() const override {
-    const auto result = caf::io::network::local_port_of_fd(entrance_.fd());
-    return result ? *result : std::uint16_t{0};
-  }
+  std::string addr() const override { return local_endpoint(acceptor_.fd()).host; }
+  std::uint16_t port() const override { return local_endpoint(acceptor_.fd()).port; }
 
   void add_to_loop() override {
-    entrance_.open(this);
+    acceptor_.open(this);
     if (beside_) beside_->open(this);
   }
   void remove_from_loop() override {
-    entrance_.passivate();
-    if (beside_) beside_->passivate();
+    acceptor_.remove_from_loop();
+    if (beside_) beside_->remove_from_loop();
   }
 
 private:
-  void starved() const {
+  void rejected_one() const {
     if (settings_.when_refused)
       settings_.when_refused(
           "out of file descriptors: who comes is turned away; raise `ulimit -n`");
@@ -130,7 +80,6 @@ private:
   }
 
   void let_in(int fd, std::optional<rings> shared) {
-    auto& loop = entrance_.backend();
     auto connection = detached()         ? nullptr
                       : settings_.server ? settings_.server->accept(fd)
                                          : make_plain_stream(fd);
@@ -138,12 +87,12 @@ private:
       ::close(fd);
       return;
     }
-    auto scribe = caf::make_counted<basp_scribe>(loop, std::move(connection), std::move(shared),
+    auto scribe = caf::make_counted<basp_scribe>(loop_, std::move(connection), std::move(shared),
                                                  settings_.when_refused);
     const auto hdl = scribe->hdl();
     if (settings_.server) keep_few_waiting(scribe.get());
     parent()->add_scribe(std::move(scribe));
-    doorman::new_connection(&loop, hdl);
+    doorman::new_connection(&loop_, hdl);
   }
 
   // Who connects and does not shake hands must not keep workers out: only so many may be at it, the
@@ -157,9 +106,10 @@ private:
     newcomer->when_settled([all = shaking_hands_, newcomer] { std::erase(*all, newcomer); });
   }
 
+  shared_loop& loop_;
   basp_door_settings settings_;
-  entrance entrance_;
-  std::unique_ptr<entrance> beside_; // null: there is none
+  acceptor acceptor_;
+  std::unique_ptr<acceptor> beside_; // null: there is none
   // Alive as long as they are in here; they may outlive this doorman.
   std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
       std::make_shared<std::vector<basp_scribe*>>();
@@ -220,9 +170,7 @@ private:
     return caf::make_counted<basp_scribe>(loop(), std::move(connection), std::move(shared));
   }
 
-  caf::io::network::default_multiplexer& loop() {
-    return static_cast<caf::io::network::default_multiplexer&>(system().middleman().backend());
-  }
+  shared_loop& loop() { return shared_loop::of(system()); }
 
   basp_door_settings settings_;
 };

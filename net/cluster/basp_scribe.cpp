@@ -1,14 +1,13 @@
 #include "net/cluster/basp_scribe.hpp"
 
 #include "net/bytes/byte_order.hpp"
+#include "net/cluster/checked_cast.hpp"
 #include "net/cluster/compact_basp.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/protocol/open_buffer.hpp"
+#include "net/protocol/receive_lease.hpp"
 
 #include <algorithm>
 #include <array>
-#include <caf/io/basp/header.hpp>
-#include <caf/io/network/default_multiplexer.hpp>
 #include <cstring>
 #include <span>
 #include <sys/socket.h>
@@ -17,11 +16,6 @@
 namespace ropewalk {
 
 namespace {
-
-// Of flags and payload's length in a serialised BASP header: behind operation and padding
-// (caf/io/basp/header.hpp).
-constexpr std::size_t basp_flags_at = 3;
-constexpr std::size_t basp_length_at = 4;
 
 // Where a payload lies in shared memory: offset u32 | bytes u32.
 constexpr std::size_t ring_place_bytes = 8;
@@ -36,52 +30,42 @@ basp_scribe::~basp_scribe() {
 void basp_scribe::configure_read(caf::io::receive_policy::config config) {
   wanted_ = config.second;
   if (std::exchange(launched_, true)) return;
-  basp_ = static_cast<compact_basp*>(parent());
+  basp_ = &checked_cast<compact_basp>(*parent());
   add_to_loop();
 }
 
-std::vector<char>& basp_scribe::wr_buf() {
-  auto& buffer = stream_scribe::wr_buf();
-  writing_.open(buffer, rings_ ? limits::least_ring_batch_bytes : limits::large_payload_bytes);
-  return buffer;
-}
-
-// BASP has counted what is in the buffer; what is inserted is added to the length in its header.
-void basp_scribe::flush() {
-  auto& large = writing_.insertions();
-  if (writing_.close() && rings_ && send_through_ring(output().tail())) large.clear();
-  if (!large.empty()) {
-    auto& buffer = output().tail();
-    for (const auto& one : large) {
-      char* const length = buffer.data() + one.message + basp_length_at;
-      store_be(length,
-               load_be<std::uint32_t>(length) + static_cast<std::uint32_t>(one.bytes.size()));
-    }
-    output().weave(large);
-    large.clear();
+void basp_scribe::send(const basp_header::compact_address& where, const compact_form& form,
+                       const caf::message& what) {
+  auto& buffer = output().tail();
+  const auto frame = buffer.size();
+  buffer.resize(frame + basp_header::bytes);
+  splice_scope scope{buffer, splices_,
+                     rings_ ? limits::least_ring_batch_bytes : limits::large_payload_bytes};
+  compact_writer payload{scope};
+  form.write(what, payload);
+  if (!send_through_ring(buffer, frame, where, payload.bytes())) {
+    basp_header::write_compact(buffer.data() + frame, where, 0,
+                               static_cast<std::uint32_t>(payload.bytes()));
+    output().splice(splices_);
   }
-  stream_scribe::flush();
+  splices_.clear();
+  flush();
 }
 
-// Moves the payload of a compact frame, which is the last message in the buffer, to the memory that
-// both sides share: its place goes over the socket instead. False if it stays.
-bool basp_scribe::send_through_ring(std::vector<char>& buffer) {
-  const auto& large = writing_.insertions();
-  const auto at = writing_.message();
-  const auto payload = at + caf::io::basp::header_size;
-  if (buffer.size() < payload || (buffer[at + basp_flags_at] & compact_basp::flag) == 0)
+// Moves the payload of the last frame in the buffer to the memory that both sides share: its place
+// goes over the socket instead. False if it stays.
+bool basp_scribe::send_through_ring(std::vector<char>& buffer, std::size_t frame,
+                                    const basp_header::compact_address& where,
+                                    std::size_t payload_bytes) {
+  if (!rings_ || payload_bytes < limits::least_ring_batch_bytes ||
+      payload_bytes > limits::most_ring_batch_bytes)
     return false;
-  auto bytes = buffer.size() - payload;
-  for (const auto& one : large) {
-    if (one.message != at) return false; // of a message before it, which has not been sent yet
-    bytes += one.bytes.size();
-  }
-  if (bytes < limits::least_ring_batch_bytes || bytes > limits::most_ring_batch_bytes) return false;
-  char* const room = rings_->out.take(bytes);
+  char* const room = rings_->out.take(payload_bytes);
   if (!room) return false;
+  const auto payload = frame + basp_header::bytes;
   char* to = room;
   auto from = payload;
-  for (const auto& one : large) {
+  for (const auto& one : splices_) {
     to = std::copy(buffer.data() + from, buffer.data() + one.at, to);
     to = std::copy_n(one.bytes.view().data(), one.bytes.size(), to);
     from = one.at;
@@ -89,9 +73,9 @@ bool basp_scribe::send_through_ring(std::vector<char>& buffer) {
   std::copy(buffer.data() + from, buffer.data() + buffer.size(), to);
   buffer.resize(payload + ring_place_bytes);
   store_be(buffer.data() + payload, rings_->out.offset_of(room));
-  store_be(buffer.data() + payload + 4, static_cast<std::uint32_t>(bytes));
-  store_be(buffer.data() + at + basp_length_at, static_cast<std::uint32_t>(ring_place_bytes));
-  buffer[at + basp_flags_at] = static_cast<char>(compact_basp::flag | compact_basp::ring_flag);
+  store_be(buffer.data() + payload + 4, static_cast<std::uint32_t>(payload_bytes));
+  basp_header::write_compact(buffer.data() + frame, where, basp_header::in_ring_flag,
+                             ring_place_bytes);
   return true;
 }
 
@@ -198,10 +182,10 @@ bool basp_scribe::deliver() {
   have_ = 0;
   switch (next_) {
   case piece_kind::header: {
-    const auto payload_bytes = load_be<std::uint32_t>(header_.data() + basp_length_at);
-    const auto flags = header_[basp_flags_at];
-    if ((flags & compact_basp::flag) != 0) {
-      const bool in_ring = (flags & compact_basp::ring_flag) != 0;
+    const auto payload_bytes = basp_header::payload_bytes(header_.data());
+    const auto flags = basp_header::flags(header_.data());
+    if ((flags & basp_header::compact_flag) != 0) {
+      const bool in_ring = (flags & basp_header::in_ring_flag) != 0;
       if (in_ring && (!rings_ || payload_bytes != ring_place_bytes)) return false;
       next_ = in_ring ? piece_kind::in_ring : piece_kind::compact_payload;
       wanted_ = payload_bytes;
@@ -215,16 +199,15 @@ bool basp_scribe::deliver() {
     next_ = piece_kind::header;
     return deliver_to_basp(payload_);
   case piece_kind::compact_payload: {
-    const std::string_view payload{payload_.data(), wanted_}; // there may be room behind it
+    receive_lease payload{payload_, wanted_}; // there may be room behind it
     next_ = piece_kind::header;
-    wanted_ = caf::io::basp::header_size;
-    landing_bytes_ = std::min(payload.size() + payload.size() / 2, limits::read_bytes);
-    const open_buffer shared{payload_};
+    wanted_ = basp_header::bytes;
+    landing_bytes_ = std::min(payload.view().size() * 3 / 2, limits::read_bytes);
     return basp_->take(hdl(), header_, payload);
   }
   case piece_kind::in_ring:
     next_ = piece_kind::header;
-    wanted_ = caf::io::basp::header_size;
+    wanted_ = basp_header::bytes;
     landing_bytes_ = 0;
     return deliver_from_ring();
   }
@@ -232,21 +215,17 @@ bool basp_scribe::deliver() {
 }
 
 bool basp_scribe::deliver_from_ring() {
-  const auto payload = rings_->in->receive(load_be<std::uint32_t>(payload_.data()),
-                                           load_be<std::uint32_t>(payload_.data() + 4));
-  if (!payload) return false;
-  const open_buffer shared{*payload};
-  return basp_->take(hdl(), header_, payload->view());
+  auto bytes = rings_->in->receive(load_be<std::uint32_t>(payload_.data()),
+                                   load_be<std::uint32_t>(payload_.data() + 4));
+  if (!bytes) return false;
+  receive_lease payload{std::move(*bytes)};
+  return basp_->take(hdl(), header_, payload);
 }
 
 // BASP asks for the size of the next piece in the middle of this.
 bool basp_scribe::deliver_to_basp(std::vector<char>& delivered) {
-  msg().handle = hdl();
   msg().buf.swap(delivered);
-  {
-    const open_buffer shared{msg().buf};
-    invoke_mailbox_element(&loop());
-  }
+  notify_broker();
   msg().buf.swap(delivered);
   return !detached() && wanted_ <= limits::max_basp_bytes;
 }

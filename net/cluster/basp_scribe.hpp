@@ -1,8 +1,10 @@
 #pragma once
 
+#include "net/bytes/splice_scope.hpp"
+#include "net/cluster/basp_header.hpp"
+#include "net/cluster/compact_form.hpp"
 #include "net/cluster/stream_scribe.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/protocol/open_buffer.hpp"
 #include "net/transport/shared_ring.hpp"
 
 #include <functional>
@@ -21,7 +23,7 @@ class basp_scribe final : public stream_scribe {
 public:
   /// `shared`: memory that both sides have, through which batches go. `when_refused` hears why a
   /// connection came to nothing before hands were shaken.
-  basp_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+  basp_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
               std::optional<rings> shared = {},
               std::function<void(const std::string&)> when_refused = {})
       : stream_scribe(loop, std::move(connection), limits::node_buffer_bytes),
@@ -32,9 +34,9 @@ public:
 
   std::vector<char>& rd_buf() override { return piece(); }
 
-  /// Where BASP writes its next message to. Large payloads are not copied into it (open_output).
-  std::vector<char>& wr_buf() override;
-  void flush() override;
+  /// Sends a message as a compact frame, behind all that BASP has written so far.
+  void send(const basp_header::compact_address& where, const compact_form& form,
+            const caf::message& what);
 
   /// Shuts the connection down: to close the socket would not end it while somebody else has a
   /// duplicate of it (basp_door_settings::when_connected).
@@ -59,13 +61,14 @@ private:
   bool deliver();
   bool deliver_to_basp(std::vector<char>& delivered);
   bool deliver_from_ring();
-  bool send_through_ring(std::vector<char>& buffer);
+  bool send_through_ring(std::vector<char>& buffer, std::size_t frame,
+                         const basp_header::compact_address& where, std::size_t payload_bytes);
 
   // in_ring: where in the shared memory the compact payload lies, as its sender wrote it.
   enum class piece_kind : std::uint8_t { header, payload, compact_payload, in_ring };
 
-  open_output writing_;
-  compact_basp* basp_ = nullptr; // whose connection this is
+  std::vector<spliced_bytes> splices_; // of the frame that is being sent; kept for its memory
+  compact_basp* basp_ = nullptr;       // whose connection this is
   piece_kind next_ = piece_kind::header;
   std::size_t wanted_ = 0;
   std::size_t have_ = 0;

@@ -6,26 +6,17 @@
 #include <caf/behavior.hpp>
 #include <caf/io/basp_broker.hpp>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 namespace ropewalk {
 
 /// CAF's BASP, which also speaks compactly of what it is told to: a message of one of its forms
-/// goes to its node as a frame with BASP's header, by a flag that BASP does not use, and the values
-/// as `compact_form` writes them:
-///
-///     operation u8 (direct message) | 0 u16 | flags u8 | bytes u32 | form u64 | 0 u64 | actor u64
-///
-/// Frames of both kinds keep their order. A node of a release that knows no such flag must not be
-/// talked to: process_config gives both sides the same application identifier.
+/// goes to its node as a frame with BASP's header (basp_header.hpp), by a flag that BASP does not
+/// use, and the values as `compact_form` writes them. Frames of both kinds keep their order. A node
+/// of a release that knows no such flag must not be talked to: process_config gives both sides the
+/// same application identifier.
 class compact_basp final : public caf::io::basp_broker {
 public:
-  // Of the header's flags. With the second one the payload says where in memory that both sides
-  // share (shared_ring.hpp) the values lie: that is between the scribes.
-  static constexpr std::uint8_t flag = 0x80;
-  static constexpr std::uint8_t ring_flag = 0x40;
-
   explicit compact_basp(caf::actor_config& config) : basp_broker(config) {}
 
   static compact_basp& of(caf::actor_system& system);
@@ -38,7 +29,7 @@ public:
   /// The header and the payload of a frame with the flag have come. False if they make no sense, or
   /// come before hands were shaken.
   [[nodiscard]] bool take(caf::io::connection_handle from, const std::vector<char>& header,
-                          std::string_view payload);
+                          receive_lease& payload);
 
   /// Bytes have come from there: its node lives, however long the message takes.
   void heard_from(caf::io::connection_handle whom);

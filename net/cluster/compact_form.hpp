@@ -1,7 +1,7 @@
 #pragma once
 
-#include <caf/binary_deserializer.hpp>
-#include <caf/binary_serializer.hpp>
+#include "net/protocol/compact_codec.hpp"
+
 #include <caf/mailbox_element.hpp>
 #include <caf/message.hpp>
 #include <memory>
@@ -21,10 +21,10 @@ public:
   [[nodiscard]] virtual bool fits(const caf::message& what) const = 0;
 
   /// Writes the values of one that fits.
-  virtual caf::error write(const caf::message& what, caf::binary_serializer& to) const = 0;
+  virtual void write(const caf::message& what, compact_writer& to) const = 0;
 
   /// Reads what `write` wrote; null if the bytes make no sense.
-  [[nodiscard]] virtual caf::mailbox_element_ptr read(caf::binary_deserializer& from) const = 0;
+  [[nodiscard]] virtual caf::mailbox_element_ptr read(receive_lease& from) const = 0;
 };
 
 /// In the order by which both sides number them.
@@ -38,15 +38,16 @@ public:
     return what.match_elements<Atom, Values...>();
   }
 
-  caf::error write(const caf::message& what, caf::binary_serializer& to) const override {
-    return write(what, to, std::index_sequence_for<Values...>{});
+  void write(const caf::message& what, compact_writer& to) const override {
+    write(what, to, std::index_sequence_for<Values...>{});
   }
 
-  caf::mailbox_element_ptr read(caf::binary_deserializer& from) const override {
+  caf::mailbox_element_ptr read(receive_lease& from) const override {
+    compact_reader source{from};
     std::tuple<Values...> values;
     return std::apply(
-        [&from](auto&... value) -> caf::mailbox_element_ptr {
-          if (from(value...) || from.remaining() > 0) return nullptr;
+        [&source](auto&... value) -> caf::mailbox_element_ptr {
+          if (!(source.get(value) && ...) || !source.at_end()) return nullptr;
           return caf::make_mailbox_element(nullptr, caf::make_message_id(), {}, Atom::value,
                                            std::move(value)...);
         },
@@ -55,9 +56,8 @@ public:
 
 private:
   template <std::size_t... Places>
-  static caf::error write(const caf::message& what, caf::binary_serializer& to,
-                          std::index_sequence<Places...>) {
-    return to(const_cast<Values&>(what.get_as<Values>(Places + 1))...);
+  static void write(const caf::message& what, compact_writer& to, std::index_sequence<Places...>) {
+    (to.put(what.get_as<Values>(Places + 1)), ...);
   }
 };
 

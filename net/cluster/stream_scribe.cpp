@@ -1,8 +1,9 @@
 #include "net/cluster/stream_scribe.hpp"
 
+#include "net/cluster/shared_loop.hpp"
 #include "net/protocol/limits.hpp"
 
-#include <caf/io/network/default_multiplexer.hpp>
+#include <caf/io/network/native_socket.hpp>
 #include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,8 +14,8 @@ namespace ropewalk {
 
 using caf::io::network::operation;
 
-stream_scribe::stream_scribe(caf::io::network::default_multiplexer& loop,
-                             std::unique_ptr<stream> connection, std::size_t kept_write_bytes)
+stream_scribe::stream_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
+                             std::size_t kept_write_bytes)
     : scribe(caf::io::network::conn_hdl_from_socket(connection->fd())),
       events_(loop, connection->fd(), *this), stream_(std::move(connection)),
       outbox_(kept_write_bytes) {
@@ -98,6 +99,11 @@ void stream_scribe::fail_later() {
   });
 }
 
+void stream_scribe::notify_broker() {
+  msg().handle = hdl();
+  invoke_mailbox_element(&loop());
+}
+
 void stream_scribe::hung_up() {
   const caf::intrusive_ptr<stream_scribe> guard{this};
   if (!detached()) io_failure(&loop(), operation::read);
@@ -117,11 +123,14 @@ void stream_scribe::cut_off() {
 void stream_scribe::graceful_shutdown() {
   finishing_ = true;
   flush();
-  const unsigned patience_ms =
+  const unsigned timeout_ms =
       30'000; // for a peer that never reads: nobody watches this connection any more
-  ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  ::setsockopt(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
   detach(&loop(), false);
 }
+
+stream_scribe::events::events(shared_loop& loop, int fd, stream_scribe& owner)
+    : event_handler(loop, fd), owner_(owner) {}
 
 void stream_scribe::events::listen_for_reads() {
   reading.reset(&owner_);

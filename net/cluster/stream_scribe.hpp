@@ -3,10 +3,11 @@
 #include "net/transport/outbox.hpp"
 
 #include <caf/io/network/event_handler.hpp>
-#include <caf/io/network/native_socket.hpp>
 #include <caf/io/scribe.hpp>
 
 namespace ropewalk {
+
+class shared_loop;
 
 /// A TCP connection in CAF's event loop, owned by a CAF broker, in place of CAF's own scribe. That
 /// one pays two epoll_ctl and an extra turn of the loop for every flush and fills its read buffers
@@ -18,7 +19,7 @@ namespace ropewalk {
 class stream_scribe : public caf::io::scribe {
 public:
   /// Takes over the socket of `connection`, which says how bytes go over it.
-  stream_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+  stream_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
                 std::size_t kept_write_bytes);
 
   // -- what a CAF broker asks of a scribe ---------------------------------------------------------
@@ -62,6 +63,9 @@ protected:
   [[nodiscard]] bool reads_on() const { return wanted_ && !detached() && stream_->pending(); }
   [[nodiscard]] caf::io::network::default_multiplexer& loop() { return events_.backend(); }
 
+  /// Sends the broker a new_data_msg; what is to be found in it, or beside it, is up to both.
+  void notify_broker();
+
   /// The connection has come to its end, as the loop says.
   void hung_up();
 
@@ -71,9 +75,7 @@ protected:
 private:
   class events final : public caf::io::network::event_handler {
   public:
-    events(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-           stream_scribe& owner)
-        : event_handler(loop, fd), owner_(owner) {}
+    events(shared_loop& loop, int fd, stream_scribe& owner);
     void handle_event(caf::io::network::operation op) override;
     void removed_from_loop(caf::io::network::operation op) override;
     void graceful_shutdown() override { owner_.graceful_shutdown(); }

@@ -1,11 +1,10 @@
 #pragma once
 
+#include "net/cluster/acceptor.hpp"
 #include "net/sockets/hangup_watch.hpp"
 #include "net/transport/stream.hpp"
 
 #include <caf/io/doorman.hpp>
-#include <caf/io/network/event_handler.hpp>
-#include <caf/io/network/native_socket.hpp>
 #include <functional>
 #include <memory>
 #include <sys/socket.h>
@@ -32,44 +31,26 @@ struct client_door_settings {
 };
 
 /// Accepts clients: every connection becomes a client_scribe of the broker that owns this doorman.
-/// CAF's own acceptor would be woken again and again for a connection that it cannot accept.
 class client_doorman final : public caf::io::doorman {
 public:
   /// Takes over `fd`, a listening socket.
-  client_doorman(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-                 client_door_settings settings);
+  client_doorman(shared_loop& loop, int fd, client_door_settings settings);
 
   /// Accepts what waits.
   bool new_connection() override;
-  void launch() override { events_.start(); }
+  void launch() override { add_to_loop(); }
   void graceful_shutdown() override;
   std::string addr() const override;
   std::uint16_t port() const override;
-  void add_to_loop() override { events_.start(); }
-  void remove_from_loop() override { events_.passivate(); }
+  void add_to_loop() override { acceptor_.open(this); }
+  void remove_from_loop() override { acceptor_.remove_from_loop(); }
 
 private:
-  class events final : public caf::io::network::event_handler {
-  public:
-    events(caf::io::network::default_multiplexer& loop, caf::io::network::native_socket fd,
-           client_doorman& owner)
-        : event_handler(loop, fd), owner_(owner) {}
-    void handle_event(caf::io::network::operation op) override;
-    void removed_from_loop(caf::io::network::operation op) override;
-    void graceful_shutdown() override { owner_.graceful_shutdown(); }
-    void start();
+  void let_in(descriptor accepted, const sockaddr_storage& peer);
 
-  private:
-    client_doorman& owner_;
-    caf::intrusive_ptr<client_doorman> alive_; // while the loop may call
-  };
-
-  [[nodiscard]] bool has_room() const;
-  void starve();
-
-  events events_;
+  shared_loop& loop_;
   client_door_settings settings_;
-  bool crowded_ = false; // the last one took one of the last descriptors
+  acceptor acceptor_;
 };
 
 } // namespace ropewalk

@@ -2,7 +2,6 @@
 
 #include "net/transport/receive.hpp"
 
-#include <caf/io/network/default_multiplexer.hpp>
 #include <cerrno>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -75,8 +74,7 @@ bool client_scribe::read_and_tell() {
     if (discarding_) return true;
     break;
   }
-  msg().handle = hdl();
-  invoke_mailbox_element(&loop());
+  notify_broker();
   return true;
 }
 

@@ -14,7 +14,7 @@ namespace ropewalk {
 /// `input`. An idle connection holds no buffer.
 class client_scribe final : public stream_scribe, public client_connection {
 public:
-  client_scribe(caf::io::network::default_multiplexer& loop, std::unique_ptr<stream> connection,
+  client_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
                 std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups,
                 std::shared_ptr<void> permit)
       : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),

@@ -1,15 +1,12 @@
 #include "net/sockets/hangup_watch.hpp"
 
 #include <array>
-#include <caf/io/network/default_multiplexer.hpp>
 #include <cerrno>
 #include <sys/epoll.h>
 #include <system_error>
 #include <utility>
 
 namespace ropewalk {
-
-using caf::io::network::operation;
 
 namespace {
 
@@ -21,22 +18,21 @@ int make_epoll() {
 
 } // namespace
 
-hangup_watch::hangup_watch(caf::io::network::default_multiplexer& loop)
-    : event_handler(loop, make_epoll()) {}
+hangup_watch::hangup_watch(shared_loop& loop) : loop_source(loop, make_epoll()) {}
 
-std::shared_ptr<hangup_watch> hangup_watch::open(caf::io::network::default_multiplexer& loop) {
+std::shared_ptr<hangup_watch> hangup_watch::open(shared_loop& loop) {
   auto result = std::make_shared<hangup_watch>(loop);
   result->alive_ = result;
-  loop.add(operation::read, result->fd(), result.get());
+  result->add_to_loop();
   return result;
 }
 
 void hangup_watch::close() {
   watched_.clear();
-  backend().del(operation::read, fd(), this);
+  remove_from_loop();
 }
 
-void hangup_watch::removed_from_loop(operation) {
+void hangup_watch::on_removed() {
   const auto last = std::move(alive_); // may be the end of this
 }
 
@@ -53,7 +49,7 @@ void hangup_watch::forget(int socket) {
 }
 
 // Whoever is told may forget, and close, others that are in the same lot: each is looked up.
-void hangup_watch::handle_event(operation) {
+void hangup_watch::on_readable() {
   std::array<epoll_event, 64> events;
   const int count = ::epoll_wait(fd(), events.data(), static_cast<int>(events.size()), 0);
   for (int i = 0; i < count; ++i) {

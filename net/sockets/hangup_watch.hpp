@@ -1,8 +1,7 @@
 #pragma once
 
-#include "net/transport/socket.hpp"
+#include "net/cluster/loop_source.hpp"
 
-#include <caf/io/network/event_handler.hpp>
 #include <functional>
 #include <memory>
 #include <unordered_map>
@@ -14,12 +13,12 @@ namespace ropewalk {
 /// since that asks for more than the end, or for nothing at all.
 ///
 /// All members run on the loop's thread.
-class hangup_watch final : public caf::io::network::event_handler {
+class hangup_watch final : public loop_source {
 public:
-  explicit hangup_watch(caf::io::network::default_multiplexer& loop);
+  explicit hangup_watch(shared_loop& loop);
 
   /// Begins, and ends; in between the loop may call, and keeps it alive.
-  static std::shared_ptr<hangup_watch> open(caf::io::network::default_multiplexer& loop);
+  static std::shared_ptr<hangup_watch> open(shared_loop& loop);
   void close();
 
   /// Calls `tell`, once, when the connection over `fd` has come to its end. To be forgotten before
@@ -27,11 +26,10 @@ public:
   void watch(int fd, std::function<void()> tell);
   void forget(int fd);
 
-  void handle_event(caf::io::network::operation) override;
-  void removed_from_loop(caf::io::network::operation) override;
-  void graceful_shutdown() override {}
-
 private:
+  void on_readable() override;
+  void on_removed() override;
+
   std::unordered_map<int, std::function<void()>> watched_;
   std::shared_ptr<hangup_watch> alive_; // while the loop may call
 };

@@ -16,7 +16,7 @@ void outbox::begin_tail() {
   pieces_.back().own.swap(spare_);
 }
 
-void outbox::weave(std::span<const open_output::insertion> in) {
+void outbox::splice(std::span<const spliced_bytes> in) {
   if (in.empty()) return;
   auto& own = tail();
   auto from = in.front().at;

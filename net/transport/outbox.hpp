@@ -1,8 +1,8 @@
 #pragma once
 
 #include "net/bytes/shared_bytes.hpp"
+#include "net/bytes/splice_scope.hpp"
 #include "net/protocol/limits.hpp"
-#include "net/protocol/open_buffer.hpp"
 #include "net/transport/stream.hpp"
 
 #include <deque>
@@ -35,8 +35,8 @@ public:
       pieces_.emplace_back().shared = bytes;
   }
 
-  /// Puts what was not copied into the tail in its places there, by reference.
-  void weave(std::span<const open_output::insertion> in);
+  /// Puts what was not copied into the tail (splice_scope) in its places there, by reference.
+  void splice(std::span<const spliced_bytes> in);
 
   /// Unsent bytes.
   [[nodiscard]] std::size_t size() const;

@@ -20,11 +20,11 @@ struct shared_system {
     return served->get_future().wait_for(10s) == std::future_status::ready;
   }
 
-  // The watchman goes off duty, as if somebody were about to attend.
-  void hand_over() {
+  // The fallback poller goes off duty, as if somebody were about to lead.
+  void yield_to_follower() {
     std::promise<void> done;
     loop.post([&] {
-      loop.hand_over();
+      loop.yield_to_follower();
       done.set_value();
     });
     done.get_future().wait();
@@ -40,10 +40,10 @@ struct shared_system {
   shared_loop& loop = shared_loop::of(system);
 };
 
-// False if the watchman came back first.
-bool eventually_attend(shared_loop& loop, const void* who) {
+// False if the fallback poller came back first.
+bool eventually_leads(shared_loop& loop, leader_id who) {
   for (int i = 0; i < 1000; ++i) {
-    if (loop.attend(who)) return true;
+    if (loop.acquire_leadership(who)) return true;
     std::this_thread::yield();
   }
   return false;
@@ -51,32 +51,33 @@ bool eventually_attend(shared_loop& loop, const void* who) {
 
 } // namespace
 
-TEST_CASE("a loop that nobody attends is attended by the watchman") {
+TEST_CASE("a loop at which nobody leads is led by the fallback poller") {
   shared_system s;
   REQUIRE(s.serves());
-  s.hand_over();
+  s.yield_to_follower();
   REQUIRE(s.serves());
 }
 
-TEST_CASE("the watchman keeps out while a slot attends, and comes back when it leaves for long") {
+TEST_CASE(
+    "the fallback poller keeps out while a slot leads, and comes back when it is away for long") {
   shared_system s;
-  const int me = 0;
-  do s.hand_over(); // again if the watchman was back before us
-  while (!eventually_attend(s.loop, &me));
-  REQUIRE(s.loop.who() == &me);
-  std::this_thread::sleep_for(20ms); // the watchman is asleep by then
+  const auto me = s.loop.enlist();
+  do s.yield_to_follower(); // again if the fallback poller was back before us
+  while (!eventually_leads(s.loop, me));
+  REQUIRE(s.loop.leader() == me);
+  std::this_thread::sleep_for(20ms); // the fallback poller is asleep by then
   std::atomic<bool> ran{false};
   std::thread{[&] { s.loop.post([&] { ran = true; }); }}.join();
   std::this_thread::sleep_for(20ms);
   REQUIRE_FALSE(ran);
-  while (!ran) s.loop.turn();
-  s.loop.leave();
+  while (!ran) s.loop.handle_events();
+  s.loop.release_leadership();
   REQUIRE(s.serves());
 }
 
 TEST_CASE("threads that take turns at the loop run everything once, one at a time") {
   constexpr int posters = 2;
-  constexpr int attendants = 3;
+  constexpr int followers = 3;
   constexpr int each = 20'000;
   shared_system s;
   std::atomic<int> ran{0};
@@ -84,7 +85,7 @@ TEST_CASE("threads that take turns at the loop run everything once, one at a tim
   std::atomic<bool> overlapped{false};
   auto task = [&] {
     if (inside.fetch_add(1) != 0) overlapped = true;
-    if (ran.load() % 64 == 0) s.loop.hand_over();
+    if (ran.load() % 64 == 0) s.loop.yield_to_follower();
     inside.fetch_sub(1);
     ++ran;
   };
@@ -93,17 +94,17 @@ TEST_CASE("threads that take turns at the loop run everything once, one at a tim
     threads.emplace_back([&] {
       for (int n = 0; n < each; ++n) s.loop.post(task);
     });
-  for (int i = 0; i < attendants; ++i)
-    threads.emplace_back([&, i] {
+  for (int i = 0; i < followers; ++i)
+    threads.emplace_back([&, i, me = s.loop.enlist()] {
       while (ran < posters * each) {
-        if (!s.loop.attend(&threads[static_cast<std::size_t>(i)])) {
+        if (!s.loop.acquire_leadership(me)) {
           std::this_thread::yield();
           continue;
         }
-        s.loop.post([] {}); // or the turn would wait for something
-        s.loop.turn();
-        s.loop.leave();
-        if (i == 0) std::this_thread::sleep_for(100us); // the watchman gets some, too
+        s.loop.post([] {}); // or it would wait for something
+        s.loop.handle_events();
+        s.loop.release_leadership();
+        if (i == 0) std::this_thread::sleep_for(100us); // the fallback poller gets some, too
       }
     });
   for (auto& t : threads) t.join();

@@ -49,8 +49,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   case 3: { // as compact_basp takes them
     for (const auto& form : frequent_messages()) {
-      caf::binary_deserializer again{system_of_ours(), bytes};
-      const auto what = form->read(again);
+      auto received = bytes;
+      receive_lease payload{received, received.size()};
+      const auto what = form->read(payload);
     }
     break;
   }

@@ -38,15 +38,24 @@ std::optional<run_queue::job> next_of(run_queue& queue, run_queue::seat& seat) {
   return job;
 }
 
-void push(run_queue& queue, run_queue::shard_number shard, std::vector<work_item> what, instant at,
-          std::vector<std::uint32_t>& wake, const void* here = nullptr) {
-  queue.push(shard, what, at, at, wake, here);
+// Who must be woken.
+std::vector<std::uint32_t> push(run_queue& queue, run_queue::shard_number shard,
+                                std::vector<work_item> what, instant at,
+                                leader_id leader = leader_id::nobody) {
+  const auto wake = queue.push(shard, what, at, at, leader);
+  return {wake.begin(), wake.end()};
+}
+
+// As whom a slot leads.
+leader_id leader_of(std::uint32_t slot) {
+  return static_cast<leader_id>(static_cast<std::uint32_t>(leader_id::first_enlisted) + slot);
 }
 
 // What the slots are given when they start.
 std::vector<std::shared_ptr<run_queue::seat>> seats_of(run_queue& queue) {
   std::vector<std::shared_ptr<run_queue::seat>> result;
-  for (std::uint32_t i = 0; i < queue.slots(); ++i) result.push_back(queue.take_seat(i));
+  for (std::uint32_t i = 0; i < queue.slots(); ++i)
+    result.push_back(queue.take_seat(i, leader_of(i)));
   return result;
 }
 
@@ -55,22 +64,15 @@ std::vector<std::shared_ptr<run_queue::seat>> seats_of(run_queue& queue) {
 TEST_CASE("idle slots are woken once, busy ones not at all") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 1), now, wake);
-  REQUIRE(wake == std::vector<std::uint32_t>{0});
-  wake.clear();
-  push(queue, 0, items(2, 5), now, wake);
-  REQUIRE(wake == std::vector<std::uint32_t>{1});
-  wake.clear();
-  push(queue, 0, items(7, 1), now, wake);
-  REQUIRE(wake.empty());
+  REQUIRE(push(queue, 0, items(1, 1), now) == std::vector<std::uint32_t>{0});
+  REQUIRE(push(queue, 0, items(2, 5), now) == std::vector<std::uint32_t>{1});
+  REQUIRE(push(queue, 0, items(7, 1), now).empty());
 }
 
 TEST_CASE("messages start in the order in which they came") {
   run_queue queue{3};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 100), now, wake);
+  push(queue, 0, items(1, 100), now);
   for (std::uint64_t i = 1; i <= 100; ++i) {
     const auto slot = static_cast<std::uint32_t>(i % 3);
     auto job = next_of(queue, *seats[slot]);
@@ -83,8 +85,7 @@ TEST_CASE("messages start in the order in which they came") {
 TEST_CASE("the gateway is told of the first slow answer, and of more only after it fetched that") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 3), now, wake);
+  push(queue, 0, items(1, 3), now);
   auto job = next_of(queue, *seats[0]);
   REQUIRE(queue.finish(*seats[0], answer_to(*job, 100'000), now));
   job = next_of(queue, *seats[0]);
@@ -97,8 +98,7 @@ TEST_CASE("the gateway is told of the first slow answer, and of more only after 
 TEST_CASE("the last answer of a fast service is always told") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 10), now, wake);
+  push(queue, 0, items(1, 10), now);
   int told = 0;
   while (auto job = next_of(queue, *seats[0]))
     told += queue.finish(*seats[0], answer_to(*job), now) ? 1 : 0;
@@ -110,39 +110,28 @@ TEST_CASE(
     "short messages wake no more slots than they are worth, until they turn out not to be short") {
   run_queue queue{3};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 1), now, wake);
+  push(queue, 0, items(1, 1), now);
   queue.finish(*seats[0], answer_to(*next_of(queue, *seats[0])), now);
   for (const auto& seat : seats) next_of(queue, *seat); // all idle
-  wake.clear();
-  push(queue, 0, items(2, 20), now, wake);
-  REQUIRE(wake.size() == 1);
-  wake.clear();
-  queue.rouse(wake);
-  REQUIRE(wake.size() == 2);
-  wake.clear();
-  queue.rouse(wake);
-  REQUIRE(wake.empty());
+  REQUIRE(push(queue, 0, items(2, 20), now).size() == 1);
+  REQUIRE(queue.rouse().size() == 2);
+  REQUIRE(queue.rouse().empty());
 }
 
 TEST_CASE("a slot that looks by itself is not woken, and comes first") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 1), now, wake, seats[1].get());
-  REQUIRE(wake.empty());
+  REQUIRE(push(queue, 0, items(1, 1), now, leader_of(1)).empty());
   REQUIRE(next_of(queue, *seats[1])->item.token == 1);
-  push(queue, 0, items(2, 1), now, wake, seats[1].get()); // it is busy now
-  REQUIRE(wake == std::vector<std::uint32_t>{0});
+  REQUIRE(push(queue, 0, items(2, 1), now, leader_of(1)) == std::vector<std::uint32_t>{0});
 }
 
 TEST_CASE("a slot whose place another has taken gets nothing more, and its answer is not wanted") {
   run_queue queue{1};
-  const auto old = queue.take_seat(0);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 2), now, wake);
+  const auto old = queue.take_seat(0, leader_of(0));
+  push(queue, 0, items(1, 2), now);
   const auto job = next_of(queue, *old);
-  const auto seat = queue.take_seat(0);
+  const auto seat = queue.take_seat(0, leader_of(1));
   REQUIRE(job->stop->load());
   REQUIRE_FALSE(queue.has_place(*old));
   REQUIRE(queue.slot_died(0)->attempt.token ==
@@ -157,8 +146,7 @@ TEST_CASE("a slot whose place another has taken gets nothing more, and its answe
 TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 2), now, wake);
+  push(queue, 0, items(1, 2), now);
   const auto job = next_of(queue, *seats[0]);
   REQUIRE_FALSE(job->stop->load());
   REQUIRE(queue.withdraw(0, {{1, 1}}).empty());
@@ -171,8 +159,7 @@ TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
 TEST_CASE("what waits behind slots that do not come to an end can be taken back") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 5), now, wake);
+  push(queue, 0, items(1, 5), now);
   const auto first = next_of(queue, *seats[0]);
   const auto second = next_of(queue, *seats[1]);
   REQUIRE(queue.take_stalled(now + milliseconds{4}, milliseconds{5}).empty()); // not yet
@@ -187,8 +174,7 @@ TEST_CASE("what waits behind slots that do not come to an end can be taken back"
 TEST_CASE("a slot that died gives up what it was running, and only that") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 3), now, wake);
+  push(queue, 0, items(1, 3), now);
   next_of(queue, *seats[0]);
   const auto lost = queue.slot_died(0);
   REQUIRE(lost->attempt.token == 1);
@@ -201,8 +187,7 @@ TEST_CASE("a slot that died gives up what it was running, and only that") {
 TEST_CASE("answers to a broker that is gone are dropped, what was running included") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 3), now, wake);
+  push(queue, 0, items(1, 3), now);
   const auto job = next_of(queue, *seats[0]);
   queue.forget(0);
   REQUIRE(job->stop->load());
@@ -214,9 +199,8 @@ TEST_CASE("answers to a broker that is gone are dropped, what was running includ
 TEST_CASE("shards share the slots; each gets its answers, and its going concerns nobody else") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
-  std::vector<std::uint32_t> wake;
-  push(queue, 0, items(1, 2), now, wake);
-  push(queue, 1, items(1, 3), now, wake); // the same tokens
+  push(queue, 0, items(1, 2), now);
+  push(queue, 1, items(1, 3), now); // the same tokens
   const auto a = next_of(queue, *seats[0]);
   const auto b = next_of(queue, *seats[1]);
   REQUIRE(queue.withdraw(1, {{1, 1}, {2, 1}}).size() == 2);
@@ -237,7 +221,7 @@ TEST_CASE("shards share the slots; each gets its answers, and its going concerns
   REQUIRE(reader.next_answer()->token == 1);
   REQUIRE(reader.next_answer()->token == 2);
   REQUIRE_FALSE(reader.next_answer());
-  push(queue, 1, items(7, 1), now, wake);
+  push(queue, 1, items(7, 1), now);
   next_of(queue, *seats[1]);
   REQUIRE(queue.slot_died(1) == run_queue::origin{1, {7, 1}});
 }
@@ -263,13 +247,10 @@ TEST_CASE("many slots and a gateway: every message is answered once") {
     });
   std::set<std::uint64_t> answered;
   std::uint64_t pushed = 0;
-  std::vector<std::uint32_t> wake;
   while (answered.size() < total) {
     if (pushed < total) {
-      wake.clear();
-      push(queue, 0, items(pushed, 100), now, wake);
+      for (const auto slot : push(queue, 0, items(pushed, 100), now)) woken[slot] = true;
       pushed += 100;
-      for (const auto slot : wake) woken[slot] = true;
     }
     batch_reader reader{queue.take_answers(0).flat()};
     while (const auto* answer = reader.next_answer()) {

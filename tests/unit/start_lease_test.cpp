@@ -88,32 +88,28 @@ TEST_CASE("a node whose machine has slept asks first") {
 TEST_CASE("slots leave what waits alone while nothing may be started") {
   auto lease = std::make_shared<start_lease>();
   run_queue queue{1, lease};
-  const auto seat = queue.take_seat(0);
+  const auto seat = queue.take_seat(0, leader_id::first_enlisted);
   const auto now = instant{} + 1h;
   work_item item;
   item.token = 1;
   item.remaining_ms = 1000;
-  std::vector<std::uint32_t> wake;
-  queue.push(0, std::span{&item, 1}, now, now, wake);
+  (void)queue.push(0, std::span{&item, 1}, now, now);
   run_queue::job job;
   REQUIRE_FALSE(queue.next(*seat, now, job));
   REQUIRE(queue.count().waiting == 1);
   lease->attach(0, now);
-  wake.clear();
-  queue.rouse(wake);
-  REQUIRE(wake.size() == 1); // it was idle
+  REQUIRE(queue.rouse().size() == 1); // it was idle
   REQUIRE(queue.next(*seat, now, job));
 }
 
 TEST_CASE("slots that run long for one shard are none to another") {
   run_queue queue{2};
-  const auto seat = queue.take_seat(0);
+  const auto seat = queue.take_seat(0, leader_id::first_enlisted);
   const auto now = instant{} + 1h;
   work_item item;
   item.token = 1;
   item.remaining_ms = 1000;
-  std::vector<std::uint32_t> wake;
-  queue.push(1, std::span{&item, 1}, now, now, wake);
+  (void)queue.push(1, std::span{&item, 1}, now, now);
   run_queue::job job;
   REQUIRE(queue.next(*seat, now, job));
   REQUIRE(queue.held_by_others(0, now + run_queue::long_run - 1ms) == 0);

@@ -139,10 +139,10 @@ TEST_CASE("what was left out of an outbox's tail is sent in its place") {
   const auto z = large('z');
   outbox out;
   put(out, "before|head|between|end");
-  out.weave(std::vector<open_output::insertion>{{7, 12, x}, {7, 12, y}, {7, 20, z}});
+  out.splice(std::vector<spliced_bytes>{{12, x}, {12, y}, {20, z}});
   put(out, "|more");
-  out.weave({});
-  out.weave(std::vector<open_output::insertion>{{0, 8, x}}); // at the very end
+  out.splice({});
+  out.splice(std::vector<spliced_bytes>{{8, x}}); // at the very end
   const auto expected =
       "before|head|" + text(x) + text(y) + "between|" + text(z) + "end|more" + text(x);
   REQUIRE(out.size() == expected.size());
