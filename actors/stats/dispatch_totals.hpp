@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/stats/field.hpp"
+#include "actors/stats/described.hpp"
 #include "net/protocol/error.hpp"
 
 #include <array>
@@ -28,16 +28,16 @@ struct dispatch_totals {
     using namespace stats;
     using t = dispatch_totals;
     return std::tuple{
-        field{"submitted", &t::submitted, kind::counter, merge::sum},
-        field{"admitted", &t::admitted, kind::counter, merge::sum, unit::one, shown::no},
-        field{"answered", &t::answered, kind::counter, merge::sum},
-        field{"redispatched", &t::redispatched, kind::counter, merge::sum},
-        field{"returned", &t::returned, kind::counter, merge::sum},
-        field{"stale_answers", &t::stale, kind::counter, merge::sum},
-        field{"refused", &t::refused, kind::counter, merge::sum},
-        field{"queued", &t::waiting, kind::gauge, merge::sum},
-        field{"in_flight", &t::placed, kind::gauge, merge::sum},
-        field{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, unit::bytes},
+        described{"submitted", &t::submitted, kind::counter, merge::sum},
+        described{"admitted", &t::admitted, kind::counter, merge::sum, unit::one, shown::no},
+        described{"answered", &t::answered, kind::counter, merge::sum},
+        described{"redispatched", &t::redispatched, kind::counter, merge::sum},
+        described{"returned", &t::returned, kind::counter, merge::sum},
+        described{"stale_answers", &t::stale, kind::counter, merge::sum},
+        described{"refused", &t::refused, kind::counter, merge::sum},
+        described{"queued", &t::waiting, kind::gauge, merge::sum},
+        described{"in_flight", &t::placed, kind::gauge, merge::sum},
+        described{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, unit::bytes},
     };
   }
 };

@@ -8,10 +8,9 @@
 #include <type_traits>
 
 /// Numbers that are described once. A struct of numbers has a `fields`, a constexpr tuple of
-/// `field`, one a member, in the order of the members; whatever treats all numbers alike (the sum
-/// over the shards, the status as JSON, CAF's inspection) goes through `for_each_field`. So to add
-/// a number is to add a member and the line in `fields` beside it; `all_described` in a
-/// static_assert holds the two together.
+/// `described`, one a member; whatever treats all numbers alike (the sum over the shards, the status
+/// as JSON, CAF's inspection) goes through `for_each_field`. So to add a number is to add a member
+/// and the line in `fields` beside it; `all_described` in a static_assert holds the two together.
 namespace ropewalk::stats {
 
 enum class kind {
@@ -34,7 +33,7 @@ enum class unit { one, bytes, seconds };
 enum class shown { yes, no };
 
 template <class Owner, class T>
-struct field {
+struct described {
   std::string_view name; ///< as the status has it
   T Owner::*member;
   stats::kind kind = stats::kind::counter;
@@ -74,10 +73,10 @@ void add_fields(T& into, const T& other) {
 /// at the end: a member that is not described makes T larger than what is.
 template <class T>
 constexpr bool all_described() {
-  std::size_t described = 0;
+  std::size_t bytes = 0;
   for_each_field<T>(
-      [&]<class Owner, class Number>(const field<Owner, Number>&) { described += sizeof(Number); });
-  return sizeof(T) < described + alignof(T) && described <= sizeof(T);
+      [&]<class Owner, class Number>(const described<Owner, Number>&) { bytes += sizeof(Number); });
+  return sizeof(T) < bytes + alignof(T) && bytes <= sizeof(T);
 }
 
 } // namespace ropewalk::stats
