@@ -40,7 +40,7 @@ void run_queue::rouse(std::vector<std::uint32_t>& wake) {
 // A slot that must be woken for less than that wake-up costs is left asleep: another is quicker.
 std::size_t run_queue::slots_for(std::size_t messages) const {
   if (!fast() || messages == 0) return messages;
-  return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_us_ / fast_us);
+  return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_.us() / fast_us);
 }
 
 // An idle slot is woken once: it counts as busy from here on.
@@ -119,14 +119,13 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   if (me.given_up) return false; // it was reported lost, and somebody else runs the message
   me.running = false;
   last_progress_ = now;
-  const double us = answer.run_us;
-  mean_us_ += (us - mean_us_) * (us > mean_us_ ? 1.0 / 4 : 1.0 / 32);
-  fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
+  mean_.add(answer.run_us);
+  fast_.store(mean_.us() < fast_us, std::memory_order_relaxed);
   if (me.forgotten) return false;
   answers_for(me.runs.shard).add(answer);
   if (told_) return false;
   if (untold_++ == 0) first_untold_ = now;
-  const bool hold = mean_us_ < fast_us && !waiting_.empty() && untold_ < most_held &&
+  const bool hold = mean_.us() < fast_us && !waiting_.empty() && untold_ < most_held &&
                     now - first_untold_ < longest_hold;
   if (hold) return false;
   told_ = true;
@@ -178,8 +177,8 @@ std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
-    const auto usual =
-        microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(seats_.size()))};
+    const auto usual = microseconds{
+        static_cast<std::int64_t>(3 * mean_.us() / static_cast<double>(seats_.size()))};
     const auto patience = std::max(least_patience, usual);
     const bool all_busy =
         std::all_of(seats_.begin(), seats_.end(), [](const auto& l) { return !l->idle; });

@@ -3,6 +3,7 @@
 #include "actors/node/fifo.hpp"
 #include "actors/node/start_lease.hpp"
 #include "actors/time/instant.hpp"
+#include "actors/time/mean_run_time.hpp"
 #include "net/protocol/batch.hpp"
 
 #include <atomic>
@@ -159,7 +160,7 @@ private:
   instant first_untold_{};
   instant last_progress_{}; // when a slot last came to an end, or was woken
   bool told_ = false;       // and has not fetched them yet
-  double mean_us_ = 0;
+  mean_run_time mean_{0};   // as if all had been quick so far
   std::atomic<bool> fast_{false};
 };
 

@@ -34,12 +34,19 @@ enum class shown { yes, no };
 
 template <class Owner, class T>
 struct described {
-  std::string_view name; ///< as the status has it
+  /// `name`: as the status has it.
+  constexpr described(std::string_view name, T Owner::*member,
+                      stats::kind kind = stats::kind::counter,
+                      stats::merge merge = stats::merge::sum, stats::unit unit = stats::unit::one,
+                      stats::shown shown = stats::shown::yes)
+      : name(name), member(member), kind(kind), merge(merge), unit(unit), shown(shown) {}
+
+  std::string_view name;
   T Owner::*member;
-  stats::kind kind = stats::kind::counter;
-  stats::merge merge = stats::merge::sum;
-  stats::unit unit = stats::unit::one;
-  stats::shown shown = stats::shown::yes;
+  stats::kind kind;
+  stats::merge merge;
+  stats::unit unit;
+  stats::shown shown;
 };
 
 /// Calls `each` with every field of T.

@@ -22,9 +22,11 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/cluster", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
     {"actors/time", {}},
+    {"actors/random", {}},
     {"actors/stats", {"net/protocol"}},
-    {"actors/dispatch", {"net/bytes", "net/protocol", "actors/time", "actors/stats"}},
-    {"actors/supervise", {"net/protocol", "net/transport", "actors/time"}},
+    {"actors/dispatch",
+     {"net/bytes", "net/protocol", "actors/time", "actors/random", "actors/stats"}},
+    {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},
     {"actors/handlers",
      {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
     {"actors", {"net/bytes", "net/protocol", "net/cluster", "actors/stats"}}, // messages
@@ -33,16 +35,17 @@ const std::map<std::string, std::set<std::string>> arrows{
       "actors", "actors/time", "actors/stats", "actors/dispatch", "actors/supervise"}},
     {"actors/node",
      {"net/bytes", "net/protocol", "net/transport", "net/cluster", "actors", "actors/time",
-      "actors/supervise", "actors/handlers"}},
+      "actors/random", "actors/supervise", "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/node", "actors/time", "actors/stats", "actors/supervise",
       "actors/handlers"}},
 };
 
-const std::set<std::string> pure{
-    "net/bytes",   "net/protocol", "net/transport",   "net/client",       "net/tls",
-    "actors/time", "actors/stats", "actors/dispatch", "actors/supervise", "actors/handlers"};
+const std::set<std::string> pure{"net/bytes",        "net/protocol",   "net/transport",
+                                 "net/client",       "net/tls",        "actors/time",
+                                 "actors/random",    "actors/stats",   "actors/dispatch",
+                                 "actors/supervise", "actors/handlers"};
 
 } // namespace
 
