@@ -2,7 +2,6 @@
 
 #include "net/protocol/limits.hpp"
 
-
 namespace ropewalk {
 
 caf::error inspect(caf::serializer& sink, batch& x) {

@@ -58,7 +58,7 @@ typename Inspector::result_type inspect(Inspector& f, batch& x) {
   return f(caf::meta::type_name("batch"), bytes);
 }
 
-/// Numbers that are described by fields (actors/stats/field.hpp).
+/// Numbers that are described by fields (actors/stats/described.hpp).
 template <class Inspector, class T>
 requires requires {
   T::fields();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/time/instant.hpp"
+#include "actors/time/mean_run_time.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -17,16 +18,15 @@ public:
       : slots_(slots), most_ahead_(most_ahead),
         prefetch_us_(static_cast<double>(prefetch_time.count())), allowed_(slots) {}
 
-  /// A message ran for so long. One long run weighs at once, many short ones wear it off: what is
-  /// handed out ahead must not wait behind the next long one.
+  /// A message ran for so long. (That one long run weighs at once is for what is handed out ahead:
+  /// it must not wait behind the next long one.)
   void ran_for(microseconds run_time) {
     const auto us = std::max(1.0, static_cast<double>(run_time.count()));
     // As usual: most of the time, and the division below takes longer than the rest of an answer.
-    if (usual_ && std::abs(us - mean_us_) * 256 < mean_us_) return;
-    mean_us_ = us > mean_us_ ? mean_us_ + (us - mean_us_) * (known_ ? rise : 1.0)
-                             : mean_us_ + (us - mean_us_) * fall;
-    known_ = usual_ = true;
-    ahead_ = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_us_);
+    if (usual_ && std::abs(us - mean_.us()) * 256 < mean_.us()) return;
+    mean_.add(us);
+    usual_ = true;
+    ahead_ = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_.us());
     allow();
   }
 
@@ -48,20 +48,16 @@ public:
   [[nodiscard]] std::uint32_t allowed() const { return allowed_; }
 
   /// What a message takes, about, in microseconds; a second while nothing is known.
-  [[nodiscard]] double mean_us() const { return known_ ? mean_us_ : 1'000'000; }
+  [[nodiscard]] double mean_us() const { return mean_.known() ? mean_.us() : 1'000'000; }
 
 private:
   void allow() { allowed_ = slots_ + static_cast<std::uint32_t>(slots_ * ahead_); }
 
-  static constexpr double rise = 1.0 / 4;
-  static constexpr double fall = 1.0 / 32;
-
   std::uint32_t slots_;
   std::uint32_t most_ahead_;
   double prefetch_us_;
-  double mean_us_ = 0;
-  bool known_ = false;
-  bool usual_ = false; // `ahead_` is what `mean_us_` makes it
+  mean_run_time mean_;
+  bool usual_ = false; // `ahead_` is what `mean_` makes it
   double ahead_ = 0;   // per slot
   std::uint32_t allowed_;
 };

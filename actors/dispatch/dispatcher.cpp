@@ -61,12 +61,7 @@ request* dispatcher::to_send(const placement& what) {
 }
 
 std::uint32_t dispatcher::allocate() {
-  if (free_requests_.empty()) {
-    free_requests_.push_back(static_cast<std::uint32_t>(requests_.size()));
-    requests_.emplace_back();
-  }
-  const auto index = free_requests_.back();
-  free_requests_.pop_back();
+  const auto index = free_requests_.take(requests_);
   requests_[index].renew();
   return index;
 }
@@ -78,7 +73,7 @@ void dispatcher::release(std::uint32_t index) {
   auto& r = requests_[index];
   r.payload = {};
   r.stage = stage::free;
-  free_requests_.push_back(index);
+  free_requests_.give_back(index);
   if (r.lane == no_index) return;
   const auto next = services_[r.service].keys.leave(requests_, index);
   if (next != no_index) wait(next);
@@ -87,12 +82,7 @@ void dispatcher::release(std::uint32_t index) {
 // -- clients --------------------------------------------------------------------------------------
 
 connection_id dispatcher::connect() {
-  if (free_connections_.empty()) {
-    free_connections_.push_back(static_cast<connection_index>(connections_.size()));
-    connections_.emplace_back();
-  }
-  const auto index = free_connections_.back();
-  free_connections_.pop_back();
+  const auto index = free_connections_.take(connections_);
   connections_[index].in_use = true;
   return id_of(index);
 }
@@ -113,7 +103,7 @@ void dispatcher::disconnect(connection_id who, instant now) {
   const auto next_generation = c.generation + 1;
   c = connection{};
   c.generation = next_generation;
-  free_connections_.push_back(who.index);
+  free_connections_.give_back(who.index);
   settle(now);
 }
 

@@ -3,6 +3,7 @@
 #include "actors/dispatch/actions.hpp"
 #include "actors/dispatch/deadline_wheel.hpp"
 #include "actors/dispatch/id_table.hpp"
+#include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/key_lanes.hpp"
 #include "actors/dispatch/offer_book.hpp"
 #include "actors/dispatch/request.hpp"
@@ -256,10 +257,10 @@ private:
   dispatch_totals totals_;
   deadline_wheel deadlines_;
   request_table requests_;
-  std::vector<std::uint32_t> free_requests_;
+  index_pool free_requests_;
   id_table ids_;
   std::vector<connection> connections_;
-  std::vector<connection_index> free_connections_;
+  index_pool free_connections_;
   std::vector<service> services_;
   std::unordered_map<std::string, service_index, keyed_text_hash, std::equal_to<>> service_by_name_;
   std::vector<service_index> stirred_;

@@ -12,12 +12,7 @@ bool key_lanes::enter(request_table& all, std::uint32_t index, std::string_view 
     ++waiting_;
     return false;
   }
-  if (free_lanes_.empty()) {
-    free_lanes_.push_back(static_cast<std::uint32_t>(lanes_.size()));
-    lanes_.emplace_back();
-  }
-  const auto lane = free_lanes_.back();
-  free_lanes_.pop_back();
+  const auto lane = free_lanes_.take(lanes_);
   lanes_[lane].name = lane_by_key_.emplace(key, lane).first;
   all[index].lane = lane;
   return true;
@@ -28,7 +23,7 @@ std::uint32_t key_lanes::leave(request_table& all, std::uint32_t index) {
   auto& l = lanes_[which];
   if (l.behind.empty()) {
     lane_by_key_.erase(l.name);
-    free_lanes_.push_back(which);
+    free_lanes_.give_back(which);
     return no_index;
   }
   const auto next = l.behind.head();

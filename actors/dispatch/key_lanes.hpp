@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/keyed_hash.hpp"
 #include "actors/dispatch/request.hpp"
 
@@ -44,7 +45,7 @@ private:
 
   names lane_by_key_;
   std::vector<lane> lanes_;
-  std::vector<std::uint32_t> free_lanes_;
+  index_pool free_lanes_;
   std::uint32_t waiting_ = 0;
 };
 

@@ -17,12 +17,7 @@ constexpr double company_us = 100;
 
 std::uint32_t offer_book::add(node_number to, service_index which, std::uint32_t slots,
                               const ropewalk::credit& credit) {
-  if (free_.empty()) {
-    free_.push_back(static_cast<std::uint32_t>(offers_.size()));
-    offers_.emplace_back();
-  }
-  const auto index = free_.back();
-  free_.pop_back();
+  const auto index = free_.take(offers_);
   auto& o = offers_[index];
   o = offer{};
   o.node = to;
@@ -62,16 +57,9 @@ void offer_book::remove_all(node_number which) {
     services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
     if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.company = 0;
-    free_.push_back(index);
+    free_.give_back(index);
   }
   nodes_.erase(which);
-}
-
-std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
-  random_state_ ^= random_state_ >> 12;
-  random_state_ ^= random_state_ << 25;
-  random_state_ ^= random_state_ >> 27;
-  return static_cast<std::uint32_t>(random_state_ * 0x2545f4914f6cdd1d >> 32);
 }
 
 // Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
@@ -79,8 +67,8 @@ std::uint32_t offer_book::random() { // xorshift64*: two choices need no more
 std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candidates) {
   const auto count = static_cast<std::uint32_t>(candidates.size());
   if (count == 1) return candidates[0];
-  const auto i = random() % count;
-  auto j = random() % (count - 1);
+  const auto i = random_.next_32() % count;
+  auto j = random_.next_32() % (count - 1);
   if (j >= i) ++j;
   const auto& a = offers_[candidates[i]];
   const auto& b = offers_[candidates[j]];

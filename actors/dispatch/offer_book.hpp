@@ -1,7 +1,9 @@
 #pragma once
 
 #include "actors/dispatch/credit.hpp"
+#include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/request.hpp"
+#include "actors/random/random_source.hpp"
 #include "actors/time/instant.hpp"
 
 #include <algorithm>
@@ -57,7 +59,7 @@ public:
   static constexpr milliseconds longest_rest{160};
 
   offer_book(std::uint64_t node_bytes, std::uint64_t seed)
-      : node_bytes_(node_bytes), random_state_(seed * 0x9e3779b97f4a7c15 | 1) {}
+      : node_bytes_(node_bytes), random_(seed * 0x9e3779b97f4a7c15) {}
 
   /// Adds to what the node offers; returns the offer's index.
   std::uint32_t add(node_number node, service_index service, std::uint32_t slots,
@@ -119,12 +121,11 @@ private:
   void reconsider(std::uint32_t offer);
   void set_room(std::uint32_t offer, offer::room to);
   [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);
-  std::uint32_t random();
 
   std::uint64_t node_bytes_;
-  std::uint64_t random_state_;
+  random_source random_;
   std::vector<offer> offers_;
-  std::vector<std::uint32_t> free_;
+  index_pool free_;
   std::unordered_map<node_number, std::vector<std::uint32_t>> nodes_;
   std::vector<service> services_;
 };

@@ -12,12 +12,7 @@ constexpr std::array<std::uint64_t, priorities> strides{16, 4, 1};
 } // namespace
 
 std::uint32_t service_queue::open_flow(ropewalk::priority at) {
-  if (free_flows_.empty()) {
-    free_flows_.push_back(static_cast<std::uint32_t>(flows_.size()));
-    flows_.emplace_back();
-  }
-  const auto result = free_flows_.back();
-  free_flows_.pop_back();
+  const auto result = free_flows_.take(flows_);
   flows_[result] = flow{};
   flows_[result].at = at;
   return result;
@@ -25,7 +20,7 @@ std::uint32_t service_queue::open_flow(ropewalk::priority at) {
 
 void service_queue::close_flow(std::uint32_t which) {
   assert(flows_[which].waiting.empty());
-  free_flows_.push_back(which);
+  free_flows_.give_back(which);
 }
 
 // The newcomer's turn is after all others'.

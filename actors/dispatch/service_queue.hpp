@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/retry_budget.hpp"
 
@@ -81,7 +82,7 @@ private:
   request_list retries_;
   std::array<level, priorities> levels_;
   std::vector<flow> flows_;
-  std::vector<std::uint32_t> free_flows_;
+  index_pool free_flows_;
   std::uint64_t pass_ = 0; // of the level that went last
   std::uint32_t size_ = 0;
   retry_budget budget_;

@@ -1,7 +1,8 @@
 #include "actors/node/membership.hpp"
 
+#include "actors/random/random_source.hpp"
+
 #include <caf/all.hpp>
-#include <random>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -97,7 +98,7 @@ void fell(self_pointer self, const caf::down_msg& down) {
 caf::behavior membership(self_pointer self, membership_settings settings) {
   auto& state = self->state;
   state.settings = std::move(settings);
-  state.patience = backoff{milliseconds{50}, milliseconds{1000}, std::random_device{}()};
+  state.patience = backoff{milliseconds{50}, milliseconds{1000}, unguessable_seed()};
   self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
   join(self);
   return {

@@ -44,7 +44,7 @@ run_queue::slots_to_wake run_queue::rouse() {
 // A slot that must be woken for less than that wake-up costs is left asleep: another is quicker.
 std::size_t run_queue::slots_for(std::size_t messages) const {
   if (!fast() || messages == 0) return messages;
-  return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_us_ / fast_us);
+  return 1 + static_cast<std::size_t>(static_cast<double>(messages) * mean_.us() / fast_us);
 }
 
 // Puts who must be woken into to_wake_, and returns how many slots will look, the leader with them.
@@ -123,14 +123,13 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   if (me.given_up) return false; // it was reported lost, and somebody else runs the message
   me.running = false;
   last_progress_ = now;
-  const double us = answer.run_us;
-  mean_us_ += (us - mean_us_) * (us > mean_us_ ? 1.0 / 4 : 1.0 / 32);
-  fast_.store(mean_us_ < fast_us, std::memory_order_relaxed);
+  mean_.add(answer.run_us);
+  fast_.store(mean_.us() < fast_us, std::memory_order_relaxed);
   if (me.forgotten) return false;
   answers_for(me.runs.shard).add(answer);
   if (announced_) return false;
   if (unannounced_++ == 0) first_unannounced_ = now;
-  const bool hold = mean_us_ < fast_us && !waiting_.empty() && unannounced_ < max_held &&
+  const bool hold = mean_.us() < fast_us && !waiting_.empty() && unannounced_ < max_held &&
                     now - first_unannounced_ < max_hold;
   if (hold) return false;
   announced_ = true;
@@ -182,8 +181,8 @@ std::vector<run_queue::origin> run_queue::take_stalled(instant now, microseconds
   {
     const std::lock_guard lock{mutex_};
     // Slots that are busy with what usually takes long are not held up.
-    const auto usual =
-        microseconds{static_cast<std::int64_t>(3 * mean_us_ / static_cast<double>(seats_.size()))};
+    const auto usual = microseconds{
+        static_cast<std::int64_t>(3 * mean_.us() / static_cast<double>(seats_.size()))};
     const auto time = std::max(min_time, usual);
     const bool all_busy =
         std::all_of(seats_.begin(), seats_.end(), [](const auto& l) { return !l->idle; });

@@ -3,6 +3,7 @@
 #include "actors/node/fifo.hpp"
 #include "actors/node/start_lease.hpp"
 #include "actors/time/instant.hpp"
+#include "actors/time/mean_run_time.hpp"
 #include "net/loop/leader_followers.hpp"
 #include "net/protocol/batch.hpp"
 
@@ -179,7 +180,7 @@ private:
   instant first_unannounced_{};
   instant last_progress_{}; // when a slot last came to an end, or was woken
   bool announced_ = false;  // and has not fetched them yet
-  double mean_us_ = 0;
+  mean_run_time mean_{0};   // as if all had been quick so far
   std::atomic<bool> fast_{false};
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "actors/stats/described.hpp"
 #include "actors/stats/dispatch_totals.hpp"
-#include "actors/stats/field.hpp"
 
 #include <cstdint>
 #include <string>
@@ -23,13 +23,14 @@ struct node_report {
     using namespace stats;
     using t = node_report;
     return std::tuple{
-        entry{"name", &t::name, kind::label, merge::keep},
-        entry{"address", &t::address, kind::label, merge::keep},
-        entry{"services", &t::services, kind::label, merge::keep},
-        entry{"in_flight", &t::in_flight, kind::gauge, merge::sum},
-        entry{"answered", &t::answered, kind::counter, merge::sum},
-        entry{"pid", &t::pid, kind::label, merge::keep},
-        entry{"slots", &t::slots, kind::gauge, merge::keep}, // a node's are the same for all shards
+        described{"name", &t::name, kind::label, merge::keep},
+        described{"address", &t::address, kind::label, merge::keep},
+        described{"services", &t::services, kind::label, merge::keep},
+        described{"in_flight", &t::in_flight, kind::gauge, merge::sum},
+        described{"answered", &t::answered, kind::counter, merge::sum},
+        described{"pid", &t::pid, kind::label, merge::keep},
+        described{"slots", &t::slots, kind::gauge,
+                  merge::keep}, // a node's are the same for all shards
     };
   }
 };
@@ -47,11 +48,11 @@ struct shard_report {
     using namespace stats;
     using t = shard_report;
     return std::tuple{
-        entry{"connections", &t::connections, kind::gauge, merge::keep},
-        entry{"in_flight", &t::in_flight, kind::gauge, merge::keep},
-        entry{"queued", &t::queued, kind::gauge, merge::keep},
-        entry{"answered", &t::answered, kind::counter, merge::keep},
-        entry{"shard", &t::number, kind::label, merge::keep},
+        described{"connections", &t::connections, kind::gauge, merge::keep},
+        described{"in_flight", &t::in_flight, kind::gauge, merge::keep},
+        described{"queued", &t::queued, kind::gauge, merge::keep},
+        described{"answered", &t::answered, kind::counter, merge::keep},
+        described{"shard", &t::number, kind::label, merge::keep},
     };
   }
 };
@@ -70,12 +71,13 @@ struct front_totals {
     using namespace stats;
     using t = front_totals;
     return std::tuple{
-        entry{"restarts", &t::restarts, kind::counter, merge::sum},
-        entry{"connections", &t::connections, kind::gauge, merge::sum},
-        entry{"turned_away", &t::turned_away, kind::counter, merge::sum},
-        entry{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max, measured_in::seconds},
-        entry{"pid", &t::pid, kind::label, merge::keep},
-        entry{"draining", &t::draining, kind::gauge, merge::any},
+        described{"restarts", &t::restarts, kind::counter, merge::sum},
+        described{"connections", &t::connections, kind::gauge, merge::sum},
+        described{"turned_away", &t::turned_away, kind::counter, merge::sum},
+        described{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max,
+                  measured_in::seconds},
+        described{"pid", &t::pid, kind::label, merge::keep},
+        described{"draining", &t::draining, kind::gauge, merge::any},
     };
   }
 };

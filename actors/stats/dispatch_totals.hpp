@@ -1,11 +1,10 @@
 #pragma once
 
-#include "actors/stats/field.hpp"
+#include "actors/stats/described.hpp"
 #include "net/protocol/error.hpp"
 
 #include <array>
 #include <cstdint>
-#include <tuple>
 
 namespace ropewalk {
 
@@ -29,16 +28,16 @@ struct dispatch_totals {
     using namespace stats;
     using t = dispatch_totals;
     return std::tuple{
-        entry{"submitted", &t::submitted, kind::counter, merge::sum},
-        entry{"admitted", &t::admitted, kind::counter, merge::sum, measured_in::one, shown::no},
-        entry{"answered", &t::answered, kind::counter, merge::sum},
-        entry{"redispatched", &t::redispatched, kind::counter, merge::sum},
-        entry{"returned", &t::returned, kind::counter, merge::sum},
-        entry{"stale_answers", &t::stale, kind::counter, merge::sum},
-        entry{"refused", &t::refused, kind::counter, merge::sum},
-        entry{"queued", &t::waiting, kind::gauge, merge::sum},
-        entry{"in_flight", &t::placed, kind::gauge, merge::sum},
-        entry{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, measured_in::bytes},
+        described{"submitted", &t::submitted, kind::counter, merge::sum},
+        described{"admitted", &t::admitted, kind::counter, merge::sum, measured_in::one, shown::no},
+        described{"answered", &t::answered, kind::counter, merge::sum},
+        described{"redispatched", &t::redispatched, kind::counter, merge::sum},
+        described{"returned", &t::returned, kind::counter, merge::sum},
+        described{"stale_answers", &t::stale, kind::counter, merge::sum},
+        described{"refused", &t::refused, kind::counter, merge::sum},
+        described{"queued", &t::waiting, kind::gauge, merge::sum},
+        described{"in_flight", &t::placed, kind::gauge, merge::sum},
+        described{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, measured_in::bytes},
     };
   }
 };

@@ -36,7 +36,7 @@ struct process_exit {
 };
 
 /// Decides over the processes under a master, one a place: events and the time in, actions out. The
-/// master (actors/node/master) forks, signals and waits as it says. Pure.
+/// master (master.hpp) forks, signals and waits as it says. Pure.
 ///
 /// A process that falls is started again, after the policy's pause; too many falls of one place in
 /// the policy's window, and all are told to leave and the exit status is 1. One that left because

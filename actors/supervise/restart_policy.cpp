@@ -6,14 +6,6 @@ namespace ropewalk {
 
 namespace {
 
-double next_random(std::uint64_t& state) { // xorshift64*
-  state ^= state >> 12;
-  state ^= state << 25;
-  state ^= state >> 27;
-  return static_cast<double>((state * 0x2545f4914f6cdd1d) >> 11) /
-         static_cast<double>(std::uint64_t{1} << 53);
-}
-
 milliseconds doubled(milliseconds first, milliseconds longest, std::size_t times) {
   auto pause = first;
   for (std::size_t i = 0; i < times && pause < longest; ++i) pause *= 2;
@@ -27,21 +19,17 @@ milliseconds with_jitter(milliseconds pause, double jitter, double random) {
 
 } // namespace
 
-double restart_policy::random() {
-  return next_random(random_);
-}
-
 std::optional<milliseconds> restart_policy::fell(instant now) {
   while (!recent_.empty() && now - recent_.front() >= with_.window) recent_.pop_front();
   if (recent_.size() >= with_.restarts) return std::nullopt;
   const auto pause = doubled(with_.first_pause, with_.longest_pause, recent_.size());
   recent_.push_back(now);
   ++granted_;
-  return with_jitter(pause, with_.jitter, random());
+  return with_jitter(pause, with_.jitter, random_.unit());
 }
 
 milliseconds backoff::next() {
-  return with_jitter(doubled(first_, longest_, tries_++), 0.2, next_random(random_));
+  return with_jitter(doubled(first_, longest_, tries_++), 0.2, random_.unit());
 }
 
 } // namespace ropewalk

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/random/random_source.hpp"
 #include "actors/time/instant.hpp"
 
 #include <cstdint>
@@ -24,7 +25,7 @@ public:
   };
 
   explicit restart_policy(const settings& with, std::uint64_t seed = 1)
-      : with_(with), random_(seed | 1) {}
+      : with_(with), random_(seed) {}
 
   /// A child fell at `now`. How long to wait before it is started again; nothing: give up.
   std::optional<milliseconds> fell(instant now);
@@ -33,10 +34,8 @@ public:
   [[nodiscard]] std::uint64_t restarts() const { return granted_; }
 
 private:
-  double random(); // 0 to 1
-
   settings with_;
-  std::uint64_t random_;
+  random_source random_;
   std::deque<instant> recent_;
   std::uint64_t granted_ = 0;
 };
@@ -46,7 +45,7 @@ private:
 class backoff {
 public:
   backoff(milliseconds first, milliseconds longest, std::uint64_t seed)
-      : first_(first), longest_(longest), random_(seed | 1) {}
+      : first_(first), longest_(longest), random_(seed) {}
 
   milliseconds next();
   void reset() { tries_ = 0; }
@@ -54,7 +53,7 @@ public:
 private:
   milliseconds first_;
   milliseconds longest_;
-  std::uint64_t random_;
+  random_source random_;
   std::uint32_t tries_ = 0;
 };
 

@@ -1,5 +1,5 @@
-#include "apps/ropewalk/commands.hpp"
 #include "actors/stats/histogram.hpp"
+#include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/client/client.hpp"

@@ -1,6 +1,6 @@
 #include "actors/handlers/registry.hpp"
-#include "actors/node/master.hpp"
 #include "actors/node/node.hpp"
+#include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <iostream>
@@ -139,6 +140,13 @@ int run_processes(const worker_options& o) {
     if (o.tcp_only) words.emplace_back("--tcp-only");
     if (after_fall) words.emplace_back("--after-fall");
     return words;
+  };
+  m.now = std::chrono::steady_clock::now;
+  m.log = [](process_supervisor::severity how, const std::string& text) {
+    auto level = spdlog::level::info;
+    if (how == process_supervisor::severity::warning) level = spdlog::level::warn;
+    if (how == process_supervisor::severity::error) level = spdlog::level::err;
+    spdlog::log(level, "{}", text);
   };
   return run_master(m);
 }

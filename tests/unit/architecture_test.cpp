@@ -23,9 +23,11 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/cluster", {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
     {"actors/time", {}},
+    {"actors/random", {}},
     {"actors/stats", {"net/protocol"}},
-    {"actors/dispatch", {"net/bytes", "net/protocol", "actors/time", "actors/stats"}},
-    {"actors/supervise", {"net/protocol", "net/transport", "actors/time"}},
+    {"actors/dispatch",
+     {"net/bytes", "net/protocol", "actors/time", "actors/random", "actors/stats"}},
+    {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},
     {"actors/handlers",
      {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
     {"actors/settings", {"net/protocol", "actors/time", "actors/dispatch", "actors/supervise"}},
@@ -39,7 +41,7 @@ const std::map<std::string, std::set<std::string>> arrows{
       "actors/supervise", "actors/settings"}},
     {"actors/node",
      {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/cluster", "actors",
-      "actors/time", "actors/supervise", "actors/settings", "actors/handlers"}},
+      "actors/time", "actors/random", "actors/supervise", "actors/settings", "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/broker/sessions", "actors/node", "actors/time",
@@ -50,7 +52,7 @@ const std::set<std::string> pure{
     "net/loop",        "net/bytes",    "net/protocol",     "net/transport",
     "net/client",      "net/tls",      "actors/time",      "actors/broker/sessions",
     "actors/dispatch", "actors/stats", "actors/supervise", "actors/settings",
-    "actors/handlers"};
+    "actors/handlers", "actors/random"};
 
 } // namespace
 

@@ -116,7 +116,9 @@ namespace {
 struct one_too_many {
   std::uint64_t known = 0;
   std::uint64_t forgotten = 0;
-  static constexpr auto fields() { return std::tuple{stats::entry{"known", &one_too_many::known}}; }
+  static constexpr auto fields() {
+    return std::tuple{stats::described{"known", &one_too_many::known}};
+  }
 };
 static_assert(!stats::all_described<one_too_many>());
 

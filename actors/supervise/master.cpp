@@ -1,17 +1,14 @@
-#include "actors/node/master.hpp"
+#include "actors/supervise/master.hpp"
 
+#include "actors/supervise/child_process.hpp"
 #include "net/transport/socket.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fcntl.h>
 #include <map>
 #include <poll.h>
-#include <spdlog/spdlog.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,8 +19,7 @@ namespace {
 
 struct child {
   process_ref who;
-  descriptor control_pipe; // what it writes
-  std::string line;        // as much of the next one as has come
+  child_process process;
 };
 
 // Carries out what the supervisor decides, and tells it what happens.
@@ -36,6 +32,7 @@ public:
 
 private:
   using actions = process_supervisor::actions;
+  using severity = process_supervisor::severity;
 
   void carry_out(const actions& what);
   void start(const process_supervisor::start& what);
@@ -55,25 +52,9 @@ private:
   std::map<pid_t, child> children_; // that were not reaped: their pids are nobody else's
 };
 
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 process_exit exit_of(int status) {
   if (WIFSIGNALED(status)) return {process_exit::kind::killed, WTERMSIG(status)};
   return {process_exit::kind::exited, WEXITSTATUS(status)};
-}
-
-// The process's side of a fork. SIGTERM, SIGINT and SIGHUP are blocked here, as in every command
-// that runs long, and stay so through exec: what is sent to it before it can listen waits for it.
-[[noreturn]] void become(const std::vector<char*>& arguments, int control_pipe, pid_t parent) {
-  // The signal comes when the thread that forked ends; the master has only this one. It is not all
-  // that there is to it: a node process sees its control pipe break as well (run_until_done).
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(1);
-  ::fcntl(control_pipe, F_SETFD, 0);
-  ::execv("/proc/self/exe", arguments.data());
-  ::_exit(127);
 }
 
 void master::carry_out(const actions& what) {
@@ -88,22 +69,12 @@ void master::carry_out(const actions& what) {
 }
 
 void master::start(const process_supervisor::start& what) {
-  const auto failed = [&] {
-    carry_out(supervisor_.start_failed(what.who, std::strerror(errno), clock_now()));
-  };
-  std::array<int, 2> ends{-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return failed();
-  descriptor ours{ends[0]};
-  const descriptor theirs{ends[1]};
-  auto words = settings_.command(what.who, theirs.get(), what.after_fall);
-  std::vector<char*> arguments;
-  for (auto& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  const auto parent = ::getpid();
-  const auto pid = ::fork();
-  if (pid == 0) become(arguments, theirs.get(), parent);
-  if (pid < 0) return failed();
-  children_.emplace(pid, child{what.who, std::move(ours), {}});
+  auto started = child_process::start(
+      [&](int fd) { return settings_.command(what.who, fd, what.after_fall); });
+  if (!started)
+    return carry_out(supervisor_.start_failed(what.who, std::strerror(errno), settings_.now()));
+  const auto pid = started->pid();
+  children_.emplace(pid, child{what.who, std::move(*started)});
 }
 
 pid_t master::pid_of(process_ref who) const {
@@ -117,31 +88,20 @@ void master::send_signal(process_ref who, int number) const {
 }
 
 void master::say(const process_supervisor::log& what) const {
-  auto level = spdlog::level::info;
-  if (what.how == process_supervisor::severity::warning) level = spdlog::level::warn;
-  if (what.how == process_supervisor::severity::error) level = spdlog::level::err;
-  if (!what.who) return spdlog::log(level, "{}", what.text);
+  if (!what.who) return settings_.log(what.how, what.text);
   const auto pid = pid_of(*what.who);
-  const auto which = pid > 0 ? fmt::format(" (pid {})", pid) : std::string{};
-  spdlog::log(level, "process {}{} {}", what.who->place + 1, which, what.text);
+  settings_.log(what.how, "process " + std::to_string(what.who->place + 1) +
+                              (pid > 0 ? " (pid " + std::to_string(pid) + ")" : "") + " " +
+                              what.text);
 }
 
 void master::handle_line(process_ref from, std::string_view line) {
-  if (line == "joined") carry_out(supervisor_.joined(from, clock_now()));
+  if (line == "joined") carry_out(supervisor_.joined(from, settings_.now()));
   if (line == "recycle") carry_out(supervisor_.recycle(from));
 }
 
 void master::read_control_pipe(child& from) {
-  std::array<char, 256> buffer;
-  const auto count = ::read(from.control_pipe.get(), buffer.data(), buffer.size());
-  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) from.control_pipe.close();
-  if (count <= 0) return;
-  from.line.append(buffer.data(), static_cast<std::size_t>(count));
-  for (auto end = from.line.find('\n'); end != std::string::npos; end = from.line.find('\n')) {
-    const auto line = from.line.substr(0, end);
-    from.line.erase(0, end + 1);
-    handle_line(from.who, line);
-  }
+  for (const auto& line : from.process.read_lines()) handle_line(from.who, line);
 }
 
 void master::reaped(pid_t pid, const process_exit& how) {
@@ -149,7 +109,7 @@ void master::reaped(pid_t pid, const process_exit& how) {
   if (found == children_.end()) return; // an orphan, if this is a container's first process
   const auto who = found->second.who;
   children_.erase(found); // before another may be started: it may be given the same pid
-  carry_out(supervisor_.exited(who, how, clock_now()));
+  carry_out(supervisor_.exited(who, how, settings_.now()));
 }
 
 void master::reap() {
@@ -163,14 +123,14 @@ void master::reap() {
 
 void master::handle_signal(std::uint32_t number) {
   // Its processes would only say the same, and a terminal's SIGHUP has reached them anyway.
-  if (number == SIGHUP) spdlog::info("SIGHUP: a worker has nothing to reload");
-  if (number == SIGTERM || number == SIGINT) carry_out(supervisor_.told_to_stop(clock_now()));
+  if (number == SIGHUP) settings_.log(severity::info, "SIGHUP: a worker has nothing to reload");
+  if (number == SIGTERM || number == SIGINT) carry_out(supervisor_.told_to_stop(settings_.now()));
 }
 
 int master::timeout_ms() const {
   const auto next = supervisor_.next_time();
   if (!next) return -1;
-  const auto left = std::chrono::ceil<milliseconds>(*next - clock_now()).count();
+  const auto left = std::chrono::ceil<milliseconds>(*next - settings_.now()).count();
   return static_cast<int>(std::max<std::int64_t>(0, left));
 }
 
@@ -178,8 +138,8 @@ void master::wait_for_events(int signal_fd) {
   std::vector<pollfd> fds{{signal_fd, POLLIN, 0}};
   std::vector<child*> writers;
   for (auto& [pid, c] : children_) {
-    if (!c.control_pipe.valid()) continue;
-    fds.push_back({c.control_pipe.get(), POLLIN, 0});
+    if (c.process.fd() < 0) continue;
+    fds.push_back({c.process.fd(), POLLIN, 0});
     writers.push_back(&c);
   }
   ::poll(fds.data(), fds.size(), timeout_ms());
@@ -197,14 +157,15 @@ int master::run() {
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   const descriptor signal_fd{::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
   if (!signal_fd.valid()) {
-    spdlog::error("cannot wait for signals ({}); raise `ulimit -n`", std::strerror(errno));
+    settings_.log(severity::error, std::string{"cannot wait for signals ("} + std::strerror(errno) +
+                                       "); raise `ulimit -n`");
     return 1;
   }
   carry_out(supervisor_.begin());
   while (!supervisor_.ended()) {
     wait_for_events(signal_fd.get());
     reap(); // and not only at SIGCHLD: whatever became of that signal, a broken pipe ends the poll
-    carry_out(supervisor_.passed(clock_now()));
+    carry_out(supervisor_.passed(settings_.now()));
   }
   return *supervisor_.ended();
 }

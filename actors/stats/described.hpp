@@ -8,10 +8,9 @@
 #include <type_traits>
 
 /// Numbers that are described once. A struct of numbers has a `fields`, a constexpr tuple of
-/// `entry`, one a member, in the order of the members; whatever treats all numbers alike (the sum
-/// over the shards, the status as JSON, CAF's inspection) goes through `for_each_field`. So to add
-/// a number is to add a member and the line in `fields` beside it; `all_described` in a
-/// static_assert holds the two together.
+/// `described`, one a member; whatever treats all numbers alike (the sum over the shards, the status
+/// as JSON, CAF's inspection) goes through `for_each_field`. So to add a number is to add a member
+/// and the line in `fields` beside it; `all_described` in a static_assert holds the two together.
 namespace ropewalk::stats {
 
 enum class kind {
@@ -34,13 +33,21 @@ enum class measured_in { one, bytes, seconds };
 enum class shown { yes, no };
 
 template <class Owner, class T>
-struct entry {
-  std::string_view name; ///< as the status has it
+struct described {
+  /// `name`: as the status has it.
+  constexpr described(std::string_view name, T Owner::*member,
+                      stats::kind kind = stats::kind::counter,
+                      stats::merge merge = stats::merge::sum,
+                      stats::measured_in unit = stats::measured_in::one,
+                      stats::shown shown = stats::shown::yes)
+      : name(name), member(member), kind(kind), merge(merge), unit(unit), shown(shown) {}
+
+  std::string_view name;
   T Owner::*member;
-  stats::kind kind = stats::kind::counter;
-  stats::merge merge = stats::merge::sum;
-  stats::measured_in unit = stats::measured_in::one;
-  stats::shown shown = stats::shown::yes;
+  stats::kind kind;
+  stats::merge merge;
+  stats::measured_in unit;
+  stats::shown shown;
 };
 
 /// Calls `each` with every field of T.
@@ -74,10 +81,10 @@ void add_fields(T& into, const T& other) {
 /// at the end: a member that is not described makes T larger than what is.
 template <class T>
 constexpr bool all_described() {
-  std::size_t described = 0;
+  std::size_t bytes = 0;
   for_each_field<T>(
-      [&]<class Owner, class Number>(const entry<Owner, Number>&) { described += sizeof(Number); });
-  return sizeof(T) < described + alignof(T) && described <= sizeof(T);
+      [&]<class Owner, class Number>(const described<Owner, Number>&) { bytes += sizeof(Number); });
+  return sizeof(T) < bytes + alignof(T) && bytes <= sizeof(T);
 }
 
 } // namespace ropewalk::stats

@@ -13,6 +13,8 @@ struct master_settings {
   /// The command line of a process that writes to the descriptor `fd`; `after_fall` if it stands in
   /// for one that fell.
   std::function<std::vector<std::string>(process_ref who, int fd, bool after_fall)> command;
+  std::function<instant()> now;
+  std::function<void(process_supervisor::severity, const std::string&)> log;
 };
 
 /// Runs node processes on this machine and keeps them running, as process_supervisor decides;

@@ -1,0 +1,63 @@
+#include "actors/supervise/program_launch.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace ropewalk {
+
+namespace {
+
+// What the child knows until its program takes over. `failure` is how it says why it did not get
+// there.
+struct launch {
+  const program_launch::what& program;
+  pid_t parent;
+  start_failure failure;
+};
+
+int fail(launch& l, start_step step) {
+  l.failure = {step, errno};
+  return 127;
+}
+
+// In the child, on a stack of its own. Nothing here may take a lock or allocate.
+int child(void* what) {
+  auto& l = *static_cast<launch*>(what);
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != l.parent) return 127; // it died before that was arranged
+  for (int i = 0; i < 3; ++i)
+    if (::dup2(l.program.stdio[static_cast<std::size_t>(i)], i) < 0)
+      return fail(l, start_step::stdio);
+  ::setrlimit(RLIMIT_NOFILE, l.program.descriptors);
+  if (*l.program.folder != '\0' && ::chdir(l.program.folder) != 0)
+    return fail(l, start_step::folder);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(l.program.path, l.program.arguments, l.program.environment);
+  return fail(l, start_step::program);
+}
+
+} // namespace
+
+pid_t program_launch::start(const what& program, start_failure& failure) {
+  launch l{program, ::getpid(), {}};
+  // Not fork(): a child that shares the memory until it has a program of its own costs the same
+  // however much there is.
+  const auto pid = ::clone(child, stack_.get() + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &l);
+  if (pid < 0) {
+    failure = {start_step::process, errno};
+    return -1;
+  }
+  if (l.failure.error == 0) return pid;
+  ::waitpid(pid, nullptr, 0);
+  failure = l.failure;
+  return -1;
+}
+
+} // namespace ropewalk

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "actors/supervise/spawner_wire.hpp"
+
+#include <array>
+#include <memory>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+namespace ropewalk {
+
+/// Starts programs from a process of one thread, at the same cost however much memory that has: the
+/// child shares it, which stands still, until it has a program of its own.
+class program_launch {
+public:
+  /// What a program is started with; all of it the caller's.
+  struct what {
+    const char* path;
+    const char* folder; ///< where it runs; empty: here
+    char* const* arguments;
+    char* const* environment;
+    std::array<int, 3> stdio; ///< its stdin, stdout and stderr
+    const rlimit* descriptors;
+  };
+
+  /// The program's PID; it leads a process group of its own, and dies with this process. -1: it
+  /// could not be started, and `failure` says why.
+  pid_t start(const what& program, start_failure& failure);
+
+private:
+  // A few calls and execve's own.
+  static constexpr std::size_t stack_bytes = 64 * 1024;
+  std::unique_ptr<char[]> stack_ = std::make_unique<char[]>(stack_bytes);
+};
+
+} // namespace ropewalk
