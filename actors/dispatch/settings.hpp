@@ -7,8 +7,8 @@
 
 namespace ropewalk {
 
-/// What a dispatcher may hold and hand out. Each is a setting of the same name: actors/settings says
-/// what it means, and within which bounds.
+/// What a dispatcher may hold and hand out. Each is a setting of the same name: actors/settings
+/// says what it means, and within which bounds.
 struct dispatch_settings {
   std::uint64_t memory = 512 * limits::mib;
   std::uint64_t service_memory = 384 * limits::mib;

@@ -13,9 +13,9 @@ namespace ropewalk {
 /// node dies. Its end is the run's, whatever became of its pipes, and what it has started ends with
 /// it (spawner_process.hpp). What cannot be started is not_started. It finds ROPEWALK_SERVICE,
 /// ROPEWALK_ATTEMPT and ROPEWALK_TIMEOUT_MS in its environment. A reply over the cap on messages is
-/// TOO_LARGE. A failure for a line that cannot be split, or a program that cannot be found. A process
-/// that makes one ignores SIGPIPE from then on (its programs do not): a program may close its stdin
-/// early.
+/// TOO_LARGE. A failure for a line that cannot be split, or a program that cannot be found. A
+/// process that makes one ignores SIGPIPE from then on (its programs do not): a program may close
+/// its stdin early.
 result<handler_maker> parse_command(const std::string& line);
 
 /// How to ask for one.

@@ -98,8 +98,8 @@ struct setting_range {
 
 /// One number that somebody may set: its option on the command line and its key in the config file
 /// (they have one name), unit, bounds, reason, where it is kept, and how shards share it. Its
-/// default is what stands in the field. A contradiction among these does not compile, since settings
-/// are constants.
+/// default is what stands in the field. A contradiction among these does not compile, since
+/// settings are constants.
 class setting {
 public:
   /// Of brokers and nodes.

@@ -12,8 +12,9 @@
 
 namespace ropewalk {
 
-/// Adds an option for every setting of a broker or of a node, as the table of settings describes it.
-/// What is given goes to its field in `into`, which must live until the command line was parsed.
+/// Adds an option for every setting of a broker or of a node, as the table of settings describes
+/// it. What is given goes to its field in `into`, which must live until the command line was
+/// parsed.
 void add_settings(CLI::App& app, broker_tuning& into);
 void add_settings(CLI::App& app, node_tuning& into);
 

@@ -15,9 +15,9 @@ inline constexpr std::uint64_t gib = 1024 * mib;
 
 // -- numbers of the protocol itself: a client may rely on them, so no option changes them ---------
 
-/// The largest payload that a frame may have, in bytes: it keeps a frame's first byte below 0x20, by
-/// which binary frames are told from text lines. The cap on messages (--max-message-bytes) is under
-/// it.
+/// The largest payload that a frame may have, in bytes: it keeps a frame's first byte below 0x20,
+/// by which binary frames are told from text lines. The cap on messages (--max-message-bytes) is
+/// under it.
 inline constexpr std::uint64_t max_frame_payload_bytes = 256 * mib;
 
 /// Optional fields of one frame, in bytes: a service name, a key and a trace context with room to
@@ -39,7 +39,7 @@ inline constexpr std::uint32_t max_slots = 4096;
 /// The end of a handler's stderr that is put into its FAILED answer, in bytes.
 inline constexpr std::size_t max_stderr_bytes = 4096;
 
-// -- what several parts of a program start from: the default of a setting in each of them ----------
+// -- what several parts of a program start from: a setting's default in each of them --------------
 
 /// The cap on messages, in bytes, unless somebody says otherwise.
 inline constexpr std::uint64_t default_max_message_bytes = 2 * mib;

@@ -52,8 +52,8 @@ struct certificate_rule {
 
   [[nodiscard]] verdict judge(const x509_st& certificate) const;
 
-  /// The same with a sentence that says what to do. Of the certificate that a peer has shown, and of
-  /// one's own, which is in `file`.
+  /// The same with a sentence that says what to do. Of the certificate that a peer has shown, and
+  /// of one's own, which is in `file`.
   [[nodiscard]] result<void> check_peer(const x509_st& certificate) const;
   [[nodiscard]] result<void> check_own(const std::string& file, const x509_st& certificate) const;
 };
