@@ -98,7 +98,7 @@ TEST_CASE("net/cluster is the only folder that names CAF's insides") {
   // batch looks in a log: CAF has no other name for who asks.)
   const std::regex insides{
       R"(caf/(io/network|io/basp|detail|scheduler)|middleman_actor_impl|io::network::|io::basp::|)"
-      R"(basp_broker|default_multiplexer|detail::(?!stringification_inspector))"};
+      R"(basp_broker|default_multiplexer|caf::detail::(?!stringification_inspector))"};
   for (const auto* top : {"net", "actors", "apps"}) {
     for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
       const auto extension = entry.path().extension();
