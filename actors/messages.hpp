@@ -142,7 +142,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
 
   // to the top of a broker process, and on to the front: (reload): read certificates and tokens again
   CAF_ADD_ATOM(ropewalk, ropewalk, reload_atom, "reload")
-  CAF_ADD_ATOM(ropewalk, ropewalk, patrol_atom, "patrol")
+  CAF_ADD_ATOM(ropewalk, ropewalk, sweep_timeouts_atom, "patrol")
 
   // everywhere: (drain): finish what runs, take nothing new; (again): a timer
   CAF_ADD_ATOM(ropewalk, ropewalk, drain_atom, "drain")

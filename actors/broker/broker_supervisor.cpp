@@ -18,7 +18,7 @@ void give_up(self_pointer self, const std::string& why) {
 }
 
 void start_front(self_pointer self) {
-  self->state.front = self->state.parts.start_front(self, self->state.settings);
+  self->state.front = self->state.dependencies.start_front(self, self->state.settings);
   self->monitor(self->state.front);
   if (self->state.cluster) self->send(self->state.cluster, new_front_atom_v, self->state.front);
 }
@@ -37,7 +37,7 @@ void open_cluster(self_pointer self, const std::string& clients) {
   self->state.cluster =
       self->spawn<caf::monitored>(cluster, self->state.front, self->state.settings.shard.group);
   const auto& where = self->state.settings.cluster;
-  self->request(self->state.parts.door, caf::infinite, caf::publish_atom_v, where.port,
+  self->request(self->state.dependencies.transport, caf::infinite, caf::publish_atom_v, where.port,
                 caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster),
                 std::set<std::string>{}, where.host, true)
       .then([self, clients](std::uint16_t port) { opened(self, clients, port); },
@@ -46,14 +46,14 @@ void open_cluster(self_pointer self, const std::string& clients) {
             });
 }
 
-void fell(self_pointer self, const caf::down_msg& down) {
+void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.cluster)
     return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
   if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
-  const auto pause = state.policy.fell(self->clock().now());
+  const auto pause = state.policy.on_exit(self->clock().now());
   if (!pause)
     return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) +
                              " times within " +
@@ -66,19 +66,20 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-broker_parts standard_broker_parts(caf::actor door) {
-  return {std::move(door), [](caf::event_based_actor* self, const broker_settings& settings) {
+broker_dependencies default_broker_dependencies(caf::actor transport) {
+  return {std::move(transport), [](caf::event_based_actor* self, const broker_settings& settings) {
             caf::actor_config config{&shared_loop::of(self->system())};
             return self->system().spawn_class<front, caf::no_spawn_options>(config, settings,
                                                                             caf::actor{self});
           }};
 }
 
-caf::behavior broker_supervisor(self_pointer self, broker_settings settings, broker_parts parts) {
+caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
+                                broker_dependencies dependencies) {
   self->state.policy = restart_policy{settings.restarts};
   self->state.settings = std::move(settings);
-  self->state.parts = std::move(parts);
-  self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  self->state.dependencies = std::move(dependencies);
+  self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });
   start_front(self);
   return {
       [self](ready_atom, const std::vector<std::string>& where) {

@@ -8,13 +8,13 @@
 namespace ropewalk {
 
 /// What a broker is made of; the tests have parts of their own.
-struct broker_parts {
-  caf::actor door; ///< answers (publish_atom, ...) as CAF's middleman actor does
+struct broker_dependencies {
+  caf::actor transport; ///< answers (publish_atom, ...) as CAF's middleman actor does
   std::function<caf::actor(caf::event_based_actor* supervisor, const broker_settings&)> start_front;
 };
 
 /// The parts of a real broker.
-broker_parts standard_broker_parts(caf::actor door);
+broker_dependencies default_broker_dependencies(caf::actor transport);
 
 /// The top of a broker process, or of one of its shards. Starts the front, then the cluster, then
 /// opens the cluster's door. A front that falls is started again (restart_policy); when that
@@ -22,7 +22,7 @@ broker_parts standard_broker_parts(caf::actor door);
 /// docker, systemd or whoever started it decides. (drain) ends it in good order.
 struct broker_supervisor_state {
   broker_settings settings;
-  broker_parts parts;
+  broker_dependencies dependencies;
   restart_policy policy{{}};
   caf::actor front;
   caf::actor cluster;
@@ -32,6 +32,6 @@ struct broker_supervisor_state {
 };
 
 caf::behavior broker_supervisor(caf::stateful_actor<broker_supervisor_state>* self,
-                                broker_settings settings, broker_parts parts);
+                                broker_settings settings, broker_dependencies dependencies);
 
 } // namespace ropewalk

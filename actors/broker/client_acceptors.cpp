@@ -28,14 +28,14 @@ result<void> client_acceptors::open(const settings& s, std::function<void()> on_
     if (!opened) return std::move(opened).why();
     auto fd = *std::move(opened);
     addresses_.push_back(local_endpoint(fd.get()).text());
-    const auto door = caf::io::accept_handle::from_int(fd.get());
-    client_door_settings acceptor;
+    const auto handle = caf::io::accept_handle::from_int(fd.get());
+    client_acceptor_settings acceptor;
     acceptor.max_message_bytes = s.max_message_bytes;
     acceptor.hangups = hangups_;
     acceptor.admit = [this](const sockaddr_storage& peer) { return admit(peer); };
     acceptor.speak = [this](int accepted) { return clients_.gate().speak(accepted); };
-    acceptor.when_starved = [this, door, on_pause] {
-      out_of_descriptors(door);
+    acceptor.on_descriptors_exhausted = [this, handle, on_pause] {
+      out_of_descriptors(handle);
       on_pause();
     };
     owner_.add_doorman(caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor)));
@@ -48,8 +48,8 @@ void client_acceptors::close() {
 }
 
 std::shared_ptr<void> client_acceptors::admit(const sockaddr_storage& peer) {
-  if (auto permit = census_->admit(gatekeeper::address_of(peer)))
-    return std::make_shared<client_census::admission>(std::move(*permit));
+  if (auto permit = census_->admit(client_access::address_of(peer)))
+    return std::make_shared<connection_limiter::permit>(std::move(*permit));
   clients_.log().count_rejected();
   clients_.log().warn(clock_now(),
                       "too many connections: a new one is closed; raise --connections or "
@@ -70,7 +70,7 @@ void client_acceptors::out_of_descriptors(caf::io::accept_handle which) {
 
 void client_acceptors::resume(instant now) {
   if (now - last_paused_ < pause_time) return;
-  for (const auto& door : std::exchange(paused_, {})) owner_.trigger(door);
+  for (const auto& handle : std::exchange(paused_, {})) owner_.trigger(handle);
 }
 
 } // namespace ropewalk

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "actors/broker/sessions/client_census.hpp"
 #include "actors/broker/sessions/client_sessions.hpp"
+#include "actors/broker/sessions/connection_limiter.hpp"
 #include "net/sockets/hangup_watch.hpp"
 #include "net/transport/endpoint.hpp"
 
@@ -24,7 +24,7 @@ public:
   };
 
   client_acceptors(caf::io::broker& owner, client_sessions& clients,
-                   std::shared_ptr<client_census> census)
+                   std::shared_ptr<connection_limiter> census)
       : owner_(owner), clients_(clients), census_(std::move(census)) {}
 
   /// Opens them. `on_pause` is called when accepting pauses: `resume` is to be called every now and
@@ -45,7 +45,7 @@ private:
 
   caf::io::broker& owner_;
   client_sessions& clients_;
-  const std::shared_ptr<client_census> census_;
+  const std::shared_ptr<connection_limiter> census_;
   std::shared_ptr<hangup_watch> hangups_;
   std::vector<std::string> addresses_;
   std::vector<caf::io::accept_handle> paused_;

@@ -91,7 +91,7 @@ caf::behavior front::make_behavior() {
       [this](status_atom) { return report(); },
       [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
-      [this](patrol_atom) {
+      [this](sweep_timeouts_atom) {
         expected_.timeouts = false;
         clients_.check_timeouts(clock_now());
         carry_out();
@@ -218,7 +218,7 @@ void front::tick() {
 
 void front::expect_timeouts() {
   if (std::exchange(expected_.timeouts, true)) return;
-  delayed_send(this, session_timeouts::interval, patrol_atom_v);
+  delayed_send(this, session_timeouts::interval, sweep_timeouts_atom_v);
 }
 
 // -- its end ------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ broker_report front::report() const {
   auto& mine = result.front;
   mine.restarts = nodes_.restarts();
   mine.connections = clients_.size();
-  mine.turned_away = clients_.rejected();
+  mine.rejected = clients_.rejected();
   mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
   mine.pid = static_cast<std::uint32_t>(::getpid());
   mine.draining = drain_.draining();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/sessions/gatekeeper.hpp"
+#include "actors/broker/sessions/client_access.hpp"
 #include "actors/broker/shard_group.hpp"
 #include "actors/settings/tuning.hpp"
 #include "net/transport/endpoint.hpp"

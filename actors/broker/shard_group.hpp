@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/sessions/client_census.hpp"
+#include "actors/broker/sessions/connection_limiter.hpp"
 
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
@@ -30,11 +30,11 @@ namespace ropewalk {
 /// A broker of one shard has a group of one. Any thread.
 class shard_group {
 public:
-  explicit shard_group(std::uint16_t shards = 1, const client_census::settings& census = {})
-      : census_(client_census::make(census)), places_(shards) {}
+  explicit shard_group(std::uint16_t shards = 1, const connection_limiter::settings& census = {})
+      : census_(connection_limiter::make(census)), places_(shards) {}
 
   [[nodiscard]] std::uint16_t size() const { return static_cast<std::uint16_t>(places_.size()); }
-  [[nodiscard]] const std::shared_ptr<client_census>& census() const { return census_; }
+  [[nodiscard]] const std::shared_ptr<connection_limiter>& census() const { return census_; }
 
   /// A shard has a new front.
   void set_front(std::uint16_t shard, const caf::actor& front);
@@ -62,7 +62,7 @@ private:
 
   [[nodiscard]] bool complete() const;
 
-  const std::shared_ptr<client_census> census_;
+  const std::shared_ptr<connection_limiter> census_;
   mutable std::mutex mutex_;
   std::vector<place> places_;
   std::set<std::string, std::less<>> services_;

@@ -14,8 +14,8 @@ namespace ropewalk {
 /// Nothing is known at first: no prefetch.
 class credit {
 public:
-  credit(std::uint32_t slots, std::uint32_t most_ahead, microseconds prefetch_time)
-      : slots_(slots), most_ahead_(most_ahead),
+  credit(std::uint32_t slots, std::uint32_t max_ahead, microseconds prefetch_time)
+      : slots_(slots), max_ahead_(max_ahead),
         prefetch_us_(static_cast<double>(prefetch_time.count())), allowed_(slots) {}
 
   /// A message ran for so long. (That one long run weighs at once is for what is handed out ahead:
@@ -26,7 +26,7 @@ public:
     if (usual_ && std::abs(us - mean_.us()) * 256 < mean_.us()) return;
     mean_.add(us);
     usual_ = true;
-    ahead_ = std::min(static_cast<double>(most_ahead_), prefetch_us_ / mean_.us());
+    ahead_ = std::min(static_cast<double>(max_ahead_), prefetch_us_ / mean_.us());
     allow();
   }
 
@@ -54,7 +54,7 @@ private:
   void allow() { allowed_ = slots_ + static_cast<std::uint32_t>(slots_ * ahead_); }
 
   std::uint32_t slots_;
-  std::uint32_t most_ahead_;
+  std::uint32_t max_ahead_;
   double prefetch_us_;
   mean_run_time mean_;
   bool usual_ = false; // `ahead_` is what `mean_` makes it

@@ -104,7 +104,7 @@ void dispatcher::disconnect(connection_id who, instant now) {
   c = connection{};
   c.generation = next_generation;
   free_connections_.give_back(who.index);
-  settle(now);
+  run_ready(now);
 }
 
 void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
@@ -211,7 +211,7 @@ void dispatcher::submit(const submission& what, instant now) {
   if (to != no_index) return place(index, to); // most of the time, and nothing waits
   wait(index);
   ++totals_.waiting;
-  settle(now);
+  run_ready(now);
 }
 
 void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now) {
@@ -220,7 +220,7 @@ void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now
       ids_.find(requests_, who.index, request_id, ids_.hash_of(who.index, request_id));
   if (index == no_index) return;
   refuse(index, error_code::cancelled);
-  settle(now);
+  run_ready(now);
 }
 
 // -- waiting and being placed ---------------------------------------------------------------------
@@ -229,7 +229,7 @@ void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now
 void dispatcher::wait(std::uint32_t index) {
   const auto& r = requests_[index];
   services_[r.service].queue.add(requests_, index, flow_of(r));
-  stir(r.service);
+  mark_runnable(r.service);
 }
 
 std::uint32_t dispatcher::flow_of(const request& r) {
@@ -241,22 +241,22 @@ std::uint32_t dispatcher::flow_of(const request& r) {
   return fresh;
 }
 
-void dispatcher::stir(service_index which) {
-  if (std::exchange(services_[which].stirred, true)) return;
-  stirred_.push_back(which);
+void dispatcher::mark_runnable(service_index which) {
+  if (std::exchange(services_[which].runnable, true)) return;
+  runnable_.push_back(which);
 }
 
 // The end of every event: what may go, goes.
-void dispatcher::settle(instant now) {
-  while (!stirred_.empty()) {
-    const auto which = stirred_.back();
-    stirred_.pop_back();
-    services_[which].stirred = false;
-    pump(services_[which], which, now);
+void dispatcher::run_ready(instant now) {
+  while (!runnable_.empty()) {
+    const auto which = runnable_.back();
+    runnable_.pop_back();
+    services_[which].runnable = false;
+    dispatch_service(services_[which], which, now);
   }
 }
 
-void dispatcher::pump(service& s, service_index which, instant now) {
+void dispatcher::dispatch_service(service& s, service_index which, instant now) {
   while (!s.queue.empty()) {
     const auto to = offers_.choose(which, no_index);
     if (to == no_index) return refuse_if_all_failing(which);
@@ -296,9 +296,9 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
     offers_.add(joined, which, brought.slots,
                 credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
     services_[which].queue.budget().slots(offers_.slots_of(which));
-    stir(which);
+    mark_runnable(which);
   }
-  settle(now);
+  run_ready(now);
   return joined;
 }
 
@@ -326,15 +326,15 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
   offers_.remove_all(lost);
   for (const auto which : services) {
     services_[which].queue.budget().slots(offers_.slots_of(which));
-    stir(which);
+    mark_runnable(which);
   }
-  settle(now);
+  run_ready(now);
 }
 
 void dispatcher::retire(node_number which, instant now) {
   offers_.close(which);
   for (const auto index : offers_.of_node(which)) keep_unsent(index);
-  settle(now);
+  run_ready(now);
 }
 
 // What was placed there and has not left goes elsewhere.
@@ -344,7 +344,7 @@ void dispatcher::keep_unsent(std::uint32_t offer) {
        i = requests_[i].previous)
     unsent.push_back(i);
   for (const auto i : unsent) return_unstarted(i);
-  stir(offers_[offer].service);
+  mark_runnable(offers_[offer].service);
 }
 
 void dispatcher::set_failing(node_number which, std::uint32_t offer, bool failing, instant now) {
@@ -352,8 +352,8 @@ void dispatcher::set_failing(node_number which, std::uint32_t offer, bool failin
   const auto index = offers_.of_node(which)[offer];
   offers_.set_failing(index, failing);
   if (failing) keep_unsent(index);
-  stir(offers_[index].service);
-  settle(now);
+  mark_runnable(offers_[index].service);
+  run_ready(now);
 }
 
 void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t slots,
@@ -361,8 +361,8 @@ void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t
   if (offer >= offers_.of_node(which).size()) return;
   const auto index = offers_.of_node(which)[offer];
   offers_.set_slots(index, slots);
-  stir(offers_[index].service);
-  settle(now);
+  mark_runnable(offers_[index].service);
+  run_ready(now);
 }
 
 void dispatcher::refuse_if_all_failing(service_index which) {
@@ -402,8 +402,8 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
   count_answer(services_[service], now);
   unplace(index);
   release(index);
-  if (!services_[service].queue.empty()) stir(service);
-  settle(now);
+  if (!services_[service].queue.empty()) mark_runnable(service);
+  run_ready(now);
   return result;
 }
 
@@ -414,8 +414,8 @@ void dispatcher::give_back(node_number from, token which, std::uint32_t fence, i
   offers_[offer].credit.stalled();
   rest(offer, now);
   if (return_unstarted(index)) ++totals_.returned;
-  stir(offers_[offer].service);
-  settle(now);
+  mark_runnable(offers_[offer].service);
+  run_ready(now);
 }
 
 // What has just come back is not to go there again at once. Several that come back together are one
@@ -431,8 +431,8 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   if (index == no_index) return;
   const auto service = requests_[index].service;
   charge(index, what);
-  stir(service);
-  settle(now);
+  mark_runnable(service);
+  run_ready(now);
 }
 
 void dispatcher::unplace(std::uint32_t index) {
@@ -518,7 +518,7 @@ void dispatcher::abandon(std::uint32_t index) {
     const auto service = r.service;
     unplace(index);
     release(index);
-    return stir(service);
+    return mark_runnable(service);
   }
   leave_connection(index);
   deadlines_.erase(index);
@@ -532,18 +532,18 @@ void dispatcher::advance(instant now) {
   for (const auto index : expired_) refuse(index, error_code::timeout);
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;
-    stir(which);
+    mark_runnable(which);
   }
   std::erase_if(resting_, [&](std::uint32_t index) {
     const auto& o = offers_[index];
     if (o.in_use && o.resting && now < o.rest_until) return false;
     if (o.in_use && o.resting) {
       offers_.end_rest(index);
-      stir(o.service);
+      mark_runnable(o.service);
     }
     return true;
   });
-  settle(now);
+  run_ready(now);
 }
 
 node_view dispatcher::view(node_number which) const {

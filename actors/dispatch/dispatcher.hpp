@@ -5,7 +5,7 @@
 #include "actors/dispatch/id_table.hpp"
 #include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/key_lanes.hpp"
-#include "actors/dispatch/offer_book.hpp"
+#include "actors/dispatch/node_selector.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/service_queue.hpp"
 #include "actors/dispatch/settings.hpp"
@@ -110,7 +110,7 @@ public:
                                      microseconds run_time, instant now);
 
   /// The node had not started it: its slots are held up, or it drains. It gets nothing until one of
-  /// its messages comes to an end, or a pause has gone by (offer_book::first_rest).
+  /// its messages comes to an end, or a pause has gone by (node_selector::first_rest).
   void give_back(node_number node, token request, std::uint32_t fence, instant now);
 
   /// Its slot died while running it.
@@ -181,7 +181,7 @@ private:
     std::uint32_t answers = 0; // since `window` began
     instant window{};
     double answers_per_second = 0; // in the window before
-    bool stirred = false;          // to be looked at before the event is over
+    bool runnable = false;         // to be looked at before the event is over
     bool paced = false;            // has retries that wait for the budget
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
@@ -231,9 +231,9 @@ private:
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);
   void place(std::uint32_t index, std::uint32_t offer);
-  void stir(service_index service);
-  void settle(instant now);
-  void pump(service& s, service_index index, instant now);
+  void mark_runnable(service_index service);
+  void run_ready(instant now);
+  void dispatch_service(service& s, service_index index, instant now);
 
   void unplace(std::uint32_t index);
   bool return_unstarted(std::uint32_t index);
@@ -263,9 +263,9 @@ private:
   index_pool free_connections_;
   std::vector<service> services_;
   std::unordered_map<std::string, service_index, keyed_text_hash, std::equal_to<>> service_by_name_;
-  std::vector<service_index> stirred_;
+  std::vector<service_index> runnable_;
   std::vector<service_index> paced_;
-  offer_book offers_;
+  node_selector offers_;
   node_number next_node_ = 0;
   std::vector<std::uint32_t> resting_; // offers; some may not rest any more
   std::vector<std::uint32_t> expired_; // scratch of advance()

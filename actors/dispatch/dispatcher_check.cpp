@@ -65,8 +65,8 @@ void dispatcher::check() const {
     });
     must(o.in == offers_.room_of(i), "an offer is listed with the room that it has");
     must(bytes == o.bytes, "an offer's bytes are those of its requests");
-    const auto most = o.all_slots * (1 + std::uint64_t{settings_.node_prefetch});
-    must(o.placed.size() <= most, "no node has more than the most credit");
+    const auto max = o.all_slots * (1 + std::uint64_t{settings_.node_prefetch});
+    must(o.placed.size() <= max, "no node has more than the most credit");
   }
   listed += placed;
   std::uint64_t held = 0;

@@ -17,13 +17,13 @@ class retry_budget {
 public:
   /// Even a service without other load gets on.
   static constexpr double trickle_per_second = 10;
-  static constexpr std::uint32_t least_burst = 100;
+  static constexpr std::uint32_t min_burst = 100;
 
   explicit retry_budget(std::uint32_t percent) : share_(percent / 100.0) {}
 
   /// The service has so many slots now: so much may be saved up.
   void slots(std::uint32_t count) {
-    const double burst = std::max(count, least_burst);
+    const double burst = std::max(count, min_burst);
     if (burst > burst_) tokens_ += burst - burst_;
     burst_ = burst;
     tokens_ = std::min(tokens_, burst_);

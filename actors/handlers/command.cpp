@@ -34,7 +34,7 @@ constexpr milliseconds stop_check{50};
 
 // How long the news of a killed program's end may take: more than its spawner waits for what cannot
 // be killed.
-constexpr milliseconds end_patience{5000};
+constexpr milliseconds end_timeout{5000};
 
 bool is_program(const std::string& path) {
   struct stat file {};
@@ -81,7 +81,7 @@ public:
 
   // The program's end decides, not that of its pipes: it may have closed them long before, or left
   // them to others.
-  program_channel::news run();
+  program_channel::event run();
 
   [[nodiscard]] std::optional<error_code> cut_short() const { return cut_short_; }
   [[nodiscard]] const std::string& reply() const { return reply_; }
@@ -157,14 +157,14 @@ void conversation::end_early(error_code why) {
   in_.close();
 }
 
-program_channel::news conversation::run() {
+program_channel::event conversation::run() {
   auto until = what_.deadline;
   for (;;) {
     const auto now = steady_clock::now();
     if (!cut_short_) {
       if (const auto why = reason_to_end(now)) {
         end_early(*why);
-        until = now + end_patience;
+        until = now + end_timeout;
       }
     } else if (now >= until) {
       with_.abandon();
@@ -174,20 +174,20 @@ program_channel::news conversation::run() {
     std::array<pollfd, 4> fds{pollfd{with_.fd(), POLLIN, 0}, pollfd{in_.get(), POLLOUT, 0},
                               pollfd{cut_short_ ? -1 : out_.get(), POLLIN, 0},
                               pollfd{cut_short_ ? -1 : error_.get(), POLLIN, 0}};
-    const auto patience = std::min(stop_check, std::chrono::ceil<milliseconds>(until - now));
-    ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
+    const auto timeout = std::min(stop_check, std::chrono::ceil<milliseconds>(until - now));
+    ::poll(fds.data(), fds.size(), static_cast<int>(timeout.count()));
     if (fds[1].revents != 0) feed();
     if (fds[2].revents != 0) receive(out_, reply_);
     if (fds[3].revents != 0) receive(error_, complaint_);
     take_complaint();
     if (fds[0].revents == 0) continue;
-    const auto news = with_.take_news();
-    if (news.what == program_channel::news::kind::none) continue;
+    const auto event = with_.take_event();
+    if (event.what == program_channel::event::kind::none) continue;
     // Nobody is there any more to write: what is in the pipes is all.
     while (reply_.size() <= max_reply_bytes_ && receive(out_, reply_)) {
     }
     while (receive(error_, complaint_)) take_complaint();
-    return news;
+    return event;
   }
 }
 
@@ -206,7 +206,7 @@ private:
   outcome start_failed(const start_failure& why) const {
     return not_started(explain(why, program_));
   }
-  outcome answer(const program_channel::news& end, const conversation& had) const;
+  outcome answer(const program_channel::event& end, const conversation& had) const;
 
   std::size_t max_reply_bytes_;
   program program_;
@@ -241,13 +241,13 @@ outcome command::run(invocation& what) {
     if (error != 0)
       return start_failed({error == ESRCH ? start_step::spawner : start_step::pipes, error});
     const auto end = talk.run();
-    using kind = program_channel::news::kind;
+    using kind = program_channel::event::kind;
     if (end.what == kind::lost || end.what == kind::none) channel_.reset();
     return end.what == kind::not_started ? start_failed(end.failure) : answer(end, talk);
   }
 }
 
-outcome command::answer(const program_channel::news& end, const conversation& had) const {
+outcome command::answer(const program_channel::event& end, const conversation& had) const {
   const auto said = readable_end(had.complaint(), limits::max_stderr_bytes);
   const auto with_what_it_said = [&](const std::string& text, const char* between) {
     return said.empty() ? text : text + between + said;
@@ -259,7 +259,7 @@ outcome command::answer(const program_channel::news& end, const conversation& ha
   if (had.cut_short() || had.reply().size() > max_reply_bytes_)
     return {error_code::too_large,
             shared_bytes::copy_of("the program's output is over the cap on messages")};
-  if (end.what == program_channel::news::kind::lost)
+  if (end.what == program_channel::event::kind::lost)
     return lost(with_what_it_said(
         "the program was ended together with the process that starts programs", ": "));
   if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)

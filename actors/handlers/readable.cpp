@@ -17,8 +17,8 @@ bool continues(char c) {
 // second may be. No bytes: nothing begins so.
 struct shape {
   std::size_t bytes = 0;
-  unsigned char least = 0x80;
-  unsigned char most = 0xBF;
+  unsigned char min = 0x80;
+  unsigned char max = 0xBF;
 };
 
 shape shape_of(unsigned char first) {
@@ -45,7 +45,7 @@ step next_of(std::string_view text) {
   if (is.bytes == 0) return {1, false};
   if (is.bytes == 1) return {1, true};
   const auto second = text.size() > 1 ? static_cast<unsigned char>(text[1]) : 0U;
-  if (second < is.least || second > is.most) return {1, false};
+  if (second < is.min || second > is.max) return {1, false};
   std::size_t got = 2;
   while (got < is.bytes && got < text.size() && continues(text[got])) ++got;
   return {got, got == is.bytes};

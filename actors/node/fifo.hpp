@@ -26,7 +26,7 @@ public:
   /// What was in front should have been moved away.
   void pop_front() {
     if (++first_ == all_.size()) return clear();
-    if (first_ < most_gone || first_ < all_.size() / 2) return;
+    if (first_ < max_gone || first_ < all_.size() / 2) return;
     all_.erase(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(first_));
     first_ = 0;
   }
@@ -44,7 +44,7 @@ public:
   }
 
 private:
-  static constexpr std::size_t most_gone = 1024; // elements that are over and still take room
+  static constexpr std::size_t max_gone = 1024; // elements that are over and still take room
 
   std::vector<T> all_;
   std::size_t first_ = 0; // before it: what has been taken out

@@ -3,7 +3,7 @@
 #include "actors/messages.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/time/broker_clock.hpp"
-#include "actors/time/run_clock.hpp"
+#include "actors/time/coarse_clock.hpp"
 #include "net/cluster/shared_loop.hpp"
 
 #include <caf/io/broker.hpp>
@@ -74,7 +74,7 @@ private:
 
   std::vector<std::shared_ptr<run_queue>> services_;
   const std::shared_ptr<start_lease> lease_;
-  run_clock clock_;
+  coarse_clock clock_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: not there yet, or fallen
   std::vector<std::vector<work_item>> sorted_; // scratch of take_work: by service
   std::vector<shard> shards_;

@@ -12,7 +12,7 @@ namespace {
 using self_pointer = caf::stateful_actor<membership_state>*;
 
 // A broker that answers at all answers a join within this.
-constexpr std::chrono::seconds join_patience{5};
+constexpr std::chrono::seconds join_timeout{5};
 
 void end_of_attempt(self_pointer self) {
   auto& state = self->state;
@@ -25,10 +25,10 @@ void search_again(self_pointer self, std::uint64_t round, const std::string& why
   if (!state.joining || round != state.round) return; // of an attempt that was given up before
   end_of_attempt(self);
   if (state.draining) return;
-  if (!std::exchange(state.told_searching, true))
+  if (!std::exchange(state.logged_searching, true))
     spdlog::warn("no broker at {} ({}); trying again until there is one",
                  state.settings.broker.text(), why);
-  self->delayed_send(self, state.patience.next(), join_atom_v);
+  self->delayed_send(self, state.timeout.next(), join_atom_v);
 }
 
 void joined(self_pointer self, std::uint32_t number, const caf::actor& front,
@@ -37,8 +37,8 @@ void joined(self_pointer self, std::uint32_t number, const caf::actor& front,
   const auto& s = state.settings;
   state.front = front;
   state.settings.me.restarts = 0; // said once
-  state.patience.reset();
-  state.told_searching = false;
+  state.timeout.reset();
+  state.logged_searching = false;
   self->monitor(front);
   self->send(s.gateway, attach_atom_v, s.me.shard, front, number);
   spdlog::info("joined the broker at {} as {}", s.broker.text(), s.me.name);
@@ -54,8 +54,7 @@ void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor
   // CAF may hand out the actor of a broker that has just died, and drops a request to it in
   // silence; not so a monitor.
   self->monitor(state.cluster);
-  self->request(state.cluster, join_patience, join_atom_v, state.settings.me,
-                state.settings.gateway)
+  self->request(state.cluster, join_timeout, join_atom_v, state.settings.me, state.settings.gateway)
       .then(
           [self, round](welcome_atom, std::uint32_t number, const caf::actor& front,
                         std::vector<std::uint16_t>& ports) {
@@ -73,7 +72,8 @@ void join(self_pointer self) {
   state.cluster = nullptr; // the news that the last one is gone, too, is none of this attempt
   const auto round = ++state.round;
   const auto& broker = state.settings.broker;
-  self->request(state.settings.door, join_patience, caf::connect_atom_v, broker.host, broker.port)
+  self->request(state.settings.transport, join_timeout, caf::connect_atom_v, broker.host,
+                broker.port)
       .then([self, round](const caf::node_id&, const caf::strong_actor_ptr& cluster,
                           const std::set<std::string>&) { ask_to_join(self, round, cluster); },
             [self, round](const caf::error& error) {
@@ -81,7 +81,7 @@ void join(self_pointer self) {
             });
 }
 
-void fell(self_pointer self, const caf::down_msg& down) {
+void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (state.front && down.source == state.front) {
     spdlog::warn("the broker at {} is gone", state.settings.broker.text());
@@ -98,8 +98,8 @@ void fell(self_pointer self, const caf::down_msg& down) {
 caf::behavior membership(self_pointer self, membership_settings settings) {
   auto& state = self->state;
   state.settings = std::move(settings);
-  state.patience = backoff{milliseconds{50}, milliseconds{1000}, unguessable_seed()};
-  self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  state.timeout = backoff{milliseconds{50}, milliseconds{1000}, unguessable_seed()};
+  self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });
   join(self);
   return {
       [self](join_atom) {

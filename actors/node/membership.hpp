@@ -8,11 +8,11 @@ namespace ropewalk {
 
 /// What a membership is given.
 struct membership_settings {
-  endpoint broker;     ///< the shard's cluster port
-  node_description me; ///< with the number by which the node knows the shard
-  caf::actor door;     ///< answers (connect_atom, host, port) as CAF's middleman actor does
-  caf::actor node;     ///< is told (joined, shard, ports) and (settled, shard)
-  caf::actor gateway;  ///< is told (attach, ...) and (detach, shard), and stands for the node
+  endpoint broker;      ///< the shard's cluster port
+  node_description me;  ///< with the number by which the node knows the shard
+  caf::actor transport; ///< answers (connect_atom, host, port) as CAF's middleman actor does
+  caf::actor node;      ///< is told (joined, shard, ports) and (settled, shard)
+  caf::actor gateway;   ///< is told (attach, ...) and (detach, shard), and stands for the node
 };
 
 /// Makes a node a member of one shard of its broker and keeps it one: joins and, whenever the shard
@@ -23,9 +23,9 @@ struct membership_state {
   membership_settings settings;
   caf::actor front;   ///< null: not a member
   caf::actor cluster; ///< whom it asked to join
-  backoff patience{milliseconds{50}, milliseconds{1000}, 1};
-  bool told_searching = false; ///< the log knows that there is no broker
-  std::uint64_t round = 0;     ///< tells news of this attempt to join from that of earlier ones
+  backoff timeout{milliseconds{50}, milliseconds{1000}, 1};
+  bool logged_searching = false; ///< the log knows that there is no broker
+  std::uint64_t round = 0;       ///< tells news of this attempt to join from that of earlier ones
   bool joining = false;
   bool draining = false;
   const char* name = "membership";

@@ -20,7 +20,7 @@ using self_pointer = caf::stateful_actor<node_state>*;
 void start_pool(self_pointer self, std::uint16_t service) {
   auto& state = self->state;
   state.pools[service] =
-      state.parts.start_pool(self, service, state.queues[service], state.gateway);
+      state.dependencies.start_pool(self, service, state.queues[service], state.gateway);
   self->monitor(state.pools[service]);
 }
 
@@ -46,7 +46,7 @@ void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
   m.me.shard = shard;
   m.me.restarts = shard == 0 ? s.restarts_before : 0; // counts once in all
   for (const auto& service : s.services) m.me.services.push_back({service.name, s.slots});
-  m.door = state.parts.door;
+  m.transport = state.dependencies.transport;
   m.node = self;
   m.gateway = state.gateway;
   state.members[shard] = {self->spawn<caf::monitored>(membership, std::move(m)), port};
@@ -95,7 +95,7 @@ void settled(self_pointer self, std::uint16_t shard) {
     self->send(self->state.gateway, drain_atom_v);
 }
 
-void fell(self_pointer self, const caf::down_msg& down) {
+void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.gateway)
     return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
@@ -107,7 +107,7 @@ void fell(self_pointer self, const caf::down_msg& down) {
   *found = nullptr;
   const auto service = static_cast<std::uint16_t>(found - state.pools.begin());
   self->send(state.gateway, failing_atom_v, service, true);
-  const auto pause = state.policy.fell(self->clock().now());
+  const auto pause = state.policy.on_exit(self->clock().now());
   if (!pause)
     return give_up(self, "service " + state.settings.services[service].name + " keeps failing (" +
                              caf::to_string(down.reason) + "); this node gives up");
@@ -116,19 +116,21 @@ void fell(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop) {
-  node_parts parts;
-  parts.door = std::move(door);
-  parts.lease = std::make_shared<start_lease>();
-  parts.start_gateway = [settings, &loop, lease = parts.lease](caf::event_based_actor* self,
-                                                               const run_queues& queues) {
+node_dependencies default_node_dependencies(const node_settings& settings, caf::actor transport,
+                                            shared_loop& loop) {
+  node_dependencies dependencies;
+  dependencies.transport = std::move(transport);
+  dependencies.lease = std::make_shared<start_lease>();
+  dependencies.start_gateway = [settings, &loop, lease = dependencies.lease](
+                                   caf::event_based_actor* self, const run_queues& queues) {
     caf::actor_config config{&loop};
     return self->system().spawn_class<gateway, caf::no_spawn_options>(
         config, queues, lease, caf::actor{self}, settings.recycle_after, &loop);
   };
-  parts.start_pool = [settings, &loop, lease = parts.lease](
-                         caf::event_based_actor* self, std::uint16_t service,
-                         const std::shared_ptr<run_queue>& queue, const caf::actor& gateway) {
+  dependencies.start_pool = [settings, &loop, lease = dependencies.lease](
+                                caf::event_based_actor* self, std::uint16_t service,
+                                const std::shared_ptr<run_queue>& queue,
+                                const caf::actor& gateway) {
     const auto& offered = settings.services[service];
     pool_settings p;
     p.service = service;
@@ -146,13 +148,13 @@ node_parts standard_node_parts(const node_settings& settings, caf::actor door, s
     };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };
-  return parts;
+  return dependencies;
 }
 
-caf::behavior node(self_pointer self, node_settings settings, node_parts parts) {
+caf::behavior node(self_pointer self, node_settings settings, node_dependencies dependencies) {
   auto& state = self->state;
   state.settings = std::move(settings);
-  state.parts = std::move(parts);
+  state.dependencies = std::move(dependencies);
   // A pool has had its restarts before its fall counts here: the second fall within its window is
   // one too many.
   auto restarts = state.settings.restarts;
@@ -161,10 +163,11 @@ caf::behavior node(self_pointer self, node_settings settings, node_parts parts) 
   restarts.window *= 2;
   state.policy = restart_policy{restarts};
   for (std::size_t i = 0; i < state.settings.services.size(); ++i)
-    state.queues.push_back(std::make_shared<run_queue>(state.settings.slots, state.parts.lease));
-  state.gateway = state.parts.start_gateway(self, state.queues);
+    state.queues.push_back(
+        std::make_shared<run_queue>(state.settings.slots, state.dependencies.lease));
+  state.gateway = state.dependencies.start_gateway(self, state.queues);
   self->monitor(state.gateway);
-  self->set_down_handler([self](caf::down_msg& down) { fell(self, down); });
+  self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });
   state.pools.resize(state.settings.services.size());
   const auto services = static_cast<std::uint16_t>(state.settings.services.size());
   for (std::uint16_t i = 0; i < services; ++i) start_pool(self, i);

@@ -13,8 +13,8 @@ namespace ropewalk {
 using run_queues = std::vector<std::shared_ptr<run_queue>>;
 
 /// What a node is made of; the tests have parts of their own.
-struct node_parts {
-  caf::actor door; ///< answers (connect_atom, host, port) as CAF's middleman actor does
+struct node_dependencies {
+  caf::actor transport; ///< answers (connect_atom, host, port) as CAF's middleman actor does
   std::shared_ptr<start_lease> lease; ///< of the queues; null: anything may be started
   std::function<caf::actor(caf::event_based_actor* node, const run_queues&)> start_gateway;
   std::function<caf::actor(caf::event_based_actor* node, std::uint16_t service,
@@ -23,7 +23,8 @@ struct node_parts {
 };
 
 /// The parts of a real node. `loop` is its system's, which slots attend.
-node_parts standard_node_parts(const node_settings& settings, caf::actor door, shared_loop& loop);
+node_dependencies default_node_dependencies(const node_settings& settings, caf::actor transport,
+                                            shared_loop& loop);
 
 /// The top of a node process. Starts the gateway, a pool per service and a membership of its
 /// broker; if the broker says that it has more shards than the one that was joined, a membership of
@@ -39,7 +40,7 @@ struct node_state {
   };
 
   node_settings settings;
-  node_parts parts;
+  node_dependencies dependencies;
   caf::actor gateway;
   run_queues queues;
   std::vector<caf::actor> pools; ///< by service; held, or CAF would end them as unreachable
@@ -49,6 +50,7 @@ struct node_state {
   const char* name = "node";
 };
 
-caf::behavior node(caf::stateful_actor<node_state>* self, node_settings settings, node_parts parts);
+caf::behavior node(caf::stateful_actor<node_state>* self, node_settings settings,
+                   node_dependencies dependencies);
 
 } // namespace ropewalk

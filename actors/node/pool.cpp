@@ -38,7 +38,7 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
     const auto number = static_cast<std::uint32_t>(found - s.slots.begin());
     const auto why = text_of(down.reason);
     self->send(s.gateway, slot_down_atom_v, s.settings.service, number, why);
-    const auto pause = s.policy.fell(self->clock().now());
+    const auto pause = s.policy.on_exit(self->clock().now());
     if (!pause) {
       spdlog::error("service {}: its slots fall too often; the last time: {}", s.settings.name,
                     why);

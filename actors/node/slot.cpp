@@ -1,6 +1,6 @@
 #include "actors/node/slot.hpp"
 
-#include "actors/time/run_clock.hpp"
+#include "actors/time/coarse_clock.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
@@ -23,9 +23,9 @@ outcome run(handler& code, run_queue::job& job, std::string_view service, instan
 }
 
 // What a slot does between two sleeps.
-class shift {
+class work_loop {
 public:
-  shift(caf::stateful_actor<slot_state>& self, const slot_settings& settings)
+  work_loop(caf::stateful_actor<slot_state>& self, const slot_settings& settings)
       : self_(self), s_(settings) {}
 
   void work() {
@@ -36,7 +36,7 @@ public:
       now_ = time();
       unsigned messages = 0;
       for (; has_work; ++messages) has_work = run_one(job);
-      self_.state.pace.worked_off(messages);
+      self_.state.sched_class.worked_off(messages);
       has_work = find_work(job);
     } while (has_work);
     if (s_.loop) s_.loop->call_fallback_poller();
@@ -120,7 +120,7 @@ private:
 
   caf::stateful_actor<slot_state>& self_;
   const slot_settings& s_;
-  run_clock clock_;
+  coarse_clock clock_;
   instant now_{}; // when the last message ended, or the shift began
 };
 
@@ -144,7 +144,7 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings
     return {};
   }
   self->state.started = true;
-  return {[self, settings = std::move(settings)](run_atom) { shift{*self, settings}.work(); }};
+  return {[self, settings = std::move(settings)](run_atom) { work_loop{*self, settings}.work(); }};
 }
 
 } // namespace ropewalk

@@ -2,8 +2,8 @@
 
 #include "actors/handlers/handler.hpp"
 #include "actors/messages.hpp"
-#include "actors/node/pace.hpp"
 #include "actors/node/run_queue.hpp"
+#include "actors/node/sched_class.hpp"
 #include "actors/node/start_pause.hpp"
 #include "net/cluster/shared_loop.hpp"
 
@@ -30,7 +30,7 @@ struct slot_settings {
 /// What a handler throws ends it; its pool starts another.
 struct slot_state {
   std::unique_ptr<handler> code;
-  ropewalk::pace pace; ///< of the slot's own thread
+  ropewalk::sched_class sched_class; ///< of the slot's own thread
   start_pause pause;
   bool started = false; ///< `code` was: it is to be stopped
   const char* name = "slot";

@@ -62,7 +62,7 @@ static_assert(stats::all_described<shard_report>());
 struct front_totals {
   std::uint64_t restarts = 0; ///< of slots and node processes
   std::uint64_t connections = 0;
-  std::uint64_t turned_away = 0; ///< connections that were refused
+  std::uint64_t rejected = 0; ///< connections that were refused
   double uptime_seconds = 0;
   std::uint32_t pid = 0;
   bool draining = false;
@@ -73,7 +73,7 @@ struct front_totals {
     return std::tuple{
         described{"restarts", &t::restarts, kind::counter, merge::sum},
         described{"connections", &t::connections, kind::gauge, merge::sum},
-        described{"turned_away", &t::turned_away, kind::counter, merge::sum},
+        described{"turned_away", &t::rejected, kind::counter, merge::sum},
         described{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max,
                   measured_in::seconds},
         described{"pid", &t::pid, kind::label, merge::keep},

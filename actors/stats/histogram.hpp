@@ -16,13 +16,13 @@ public:
   void record(std::uint64_t ns) {
     ++buckets_[bucket_of(ns)];
     ++count_;
-    if (ns > most_) most_ = ns;
+    if (ns > max_) max_ = ns;
   }
 
   void add(const histogram& other) {
     for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
     count_ += other.count_;
-    most_ = std::max(most_, other.most_);
+    max_ = std::max(max_, other.max_);
   }
 
   /// The value in ns that the part `q` (0 to 1) of all is no larger than; 0 if there are none.
@@ -31,12 +31,12 @@ public:
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       seen += buckets_[i];
-      if (seen >= wanted && seen > 0) return std::min(upper_end(i), most_);
+      if (seen >= wanted && seen > 0) return std::min(upper_end(i), max_);
     }
-    return most_;
+    return max_;
   }
 
-  [[nodiscard]] std::uint64_t most() const { return most_; }
+  [[nodiscard]] std::uint64_t max() const { return max_; }
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
 private:
@@ -59,7 +59,7 @@ private:
 
   std::array<std::uint64_t, sub + (64 - sub_bits) * (sub / 2)> buckets_{};
   std::uint64_t count_ = 0;
-  std::uint64_t most_ = 0;
+  std::uint64_t max_ = 0;
 };
 
 } // namespace ropewalk

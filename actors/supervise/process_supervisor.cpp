@@ -28,7 +28,7 @@ std::string in_ms(milliseconds time) {
 
 } // namespace
 
-bool process_exit::was_told() const {
+bool process_exit::was_stopped() const {
   switch (how) {
   case kind::exited:
     return number == 0;
@@ -98,31 +98,31 @@ process_supervisor::actions process_supervisor::exited(process_ref who, const pr
                                                        instant now) {
   actions out;
   auto& p = places_.at(who.place);
-  const bool fell = !how.was_told();
-  const auto what = (fell ? "fell: " : "left: ") + how.text();
+  const bool crashed = !how.was_stopped();
+  const auto what = (crashed ? "fell: " : "left: ") + how.text();
   const auto left = std::find_if(p.leaving.begin(), p.leaving.end(),
                                  [&](auto& l) { return l.generation == who.generation; });
   if (left != p.leaving.end()) {
-    if (fell && !left->killed)
+    if (crashed && !left->killed)
       out.emplace_back(log{severity::warning, who, what + ", while it was leaving"});
     p.leaving.erase(left);
   } else if (is(p.replacement, who)) {
     p.replacement.reset();
-    start_again(who, what + ", before it could replace another, which goes on", fell, now, out);
+    start_again(who, what + ", before it could replace another, which goes on", crashed, now, out);
   } else if (is(p.current, who)) {
     p.current.reset();
     if (!p.replacement && !p.planned) {
-      start_again(who, what, fell, now, out);
+      start_again(who, what, crashed, now, out);
       return out;
     }
-    out.emplace_back(log{fell ? severity::warning : severity::info, who,
+    out.emplace_back(log{crashed ? severity::warning : severity::info, who,
                          what + "; its replacement is on its way"});
     if (p.replacement) promote_replacement(who.place, out);
   }
   return out;
 }
 
-process_supervisor::actions process_supervisor::told_to_stop(instant now) {
+process_supervisor::actions process_supervisor::on_stop_requested(instant now) {
   actions out;
   switch (stop_.on_signal(now)) {
   case stop_signals::meaning::drain:
@@ -205,10 +205,10 @@ void process_supervisor::tell(std::uint32_t at, const process& who, instant now,
   out.emplace_back(tell_to_leave{{at, who.generation}});
 }
 
-void process_supervisor::start_again(process_ref who, const std::string& what, bool fell,
+void process_supervisor::start_again(process_ref who, const std::string& what, bool crashed,
                                      instant now, actions& out) {
   auto& p = places_[who.place];
-  const auto pause = fell ? p.policy.fell(now) : with_.restarts.first_pause;
+  const auto pause = crashed ? p.policy.on_exit(now) : with_.restarts.first_pause;
   if (!pause) {
     out.emplace_back(log{severity::error, who,
                          what + ": that is " + std::to_string(with_.restarts.restarts + 1) +
@@ -218,8 +218,8 @@ void process_supervisor::start_again(process_ref who, const std::string& what, b
     exit_status_ = 1;
     return tell_all(now, out);
   }
-  p.planned = planned_start{now + *pause, fell};
-  out.emplace_back(log{fell ? severity::warning : severity::info, who,
+  p.planned = planned_start{now + *pause, crashed};
+  out.emplace_back(log{crashed ? severity::warning : severity::info, who,
                        what + "; starting another in " + in_ms(*pause)});
 }
 

@@ -30,7 +30,7 @@ struct process_exit {
 
   /// Somebody told it to: exit status 0, or a signal that asks for the end and came before the
   /// process could listen to it. Anything else, what is unknown too, is a fall.
-  [[nodiscard]] bool was_told() const;
+  [[nodiscard]] bool was_stopped() const;
 
   [[nodiscard]] std::string text() const;
 };
@@ -88,8 +88,8 @@ public:
   actions joined(process_ref who, instant now); ///< it is a member of its broker; may be said again
   actions recycle(process_ref who);             ///< it has run enough messages
   actions exited(process_ref who, const process_exit& how, instant now);
-  actions told_to_stop(instant now); ///< SIGTERM or SIGINT
-  actions passed(instant now);       ///< it is `next_time()`, or later
+  actions on_stop_requested(instant now); ///< SIGTERM or SIGINT
+  actions passed(instant now);            ///< it is `next_time()`, or later
 
   /// When `passed` is to be called; nothing: there is nothing to wait for.
   [[nodiscard]] std::optional<instant> next_time() const;
@@ -127,7 +127,8 @@ private:
   void start_next(std::uint32_t at, bool after_fall, actions& out);
   void promote_replacement(std::uint32_t at, actions& out);
   void tell(std::uint32_t at, const process& who, instant now, actions& out);
-  void start_again(process_ref who, const std::string& what, bool fell, instant now, actions& out);
+  void start_again(process_ref who, const std::string& what, bool crashed, instant now,
+                   actions& out);
   void tell_all(instant now, actions& out);
 
   settings with_;

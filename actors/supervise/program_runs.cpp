@@ -18,7 +18,7 @@ namespace {
 // How long a run's answer waits for what the program has left behind, which is under SIGKILL: so
 // many waits in which nothing ended.
 constexpr long one_wait_ns = 10'000'000;
-constexpr int most_waits = 200;
+constexpr int max_waits = 200;
 
 sigset_t all_signals() {
   sigset_t all;
@@ -61,11 +61,11 @@ void program_runs::work() {
   for (;;) {
     const int count =
         ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
-    const std::span news{events.data(), static_cast<std::size_t>(std::max(count, 0))};
+    const std::span event{events.data(), static_cast<std::size_t>(std::max(count, 0))};
     // Nothing is started for a node that is gone.
-    for (const auto& e : news)
+    for (const auto& e : event)
       if (e.data.u64 <= lifeline_id && (e.events & (EPOLLHUP | EPOLLERR)) != 0) end_all();
-    for (const auto& e : news) {
+    for (const auto& e : event) {
       const auto id = e.data.u64;
       if (id == control_id)
         take_control();
@@ -117,9 +117,9 @@ void program_runs::take_from(std::uint64_t id, channel& from, std::uint32_t even
 }
 
 void program_runs::take_start(channel& from, std::string_view variables, const packet& with) {
-  using news = spawner_wire::news;
+  using event = spawner_wire::event;
   if (from.run) return close_channel(0, from); // one at a time: it has lost count
-  if (with.passed < 3) return tell(from, {news::kind::not_started, start_step::stdio, EMFILE});
+  if (with.passed < 3) return tell(from, {event::kind::not_started, start_step::stdio, EMFILE});
   const auto number = ++last_run_;
   std::vector<char*> environment;
   environment.reserve(from.what.environment.size() + 8);
@@ -140,7 +140,7 @@ void program_runs::take_start(channel& from, std::string_view variables, const p
        {with.descriptors[0].get(), with.descriptors[1].get(), with.descriptors[2].get()},
        &descriptors_},
       failure);
-  if (pid < 0) return tell(from, {news::kind::not_started, failure.step, failure.error});
+  if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});
   from.run = run{pid, number, {pid}, {}, 0, false};
   running_[pid] = &*from.run;
 }
@@ -162,7 +162,7 @@ void program_runs::send_signal(const channel& to, int signal) {
   ::kill(to.run->pid, signal); // it may have left its group
 }
 
-void program_runs::tell(const channel& to, const spawner_wire::news& what) {
+void program_runs::tell(const channel& to, const spawner_wire::event& what) {
   send_packet(to.socket.get(), {reinterpret_cast<const char*>(&what), sizeof what});
 }
 
@@ -193,12 +193,12 @@ void program_runs::finish_ended(int waited) {
   for (auto at = channels_.begin(); at != channels_.end();) {
     auto& c = at->second;
     const bool over =
-        c.run && c.run->status && (!c.run->has_leftovers || (c.run->waits += waited) > most_waits);
+        c.run && c.run->status && (!c.run->has_leftovers || (c.run->waits += waited) > max_waits);
     if (!over) {
       ++at;
       continue;
     }
-    if (c.socket.valid()) tell(c, {spawner_wire::news::kind::ended, {}, *c.run->status});
+    if (c.socket.valid()) tell(c, {spawner_wire::event::kind::ended, {}, *c.run->status});
     c.run.reset();
     --ended_;
     at = c.socket.valid() ? std::next(at) : channels_.erase(at);

@@ -64,7 +64,7 @@ private:
   void take_start(channel& from, std::string_view variables, const packet& with);
   void close_channel(std::uint64_t id, channel& which);
   static void send_signal(const channel& to, int signal);
-  static void tell(const channel& to, const spawner_wire::news& what);
+  static void tell(const channel& to, const spawner_wire::event& what);
   void reap();
   void finish_ended(int waited = 0);
   void end_leftovers();

@@ -19,7 +19,7 @@ milliseconds with_jitter(milliseconds pause, double jitter, double random) {
 
 } // namespace
 
-std::optional<milliseconds> restart_policy::fell(instant now) {
+std::optional<milliseconds> restart_policy::on_exit(instant now) {
   while (!recent_.empty() && now - recent_.front() >= with_.window) recent_.pop_front();
   if (recent_.size() >= with_.restarts) return std::nullopt;
   const auto pause = doubled(with_.first_pause, with_.longest_pause, recent_.size());

@@ -28,7 +28,7 @@ public:
       : with_(with), random_(seed) {}
 
   /// A child fell at `now`. How long to wait before it is started again; nothing: give up.
-  std::optional<milliseconds> fell(instant now);
+  std::optional<milliseconds> on_exit(instant now);
 
   /// Restarts granted so far, ever.
   [[nodiscard]] std::uint64_t restarts() const { return granted_; }

@@ -18,14 +18,14 @@ namespace ropewalk {
 namespace {
 
 // What the spawner takes at most to end what cannot be ended, and some more.
-constexpr int end_patience_ms = 3000;
+constexpr int end_timeout_ms = 3000;
 
 // A process that is killed has closed all its descriptors within this.
 constexpr int end_of_all_ms = 500;
 
 void wait_readable(int fd) {
   pollfd waiting{fd, POLLIN, 0};
-  while (::poll(&waiting, 1, end_patience_ms) < 0 && errno == EINTR) {
+  while (::poll(&waiting, 1, end_timeout_ms) < 0 && errno == EINTR) {
   }
 }
 
@@ -70,18 +70,18 @@ int program_channel::start(std::string_view variables, const stdio& with) {
   return is_ours(error) ? error : ESRCH;
 }
 
-program_channel::news program_channel::take_news() {
-  spawner_wire::news told;
-  const auto p = take_packet(socket_.get(), {reinterpret_cast<char*>(&told), sizeof told});
+program_channel::event program_channel::take_event() {
+  spawner_wire::event said;
+  const auto p = take_packet(socket_.get(), {reinterpret_cast<char*>(&said), sizeof said});
   if (p.state == packet::state::none) return {};
   running_ = false;
   if (p.state == packet::state::over) {
     by_->wait_for_end(generation_);
-    return {news::kind::lost, 0, {}};
+    return {event::kind::lost, 0, {}};
   }
-  if (told.what == spawner_wire::news::kind::not_started)
-    return {news::kind::not_started, 0, {told.step, told.number}};
-  return {news::kind::ended, told.number, {}};
+  if (said.what == spawner_wire::event::kind::not_started)
+    return {event::kind::not_started, 0, {said.step, said.number}};
+  return {event::kind::ended, said.number, {}};
 }
 
 void program_channel::kill(int signal) {

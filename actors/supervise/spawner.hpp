@@ -38,20 +38,20 @@ public:
   /// Readable when there is news.
   [[nodiscard]] int fd() const { return socket_.get(); }
 
-  struct news {
+  struct event {
     enum class kind : std::uint8_t {
       none,
       ended,       ///< the program and all that it had started; `status` as waitpid gives it
       not_started, ///< `failure` says why
       lost,        ///< the spawner is gone, and the program with all that it had started
     };
-    news::kind what = news::kind::none;
+    event::kind what = event::kind::none;
     int status = 0;
     start_failure failure;
   };
 
   /// Does not wait, but for the end of a lost program.
-  news take_news();
+  event take_event();
 
   /// A signal for the program and its group. News of its end follows.
   void kill(int signal);

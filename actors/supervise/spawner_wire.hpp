@@ -43,9 +43,9 @@ inline constexpr char start = 's'; ///< stdin, stdout, stderr beside; then NAME=
 inline constexpr char kill = 'k';  ///< then the signal's number, one byte
 
 /// Over a channel, from the spawner.
-struct news {
+struct event {
   enum class kind : std::uint8_t { ended, not_started };
-  spawner_wire::news::kind what = kind::ended;
+  spawner_wire::event::kind what = kind::ended;
   start_step step = start_step::program; ///< of not_started
   int number = 0;                        ///< the status as waitpid gives it, or the errno
 };

@@ -214,7 +214,7 @@ void print(const bench_options& o, const measurement& r) {
                        {"p90", us(0.9)},
                        {"p99", us(0.99)},
                        {"p99_9", us(0.999)},
-                       {"max", static_cast<double>(r.latency.most()) / 1e3}};
+                       {"max", static_cast<double>(r.latency.max()) / 1e3}};
     std::cout << j.dump() << '\n';
     return;
   }
@@ -223,7 +223,7 @@ void print(const bench_options& o, const measurement& r) {
   std::printf("%.0f messages/s, %.1f MB/s; %llu sent, %llu answered\n", rate, megabytes,
               static_cast<unsigned long long>(r.sent), static_cast<unsigned long long>(r.answered));
   std::printf("latency in us: p50 %.0f, p90 %.0f, p99 %.0f, p99.9 %.0f, max %.0f\n", us(0.5),
-              us(0.9), us(0.99), us(0.999), static_cast<double>(r.latency.most()) / 1e3);
+              us(0.9), us(0.99), us(0.999), static_cast<double>(r.latency.max()) / 1e3);
   for (const auto& [name, count] : r.errors)
     std::printf("%s: %llu\n", name.c_str(), static_cast<unsigned long long>(count));
   if (r.wrong > 0)

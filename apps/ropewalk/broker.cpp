@@ -3,7 +3,7 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
-#include "net/cluster/basp_door.hpp"
+#include "net/cluster/basp_transport.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
@@ -28,10 +28,11 @@ struct broker_options {
 // A CAF system with one shard of the broker in it.
 class shard_system {
 public:
-  shard_system(const broker_settings& settings, const basp_door_settings& door) : system_(config_) {
+  shard_system(const broker_settings& settings, const basp_transport_settings& transport)
+      : system_(config_) {
     shared_loop::of(system_).start();
     top_ = system_.spawn(broker_supervisor, settings,
-                         standard_broker_parts(spawn_basp_door(system_, door)));
+                         default_broker_dependencies(spawn_basp_transport(system_, transport)));
   }
 
   [[nodiscard]] const caf::actor& top() const { return top_; }
@@ -68,9 +69,9 @@ int run_broker(broker_options& o) {
            "--insecure-cluster.\n";
     return 2;
   }
-  basp_door_settings door;
-  door.forms = frequent_messages();
-  door.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
+  basp_transport_settings transport;
+  transport.forms = frequent_messages();
+  transport.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
     log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
   };
   if (!o.cluster_tls.empty()) {
@@ -79,14 +80,14 @@ int run_broker(broker_options& o) {
       std::cerr << "ropewalk broker: " << context.why().text() << '\n';
       return 2;
     }
-    door.server = *std::move(context);
+    transport.server = *std::move(context);
   }
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
     std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
               << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
     return 2;
   }
-  if (const auto loaded = gatekeeper{s.access}.load(); !loaded) {
+  if (const auto loaded = client_access{s.access}.load(); !loaded) {
     std::cerr << "ropewalk broker: " << loaded.why().text() << '\n';
     return 2;
   }
@@ -105,11 +106,11 @@ int run_broker(broker_options& o) {
     for (std::size_t i = 0; i < ports.size(); ++i) s.listen[i] = local_endpoint(ports[i].get());
   }
   const auto group =
-      std::make_shared<shard_group>(s.shards, client_census::settings{s.clients, ~s.seed});
+      std::make_shared<shard_group>(s.shards, connection_limiter::settings{s.clients, ~s.seed});
   std::vector<std::unique_ptr<shard_system>> systems;
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
-    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), door));
+    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));

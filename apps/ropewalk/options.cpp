@@ -37,14 +37,14 @@ void add_settings(CLI::App& app, node_tuning& into) {
 
 namespace {
 
-constexpr std::chrono::seconds connect_patience{5};
+constexpr std::chrono::seconds connect_timeout{5};
 
 result<client> open_connection(const connection_options& options) {
   const auto where = *parse_endpoint(options.broker);
-  if (options.tls.authority.empty()) return client::connect(where, connect_patience);
+  if (options.tls.authority.empty()) return client::connect(where, connect_timeout);
   const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
   if (!context) return context.why();
-  auto connected = connect_tls(where, **context, connect_patience);
+  auto connected = connect_tls(where, **context, connect_timeout);
   if (!connected) return std::move(connected).why();
   return client{*std::move(connected)};
 }
@@ -82,7 +82,7 @@ result<client> connect(const connection_options& options) {
   if (!connected || options.token_file.empty()) return connected;
   const auto token = read_token(options.token_file);
   if (!token) return token.why();
-  if (auto welcome = connected->hello(*token, connect_patience); !welcome)
+  if (auto welcome = connected->hello(*token, connect_timeout); !welcome)
     return std::move(welcome).why();
   return connected;
 }

@@ -21,7 +21,7 @@ constexpr int cannot_write = 4;
 
 // How much longer than the request's own deadline the client waits for the answer that the broker
 // then gives.
-constexpr std::chrono::seconds patience_beyond_deadline{5};
+constexpr std::chrono::seconds timeout_beyond_deadline{5};
 
 struct send_options {
   std::string service;
@@ -38,7 +38,7 @@ struct send_options {
 
 const std::map<std::string, std::uint8_t> priority_numbers{{"low", 0}, {"normal", 1}, {"high", 2}};
 
-int complain(const std::string& what, int status) {
+int report_error(const std::string& what, int status) {
   std::cerr << "ropewalk send: " << what << '\n';
   return status;
 }
@@ -88,13 +88,13 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
   progress shown{o.count};
   while (done < o.count) {
     for (; sent < o.count && sent - done < o.window; ++sent) c.send(o.service, payload, options);
-    const auto answer = c.wait(*options.timeout + patience_beyond_deadline);
+    const auto answer = c.wait(*options.timeout + timeout_beyond_deadline);
     if (!answer) {
       std::cout.flush();
-      return complain(c.closed() ? c.why_closed()
-                                 : "no answer from " + o.connection.broker +
-                                       "; is it overloaded, or stopped?",
-                      no_broker);
+      return report_error(c.closed() ? c.why_closed()
+                                     : "no answer from " + o.connection.broker +
+                                           "; is it overloaded, or stopped?",
+                          no_broker);
     }
     ++done;
     if (answer->code == error_code::ok) {
@@ -110,7 +110,7 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
   }
   std::cout.flush();
   if (!std::cout)
-    return complain("cannot write the replies to stdout; is the disk full?", cannot_write);
+    return report_error("cannot write the replies to stdout; is the disk full?", cannot_write);
   return errors == 0 ? 0 : answered_with_error;
 }
 
@@ -120,14 +120,14 @@ int run_send(const send_options& o) {
     message = *o.data;
   } else if (!o.file.empty()) {
     std::ifstream in{o.file, std::ios::binary};
-    if (!in) return complain("cannot read " + o.file, cannot_start);
+    if (!in) return report_error("cannot read " + o.file, cannot_start);
     message.assign(std::istreambuf_iterator<char>{in}, {});
   } else {
     message.assign(std::istreambuf_iterator<char>{std::cin}, {});
   }
   const auto payload = shared_bytes::copy_of(message);
   auto connected = connect(o.connection);
-  if (!connected) return complain(connected.why().text(), no_broker);
+  if (!connected) return report_error(connected.why().text(), no_broker);
   return send_all(*connected, o, payload);
 }
 

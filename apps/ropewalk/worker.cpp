@@ -5,7 +5,7 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
-#include "net/cluster/basp_door.hpp"
+#include "net/cluster/basp_transport.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -89,29 +89,30 @@ bool runs_programs(const node_settings& s) {
 
 // Before there are threads. A broker sees this process's death when its programs are gone, too:
 // what it then starts elsewhere never runs beside them.
-void start_spawner(basp_door_settings& door) {
+void start_spawner(basp_transport_settings& transport) {
   if (!spawner::of_process().start())
     spdlog::error("cannot start the process that starts programs: {}", std::strerror(errno));
-  door.when_connected = [](int socket) { spawner::of_process().hold(socket); };
+  transport.when_connected = [](int socket) { spawner::of_process().hold(socket); };
 }
 
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   auto& s = o.settings;
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
-  basp_door_settings door;
-  door.forms = frequent_messages();
-  door.local = !o.tcp_only;
-  door.client = std::move(tls);
+  basp_transport_settings transport;
+  transport.forms = frequent_messages();
+  transport.local = !o.tcp_only;
+  transport.client = std::move(tls);
   set_up_log(o.name, o.log_level);
-  if (runs_programs(s)) start_spawner(door);
+  if (runs_programs(s)) start_spawner(transport);
   tune_allocator();
   process_config config;
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
   loop.start();
-  const auto top =
-      system.spawn(node, s, standard_node_parts(s, spawn_basp_door(system, std::move(door)), loop));
+  const auto top = system.spawn(
+      node, s,
+      default_node_dependencies(s, spawn_basp_transport(system, std::move(transport)), loop));
   leave_process(run_until_done({top}, s.master_fd));
 }
 

@@ -12,9 +12,9 @@ namespace ropewalk {
 /// hundreds of messages in flight the rest goes the long way (8 % of a busy broker's time).
 class small_blocks {
 public:
-  static constexpr std::size_t step = 64;                        ///< bytes; a cache line
-  static constexpr std::size_t largest = std::size_t{4} * 1024;  ///< bytes
-  static constexpr std::size_t most_kept = std::size_t{4} << 20; ///< bytes a thread
+  static constexpr std::size_t step = 64;                       ///< bytes; a cache line
+  static constexpr std::size_t largest = std::size_t{4} * 1024; ///< bytes
+  static constexpr std::size_t max_kept = std::size_t{4} << 20; ///< bytes a thread
 
   static void* take(std::size_t bytes) {
     if (!recycles || bytes > largest) return ::operator new(bytes);
@@ -30,7 +30,7 @@ public:
   static void give(void* memory, std::size_t bytes) {
     auto& cache = mine();
     const auto size = class_of(bytes);
-    if (!recycles || bytes > largest || cache.kept_bytes_ + bytes_of(size) > most_kept)
+    if (!recycles || bytes > largest || cache.kept_bytes_ + bytes_of(size) > max_kept)
       return ::operator delete(memory);
     cache.kept_bytes_ += bytes_of(size);
     cache.kept_[size] = ::new (memory) block{cache.kept_[size]};

@@ -13,8 +13,8 @@ client::client(std::unique_ptr<stream> connection)
     : connection_(std::move(connection)),
       decoder_(limits::max_frame_payload_bytes, decoder::mode::binary) {}
 
-result<client> client::connect(const endpoint& broker, std::chrono::milliseconds patience) {
-  auto connected = connect_tcp(broker, patience);
+result<client> client::connect(const endpoint& broker, std::chrono::milliseconds timeout) {
+  auto connected = connect_tcp(broker, timeout);
   if (!connected) {
     auto why = std::move(connected).why();
     why.advice = "is the broker running? (ropewalk broker --listen " + broker.text() + ")";
@@ -96,13 +96,13 @@ bool client::read_once() {
   return false;
 }
 
-result<void> client::hello(std::string_view token, std::chrono::milliseconds patience) {
+result<void> client::hello(std::string_view token, std::chrono::milliseconds timeout) {
   field_writer fields;
   fields.u8(field::version, protocol_version);
   if (!token.empty()) fields.text(field::token, token.substr(0, 255));
   append_frame(outbox_.tail(), frame_kind::hello, error_code::ok, ++last_id_, fields.bytes(), {});
   ++unanswered_;
-  const auto answer = wait(patience);
+  const auto answer = wait(timeout);
   if (!answer)
     return failure{
         failure_kind::unavailable, closed_ ? why_closed_ : "the broker does not answer", {}};
@@ -136,8 +136,8 @@ std::optional<client_answer> client::next_answer() {
   return std::nullopt;
 }
 
-std::optional<client_answer> client::wait(std::chrono::milliseconds patience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
+std::optional<client_answer> client::wait(std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     if (auto answer = next_answer()) {
       answer->payload = answer->payload.own();

@@ -44,15 +44,15 @@ struct request_options {
 /// writing while `wants_write()`; then `receive` and `flush`.
 class client {
 public:
-  /// Connects within `patience`; the failure names the address and what to do.
-  static result<client> connect(const endpoint& broker, std::chrono::milliseconds patience);
+  /// Connects within `timeout`; the failure names the address and what to do.
+  static result<client> connect(const endpoint& broker, std::chrono::milliseconds timeout);
 
   /// Over a connection that is there, such as one with TLS (net/tls).
   explicit client(std::unique_ptr<stream> connection);
 
   /// Says hello: who it is by a token (empty: none is sent), and waits for the answer. A
   /// failure says why the broker does not let it in.
-  result<void> hello(std::string_view token, std::chrono::milliseconds patience);
+  result<void> hello(std::string_view token, std::chrono::milliseconds timeout);
 
   /// Queues a request, to leave with the next `flush`, `wait` or `call`. Its payload is copied if
   /// it is small or borrowed. Returns its id, which is never 0.
@@ -70,9 +70,9 @@ public:
 
   // -- blocking -----------------------------------------------------------------------------------
 
-  /// The next answer, whichever it is; nothing when `patience` is over or the connection is (see
+  /// The next answer, whichever it is; nothing when `timeout` is over or the connection is (see
   /// `closed`).
-  std::optional<client_answer> wait(std::chrono::milliseconds patience);
+  std::optional<client_answer> wait(std::chrono::milliseconds timeout);
 
   /// One request and its answer. A broken connection is WORKER_LOST with a sentence about it; other
   /// requests' answers are dropped.

@@ -23,7 +23,7 @@ constexpr std::size_t ring_place_bytes = 8;
 } // namespace
 
 basp_scribe::~basp_scribe() {
-  settle();
+  on_handshake_done();
   ::shutdown(fd(), SHUT_RDWR);
 }
 
@@ -40,7 +40,7 @@ void basp_scribe::send(const basp_header::compact_address& where, const compact_
   const auto frame = buffer.size();
   buffer.resize(frame + basp_header::bytes);
   splice_scope scope{buffer, splices_,
-                     rings_ ? limits::least_ring_batch_bytes : limits::large_payload_bytes};
+                     rings_ ? limits::min_ring_batch_bytes : limits::large_payload_bytes};
   compact_writer payload{scope};
   form.write(what, payload);
   if (!send_through_ring(buffer, frame, where, payload.bytes())) {
@@ -57,8 +57,8 @@ void basp_scribe::send(const basp_header::compact_address& where, const compact_
 bool basp_scribe::send_through_ring(std::vector<char>& buffer, std::size_t frame,
                                     const basp_header::compact_address& where,
                                     std::size_t payload_bytes) {
-  if (!rings_ || payload_bytes < limits::least_ring_batch_bytes ||
-      payload_bytes > limits::most_ring_batch_bytes)
+  if (!rings_ || payload_bytes < limits::min_ring_batch_bytes ||
+      payload_bytes > limits::max_ring_batch_bytes)
     return false;
   char* const room = rings_->out.take(payload_bytes);
   if (!room) return false;
@@ -91,11 +91,11 @@ bool basp_scribe::read_some() {
       when_refused_(peer_ + ": " + (wire().why().empty() ? "it went away" : wire().why()));
     return false;
   } while (reads_on());
-  if (!was_ready && wire().ready()) settle();
+  if (!was_ready && wire().ready()) on_handshake_done();
   return true;
 }
 
-void basp_scribe::settle() {
+void basp_scribe::on_handshake_done() {
   if (const auto tell = std::exchange(when_settled_, {})) tell();
 }
 

@@ -53,7 +53,7 @@ protected:
 
 private:
   std::vector<char>& piece();
-  void settle();
+  void on_handshake_done();
   bool read_piece();
   bool read_frame();
   bool take(const char* bytes, std::size_t count);

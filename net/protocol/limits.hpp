@@ -110,8 +110,8 @@ inline constexpr std::size_t ring_bytes = 4 * mib;
 
 /// Batches of such a size go through it, in bytes: below, the kernel's copy is cheaper; above it is
 /// a single message that is in no cache anyway.
-inline constexpr std::size_t least_ring_batch_bytes = 1 * kib;
-inline constexpr std::size_t most_ring_batch_bytes = 2 * mib;
+inline constexpr std::size_t min_ring_batch_bytes = 1 * kib;
+inline constexpr std::size_t max_ring_batch_bytes = 2 * mib;
 
 /// Frames kept for one connection whose first bytes are of a text line that never ends.
 inline constexpr std::size_t max_text_overhead_bytes = max_service_bytes + 2;

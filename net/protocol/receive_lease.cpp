@@ -8,14 +8,14 @@ namespace ropewalk {
 namespace {
 
 // A share costs two small allocations.
-constexpr std::size_t least_shared = 1024; // bytes
+constexpr std::size_t min_shared = 1024; // bytes
 
 // A pool: memory of buffers whose last share has gone, for the next that are taken; fresh memory
 // would be filled with zeros first. A thread keeps as much as a few of the largest messages need.
 class spare_buffers {
 public:
   void give(std::vector<char> buffer) {
-    if (kept_bytes_ + buffer.capacity() > most_kept) return;
+    if (kept_bytes_ + buffer.capacity() > max_kept) return;
     kept_bytes_ += buffer.capacity();
     kept_.push_back(std::move(buffer));
   }
@@ -29,7 +29,7 @@ public:
   }
 
 private:
-  static constexpr std::size_t most_kept = std::size_t{8} << 20; // bytes
+  static constexpr std::size_t max_kept = std::size_t{8} << 20; // bytes
   std::vector<std::vector<char>> kept_;
   std::size_t kept_bytes_ = 0;
 };
@@ -57,7 +57,7 @@ std::optional<shared_bytes> receive_lease::share(std::string_view part) {
   assert(part.data() >= view_.data() && part.data() + part.size() <= view_.data() + view_.size());
   if (!buffer_)
     return shared_.part(static_cast<std::size_t>(part.data() - view_.data()), part.size());
-  if (part.size() < least_shared || 2 * part.size() < buffer_->capacity()) return std::nullopt;
+  if (part.size() < min_shared || 2 * part.size() < buffer_->capacity()) return std::nullopt;
   if (!taken_) taken_ = new taken; // whose holders end it
   taken_->hold();
   return shared_bytes{taken_, part};

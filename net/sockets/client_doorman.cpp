@@ -8,14 +8,14 @@
 
 namespace ropewalk {
 
-client_doorman::client_doorman(shared_loop& loop, int fd, client_door_settings settings)
+client_doorman::client_doorman(shared_loop& loop, int fd, client_acceptor_settings settings)
     : doorman(caf::io::accept_handle::from_int(fd)), loop_(loop), settings_(std::move(settings)),
       acceptor_(loop, descriptor{fd},
                 {acceptor::when_exhausted::pause,
                  [this](descriptor accepted, const sockaddr_storage& peer) {
                    let_in(std::move(accepted), peer);
                  },
-                 [this] { settings_.when_starved(); }}) {}
+                 [this] { settings_.on_descriptors_exhausted(); }}) {}
 
 bool client_doorman::new_connection() {
   acceptor_.accept_waiting();

@@ -12,7 +12,7 @@
 namespace ropewalk {
 
 /// What a client_doorman is told; the functions are called on the loop's thread.
-struct client_door_settings {
+struct client_acceptor_settings {
   std::size_t max_message_bytes = 0;
   std::shared_ptr<hangup_watch> hangups; ///< for connections that are not read
 
@@ -27,14 +27,14 @@ struct client_door_settings {
   /// There is no descriptor left for a connection that waits, or only those that are kept for
   /// nodes: accepting has stopped until the broker calls `trigger` for this doorman, which it
   /// should do in a while.
-  std::function<void()> when_starved;
+  std::function<void()> on_descriptors_exhausted;
 };
 
 /// Accepts clients: every connection becomes a client_scribe of the broker that owns this doorman.
 class client_doorman final : public caf::io::doorman {
 public:
   /// Takes over `fd`, a listening socket.
-  client_doorman(shared_loop& loop, int fd, client_door_settings settings);
+  client_doorman(shared_loop& loop, int fd, client_acceptor_settings settings);
 
   /// Accepts what waits.
   bool new_connection() override;
@@ -49,7 +49,7 @@ private:
   void let_in(descriptor accepted, const sockaddr_storage& peer);
 
   shared_loop& loop_;
-  client_door_settings settings_;
+  client_acceptor_settings settings_;
   acceptor acceptor_;
 };
 

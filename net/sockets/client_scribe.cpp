@@ -47,7 +47,7 @@ bool client_scribe::read_some() {
 }
 
 // A line may be two bytes long, a frame is 24 at least; what a first read holds is not known.
-std::size_t client_scribe::most_read() const {
+std::size_t client_scribe::max_read() const {
   switch (decoder_.what()) {
   case decoder::mode::text:
     return read_little_ ? limits::little_lines_bytes : limits::lines_read_bytes;
@@ -61,7 +61,7 @@ std::size_t client_scribe::most_read() const {
 
 bool client_scribe::read_and_tell() {
   switch (discarding_ ? discard()
-                      : receive_into(decoder_, wire(), shared_read_buffer(), most_read())) {
+                      : receive_into(decoder_, wire(), shared_read_buffer(), max_read())) {
   case stream::state::failed:
     return false;
   case stream::state::blocked:

@@ -55,7 +55,7 @@ protected:
   bool read_some() override;
 
 private:
-  [[nodiscard]] std::size_t most_read() const;
+  [[nodiscard]] std::size_t max_read() const;
   bool read_and_tell();
   stream::state discard();
 

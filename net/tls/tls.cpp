@@ -354,9 +354,9 @@ std::unique_ptr<stream> tls_context::connect(int fd, const std::string& host) co
 }
 
 result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
-                                            std::chrono::milliseconds patience, who_begins first) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  auto connected = connect_tcp(where, patience);
+                                            std::chrono::milliseconds timeout, who_begins first) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  auto connected = connect_tcp(where, timeout);
   if (!connected) return std::move(connected).why();
   auto& socket = *connected;
   const int fd = socket.get();

@@ -70,7 +70,7 @@ public:
 private:
   friend result<std::unique_ptr<stream>> connect_tls(const endpoint& where,
                                                      const tls_context& context,
-                                                     std::chrono::milliseconds patience,
+                                                     std::chrono::milliseconds timeout,
                                                      who_begins first);
 
   tls_context(void* context, const certificate_rule& peer) : context_(context), peer_(peer) {}
@@ -81,11 +81,11 @@ private:
   certificate_rule peer_;
 };
 
-/// Connects, and shakes hands, all within `patience`. Blocks. The failure says what the peer's
+/// Connects, and shakes hands, all within `timeout`. Blocks. The failure says what the peer's
 /// certificate lacks. Where the peer begins, its first word is waited for: in TLS 1.3 the handshake
 /// is over here before the peer has looked at our certificate, and only then does it refuse it.
 result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
-                                            std::chrono::milliseconds patience,
+                                            std::chrono::milliseconds timeout,
                                             who_begins first = who_begins::we);
 
 } // namespace ropewalk

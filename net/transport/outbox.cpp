@@ -40,19 +40,19 @@ std::size_t outbox::size() const {
 
 outbox::state outbox::send(stream& to) {
   while (!pieces_.empty()) {
-    std::array<iovec, gathered> parts;
+    std::array<iovec, gathered> pieces;
     std::size_t count = 0;
     for (const auto& piece : pieces_) {
-      if (count == parts.size()) break;
+      if (count == pieces.size()) break;
       const auto rest = piece.rest();
       if (rest.empty()) continue;
-      parts[count++] = {const_cast<char*>(rest.data()), rest.size()};
+      pieces[count++] = {const_cast<char*>(rest.data()), rest.size()};
     }
     if (count == 0) {
       drop_sent(0);
       break;
     }
-    const auto result = to.send({parts.data(), count});
+    const auto result = to.send({pieces.data(), count});
     sent_ += result.bytes;
     drop_sent(result.bytes);
     if (result.state == stream::state::blocked) return state::blocked;

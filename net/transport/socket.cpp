@@ -55,11 +55,11 @@ failure cannot_listen(const endpoint& where, const std::string& why, failure_kin
 }
 
 // 0, or the errno of what went wrong.
-int connect_within(int fd, const addrinfo& address, std::chrono::milliseconds patience) {
+int connect_within(int fd, const addrinfo& address, std::chrono::milliseconds timeout) {
   if (::connect(fd, address.ai_addr, address.ai_addrlen) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
   pollfd waiting{fd, POLLOUT, 0};
-  if (::poll(&waiting, 1, static_cast<int>(patience.count())) == 0) return ETIMEDOUT;
+  if (::poll(&waiting, 1, static_cast<int>(timeout.count())) == 0) return ETIMEDOUT;
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -68,12 +68,12 @@ int connect_within(int fd, const addrinfo& address, std::chrono::milliseconds pa
 
 } // namespace
 
-result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds patience) {
+result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds timeout) {
   const auto list = resolve(where, 0);
   if (!list)
     return failure{
         list.why().kind, "cannot find host '" + where.host + "': " + list.why().what, {}};
-  const auto end = std::chrono::steady_clock::now() + patience;
+  const auto end = std::chrono::steady_clock::now() + timeout;
   int error = 0;
   for (const auto* address = list->get(); address; address = address->ai_next) {
     auto fd = make_socket(*address);

@@ -36,8 +36,8 @@ private:
 /// The failures below name the address and say what to do.
 ///
 /// A connected TCP socket: non-blocking, close-on-exec, without Nagle's delay. Tries every address
-/// that the name has, all within `patience`. Blocks.
-result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds patience);
+/// that the name has, all within `timeout`. Blocks.
+result<descriptor> connect_tcp(const endpoint& where, std::chrono::milliseconds timeout);
 
 /// Whether other sockets of this user may listen on the same port; then new connections are spread
 /// over them (SO_REUSEPORT).

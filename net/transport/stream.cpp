@@ -53,10 +53,10 @@ private:
     return ::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
-  static msghdr message_of(std::span<const iovec> parts) {
+  static msghdr message_of(std::span<const iovec> pieces) {
     msghdr message{};
-    message.msg_iov = const_cast<iovec*>(parts.data());
-    message.msg_iovlen = parts.size();
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = pieces.size();
     return message;
   }
 

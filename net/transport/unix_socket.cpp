@@ -85,9 +85,9 @@ bool give_descriptor(int socket, const descriptor& what) {
   return ::sendmsg(socket, &m.message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds patience) {
+std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds timeout) {
   pollfd waiting{socket, POLLIN, 0};
-  if (::poll(&waiting, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
+  if (::poll(&waiting, 1, static_cast<int>(timeout.count())) != 1) return std::nullopt;
   one_byte m;
   if (::recvmsg(socket, &m.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return std::nullopt;
   descriptor result;

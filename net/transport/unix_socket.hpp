@@ -26,8 +26,8 @@ bool is_trusted(int fd);
 /// invalid one). False if the connection is over.
 bool give_descriptor(int socket, const descriptor& what);
 
-/// Waits for that byte. Nothing if it does not come within `patience`, or the connection is over.
-std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds patience);
+/// Waits for that byte. Nothing if it does not come within `timeout`, or the connection is over.
+std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds timeout);
 
 /// Lets the kernel hold limits::local_socket_bytes of an accepted socket, as of a connected one.
 void widen_local(int fd);

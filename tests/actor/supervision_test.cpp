@@ -9,19 +9,19 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct slot_news {
+struct slot_event {
   std::vector<std::uint32_t> up;
   std::vector<std::uint32_t> down;
 };
 
 // A gateway that writes down which slots came and went.
-caf::behavior noting_gateway(caf::event_based_actor*, std::shared_ptr<slot_news> news) {
+caf::behavior noting_gateway(caf::event_based_actor*, std::shared_ptr<slot_event> event) {
   return {
-      [news](slot_up_atom, std::uint16_t, std::uint32_t slot, const caf::actor&) {
-        news->up.push_back(slot);
+      [event](slot_up_atom, std::uint16_t, std::uint32_t slot, const caf::actor&) {
+        event->up.push_back(slot);
       },
-      [news](slot_down_atom, std::uint16_t, std::uint32_t slot, const std::string&) {
-        news->down.push_back(slot);
+      [event](slot_down_atom, std::uint16_t, std::uint32_t slot, const std::string&) {
+        event->down.push_back(slot);
       },
   };
 }
@@ -36,14 +36,14 @@ struct pool_bench {
       living[number] = started;
       return started;
     };
-    gateway = time.system().spawn(noting_gateway, news);
+    gateway = time.system().spawn(noting_gateway, event);
     top = time.system().spawn(pool, settings, gateway);
     ended = watch(top);
     time.run();
   }
 
   virtual_time time;
-  std::shared_ptr<slot_news> news = std::make_shared<slot_news>();
+  std::shared_ptr<slot_event> event = std::make_shared<slot_event>();
   std::map<std::uint32_t, caf::actor> living;
   caf::actor gateway;
   caf::actor top;
@@ -55,25 +55,25 @@ struct pool_bench {
 TEST_CASE(
     "a pool starts its slots, and a slot that falls is started again alone, after its pause") {
   pool_bench b{3};
-  REQUIRE(b.news->up == std::vector<std::uint32_t>{0, 1, 2});
+  REQUIRE(b.event->up == std::vector<std::uint32_t>{0, 1, 2});
   end(b.living[1]);
   b.time.run();
-  REQUIRE(b.news->down == std::vector<std::uint32_t>{1});
-  REQUIRE(b.news->up.size() == 3); // not yet
+  REQUIRE(b.event->down == std::vector<std::uint32_t>{1});
+  REQUIRE(b.event->up.size() == 3); // not yet
   b.time.pass(30ms);
-  REQUIRE(b.news->up == std::vector<std::uint32_t>{0, 1, 2, 1});
+  REQUIRE(b.event->up == std::vector<std::uint32_t>{0, 1, 2, 1});
   REQUIRE_FALSE(*b.ended);
 }
 
 TEST_CASE("the pause before a restart doubles while slots keep falling") {
   pool_bench b{1};
   auto restart_takes = [&b](std::chrono::milliseconds at_least, std::chrono::milliseconds at_most) {
-    const auto ups = b.news->up.size();
+    const auto ups = b.event->up.size();
     end(b.living[0]);
     b.time.pass(at_least);
-    CHECK(b.news->up.size() == ups);
+    CHECK(b.event->up.size() == ups);
     b.time.pass(at_most - at_least);
-    CHECK(b.news->up.size() == ups + 1);
+    CHECK(b.event->up.size() == ups + 1);
   };
   restart_takes(10ms, 40ms); // 20 ms, and a fifth either way
   restart_takes(30ms, 60ms);
@@ -101,7 +101,7 @@ TEST_CASE("a pool whose slots fall now and then lives on") {
     b.time.pass(2100ms);
   }
   REQUIRE_FALSE(*b.ended);
-  REQUIRE(b.news->up.size() == 31);
+  REQUIRE(b.event->up.size() == 31);
 }
 
 namespace {
@@ -125,22 +125,25 @@ struct node_bench {
           [this](drain_atom) { log.push_back("drain"); },
       };
     });
-    node_parts parts;
-    parts.door = time.system().spawn([this](caf::event_based_actor* self) -> caf::behavior {
-      return {[this, self](caf::connect_atom, const std::string&, std::uint16_t port) {
-        ++connects;
-        connected.insert(port);
-        auto promise = self->make_response_promise();
-        if (broker)
-          promise.deliver(self->node(), caf::actor_cast<caf::strong_actor_ptr>(broker),
-                          std::set<std::string>{});
-        else
-          promise.deliver(caf::make_error(caf::sec::cannot_connect_to_node, "nobody there"));
-      }};
-    });
-    parts.start_gateway = [this](caf::event_based_actor*, const run_queues&) { return gateway; };
-    parts.start_pool = [this](caf::event_based_actor* self, std::uint16_t,
-                              const std::shared_ptr<run_queue>&, const caf::actor&) {
+    node_dependencies dependencies;
+    dependencies.transport =
+        time.system().spawn([this](caf::event_based_actor* self) -> caf::behavior {
+          return {[this, self](caf::connect_atom, const std::string&, std::uint16_t port) {
+            ++connects;
+            connected.insert(port);
+            auto promise = self->make_response_promise();
+            if (broker)
+              promise.deliver(self->node(), caf::actor_cast<caf::strong_actor_ptr>(broker),
+                              std::set<std::string>{});
+            else
+              promise.deliver(caf::make_error(caf::sec::cannot_connect_to_node, "nobody there"));
+          }};
+        });
+    dependencies.start_gateway = [this](caf::event_based_actor*, const run_queues&) {
+      return gateway;
+    };
+    dependencies.start_pool = [this](caf::event_based_actor* self, std::uint16_t,
+                                     const std::shared_ptr<run_queue>&, const caf::actor&) {
       ++pools_started;
       pool = self->spawn(idle_actor);
       return pool;
@@ -149,7 +152,7 @@ struct node_bench {
     settings.name = "n";
     settings.slots = 1;
     settings.services.push_back({"svc", parse_handler("builtin:echo").value()});
-    top = time.system().spawn(node, settings, parts);
+    top = time.system().spawn(node, settings, dependencies);
     ended = watch(top);
     time.run();
   }
@@ -315,15 +318,16 @@ namespace {
 
 struct broker_bench {
   broker_bench() {
-    broker_parts parts;
-    parts.door = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
+    broker_dependencies dependencies;
+    dependencies.transport = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
       return {[this](caf::publish_atom, std::uint16_t port, const caf::strong_actor_ptr& who,
                      const std::set<std::string>&, const std::string&, bool) {
         cluster = caf::actor_cast<caf::actor>(who);
         return port;
       }};
     });
-    parts.start_front = [this](caf::event_based_actor* self, const broker_settings& settings) {
+    dependencies.start_front = [this](caf::event_based_actor* self,
+                                      const broker_settings& settings) {
       ++fronts;
       auto started = caf::actor{self->spawn(idle_actor)};
       if (listens)
@@ -334,7 +338,7 @@ struct broker_bench {
       front = started;
       return started;
     };
-    top = time.system().spawn(broker_supervisor, broker_settings{}, parts);
+    top = time.system().spawn(broker_supervisor, broker_settings{}, dependencies);
     ended = watch(top);
   }
 

@@ -67,7 +67,7 @@ public:
     auto& bits = nodes_[node].failing;
     bits = is ? bits | 1u << service : bits & ~(1u << service);
   }
-  void slot_news(node_number node, service_index service, bool sent) {
+  void slot_event(node_number node, service_index service, bool sent) {
     nodes_[node].unheard[service] += sent ? 1 : -1;
   }
   [[nodiscard]] bool is_present(node_number node) const { return nodes_[node].present; }
@@ -100,7 +100,7 @@ public:
          "only what may have been started on a lost worker is charged");
     must(a.attempts > 1 || a.starts == 0, "at most once: what was started is not placed again");
     must(r.fence != a.fence, "every placing has a number of its own");
-    must(node != a.returned_by || now - a.returned_at >= offer_book::first_rest ||
+    must(node != a.returned_by || now - a.returned_at >= node_selector::first_rest ||
              nodes_[node].ended[a.service] >= a.returned_at,
          "what came back unstarted is not sent there again at once");
     a.node = node;

@@ -35,7 +35,7 @@ constexpr microseconds way{50};
 
 // As a gateway has them.
 constexpr milliseconds look_interval{2};
-constexpr milliseconds stall_patience{5};
+constexpr milliseconds stall_timeout{5};
 
 constexpr std::uint64_t seed = 20261123;
 
@@ -202,7 +202,7 @@ private:
       return begin(n);
     case what::look:
       n.looking = false;
-      if (n.free == 0 && now_ - n.last_end >= stall_patience)
+      if (n.free == 0 && now_ - n.last_end >= stall_timeout)
         for (auto item : std::exchange(n.waiting, {})) {
           item.kind = what::returned;
           events_.add(now_ + way, item);

@@ -33,7 +33,7 @@ const char* service_name(std::uint32_t service) {
 // As the broker and its gateways have them.
 constexpr milliseconds tick_interval{20};
 constexpr milliseconds look_interval{2};
-constexpr milliseconds stall_patience{5};
+constexpr milliseconds stall_timeout{5};
 constexpr milliseconds connection_timeout{3000};
 constexpr milliseconds long_run{4};
 
@@ -424,7 +424,7 @@ void world::slot_done(std::uint32_t which, const event& e) {
     s.up = false;
     to_broker(which, {.kind = what::slots, .service = e.service});
     to_broker(which, answer);
-    const auto pause = p.policy.fell(now_);
+    const auto pause = p.policy.on_exit(now_);
     if (pause) {
       after(*pause, {.kind = what::slot_up,
                      .who = which,
@@ -481,7 +481,7 @@ void world::look(std::uint32_t which, std::uint16_t service) {
   if (p.waiting.empty()) return;
   const bool all_busy = std::all_of(p.slots.begin(), p.slots.end(),
                                     [](const slot& s) { return s.busy || s.taken || !s.up; });
-  if (all_busy && now_ - p.last_end >= stall_patience) {
+  if (all_busy && now_ - p.last_end >= stall_timeout) {
     for (const auto& item : std::exchange(p.waiting, {})) give_back(which, item);
     return;
   }
@@ -520,7 +520,7 @@ void world::others(std::uint32_t which, const event& e) {
     if (!s.up || s.busy || s.taken) return;
     s.taken = true;
     same.run = ++s.run;
-    oracle_.slot_news(n.number, same.service, true); // until it is told, the broker cannot know
+    oracle_.slot_event(n.number, same.service, true); // until it is told, the broker cannot know
     same.kind = what::others_on;
     after(long_run, same);
     same.kind = what::others_go;
@@ -532,14 +532,14 @@ void world::others(std::uint32_t which, const event& e) {
   if (e.kind == what::others_on) {
     s.told = true;
     to_broker(which, {.kind = what::slots, .service = e.service});
-    oracle_.slot_news(n.number, e.service, false);
+    oracle_.slot_event(n.number, e.service, false);
     return;
   }
   s.taken = false;
   if (std::exchange(s.told, false))
     to_broker(which, {.kind = what::slots, .service = e.service});
   else
-    oracle_.slot_news(n.number, e.service, false);
+    oracle_.slot_event(n.number, e.service, false);
   begin_work(which, e.service);
 }
 
@@ -611,7 +611,7 @@ void world::to_broker(std::uint32_t which, event e) {
     const auto& slots = n.pools[e.service].slots;
     e.run = static_cast<std::uint32_t>(
         std::count_if(slots.begin(), slots.end(), [](const slot& s) { return s.up && !s.told; }));
-    oracle_.slot_news(n.number, e.service, true);
+    oracle_.slot_event(n.number, e.service, true);
   }
   if (n.cut) {
     n.held.emplace_back(now_, std::move(e));
@@ -682,7 +682,7 @@ void world::broker_step(const event& e) {
   case what::slots:
     note("the broker hears of %u slots of service %u on node number %u", e.run, e.service,
          e.number);
-    oracle_.slot_news(e.number, e.service, false);
+    oracle_.slot_event(e.number, e.service, false);
     dispatcher_.set_slots(e.number, e.service, e.run, now_);
     break;
   case what::failing:

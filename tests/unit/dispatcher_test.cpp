@@ -279,7 +279,7 @@ TEST_CASE("what a node gives back unstarted is not charged, however often, and i
     b.d.give_back(l.node, l.request, l.fence, b.now);
     b.d.check();
     REQUIRE(b.placed().empty()); // not there again at once
-    b.now += offer_book::longest_rest;
+    b.now += node_selector::longest_rest;
     b.d.advance(b.now);
   }
   b.placed();

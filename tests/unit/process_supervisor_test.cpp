@@ -39,7 +39,7 @@ public:
 
   words joined(process_ref who) { return take(supervisor.joined(who, now)); }
   words recycle(process_ref who) { return take(supervisor.recycle(who)); }
-  words stop() { return take(supervisor.told_to_stop(now)); }
+  words stop() { return take(supervisor.on_stop_requested(now)); }
   words exited(process_ref who, process_exit how) { return take(supervisor.exited(who, how, now)); }
   words start_failed(process_ref who) {
     return take(supervisor.start_failed(who, "no memory", now));

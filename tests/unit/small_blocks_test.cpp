@@ -35,10 +35,10 @@ TEST_CASE("what is given back is taken again, up to a limit") {
   REQUIRE(small_blocks::take(120) == block); // of the same size class
   small_blocks::give(block, 120);
   std::vector<void*> many;
-  for (std::size_t bytes = 0; bytes < 2 * small_blocks::most_kept; bytes += small_blocks::largest)
+  for (std::size_t bytes = 0; bytes < 2 * small_blocks::max_kept; bytes += small_blocks::largest)
     many.push_back(small_blocks::take(small_blocks::largest));
   for (void* one : many) small_blocks::give(one, small_blocks::largest);
-  REQUIRE(small_blocks::kept_bytes() <= small_blocks::most_kept);
-  REQUIRE(small_blocks::kept_bytes() > small_blocks::most_kept / 2);
+  REQUIRE(small_blocks::kept_bytes() <= small_blocks::max_kept);
+  REQUIRE(small_blocks::kept_bytes() > small_blocks::max_kept / 2);
 }
 #endif

@@ -44,16 +44,16 @@ int null() {
   return fd;
 }
 
-program_channel::news wait_for(program_channel& c) {
-  program_channel::news result;
+program_channel::event wait_for(program_channel& c) {
+  program_channel::event result;
   eventually([&] {
-    result = c.take_news();
-    return result.what != program_channel::news::kind::none;
+    result = c.take_event();
+    return result.what != program_channel::event::kind::none;
   });
   return result;
 }
 
-using kind = program_channel::news::kind;
+using kind = program_channel::event::kind;
 
 struct told_pids {
   std::string path = std::filesystem::temp_directory_path() /
@@ -124,10 +124,10 @@ TEST_CASE("a program's end is told with its status, and a channel starts one aft
     std::string variables = "CODE=" + std::to_string(i);
     variables.push_back('\0');
     REQUIRE(c.start(variables, {null(), null(), null()}) == 0);
-    const auto news = wait_for(c);
-    REQUIRE(news.what == kind::ended);
-    REQUIRE(WIFEXITED(news.status));
-    REQUIRE(WEXITSTATUS(news.status) == i);
+    const auto event = wait_for(c);
+    REQUIRE(event.what == kind::ended);
+    REQUIRE(WIFEXITED(event.status));
+    REQUIRE(WEXITSTATUS(event.status) == i);
   }
 }
 
@@ -136,9 +136,9 @@ TEST_CASE("what cannot be executed is told with the errno of the step that faile
   const auto told = [&s](const program& what) {
     auto c = open(s, what);
     REQUIRE(c.start({}, {null(), null(), null()}) == 0);
-    const auto news = wait_for(c);
-    REQUIRE(news.what == kind::not_started);
-    return news.failure;
+    const auto event = wait_for(c);
+    REQUIRE(event.what == kind::not_started);
+    return event.failure;
   };
   CHECK(told({"/no/such/program", {"x"}, {}, {}}).error == ENOENT);
   CHECK(told({"/tmp", {"x"}, {}, {}}).error == EACCES);
@@ -160,9 +160,9 @@ TEST_CASE("a program runs in the folder, with the arguments and the environment 
                "/usr"};
   auto c = open(s, what);
   REQUIRE(c.start({}, {null(), null(), null()}) == 0);
-  const auto news = wait_for(c);
-  REQUIRE(news.what == kind::ended);
-  REQUIRE(news.status == 0);
+  const auto event = wait_for(c);
+  REQUIRE(event.what == kind::ended);
+  REQUIRE(event.status == 0);
 }
 
 TEST_CASE("a program starts with no signal blocked or ignored, and no descriptor but three") {
@@ -242,9 +242,9 @@ TEST_CASE("when the spawner's process is killed, so is all that it started, and 
   CHECK(c.start({}, {null(), null(), null()}) == ESRCH);
   auto again = open(s, shell("exit 7"));
   REQUIRE(again.start({}, {null(), null(), null()}) == 0);
-  const auto news = wait_for(again);
-  REQUIRE(news.what == kind::ended);
-  REQUIRE(WEXITSTATUS(news.status) == 7);
+  const auto event = wait_for(again);
+  REQUIRE(event.what == kind::ended);
+  REQUIRE(WEXITSTATUS(event.status) == 7);
 }
 
 TEST_CASE("signals other than SIGKILL mean nothing to the spawner") {

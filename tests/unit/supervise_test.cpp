@@ -7,15 +7,15 @@ using std::chrono::seconds;
 TEST_CASE("five restarts in ten seconds are granted, the sixth fall is one too many") {
   restart_policy policy{{}};
   instant now{};
-  for (int i = 0; i < 5; ++i) REQUIRE(policy.fell(now += seconds{1}));
-  REQUIRE_FALSE(policy.fell(now + seconds{1}));
+  for (int i = 0; i < 5; ++i) REQUIRE(policy.on_exit(now += seconds{1}));
+  REQUIRE_FALSE(policy.on_exit(now + seconds{1}));
   REQUIRE(policy.restarts() == 5);
 }
 
 TEST_CASE("falls that lie far enough apart are restarted for ever") {
   restart_policy policy{{}};
   instant now{};
-  for (int i = 0; i < 1000; ++i) REQUIRE(policy.fell(now += milliseconds{2001}));
+  for (int i = 0; i < 1000; ++i) REQUIRE(policy.on_exit(now += milliseconds{2001}));
 }
 
 TEST_CASE(
@@ -26,7 +26,7 @@ TEST_CASE(
   double expected = static_cast<double>(with.first_pause.count());
   bool jitter = false;
   for (int i = 0; i < 12; ++i) {
-    const auto pause = policy.fell(instant{} + milliseconds{i});
+    const auto pause = policy.on_exit(instant{} + milliseconds{i});
     REQUIRE(pause);
     const auto ms = static_cast<double>(pause->count());
     REQUIRE(ms >= expected * 0.8 - 1);
@@ -39,8 +39,8 @@ TEST_CASE(
 
 TEST_CASE("after a quiet time the pause is short again") {
   restart_policy policy{{}};
-  for (int i = 0; i < 4; ++i) policy.fell(instant{} + milliseconds{i});
-  REQUIRE(policy.fell(instant{} + seconds{60})->count() <= 24);
+  for (int i = 0; i < 4; ++i) policy.on_exit(instant{} + milliseconds{i});
+  REQUIRE(policy.on_exit(instant{} + seconds{60})->count() <= 24);
 }
 
 TEST_CASE("looking for a broker is tried for ever, no more often than the longest pause asks") {

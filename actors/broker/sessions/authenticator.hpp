@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/answer_writer.hpp"
-#include "actors/broker/sessions/gatekeeper.hpp"
+#include "actors/broker/sessions/client_access.hpp"
 #include "actors/broker/sessions/log_rate_limiter.hpp"
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace ropewalk {
 /// by the token that is the first thing it says. Who is not known is told so, and closed.
 class authenticator {
 public:
-  authenticator(const gatekeeper& gate, std::size_t max_message_bytes, session_table& sessions,
+  authenticator(const client_access& gate, std::size_t max_message_bytes, session_table& sessions,
                 answer_writer& answers, log_rate_limiter& log)
       : gate_(gate), max_message_bytes_(max_message_bytes), sessions_(sessions), answers_(answers),
         log_(log) {}
@@ -36,7 +36,7 @@ public:
   void reload(instant now);
 
 private:
-  const gatekeeper& gate_;
+  const client_access& gate_;
   const std::size_t max_message_bytes_;
   session_table& sessions_;
   answer_writer& answers_;

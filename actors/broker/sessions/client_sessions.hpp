@@ -65,7 +65,7 @@ public:
   /// Reads certificates and tokens, again if need be. If something is wrong with them everything
   /// stays as it was.
   result<void> load_access(instant now);
-  [[nodiscard]] const gatekeeper& gate() const { return gate_; }
+  [[nodiscard]] const client_access& gate() const { return gate_; }
 
   /// From now on requests are refused.
   void begin_drain() { intake_.begin_drain(); }
@@ -85,7 +85,7 @@ public:
   [[nodiscard]] std::uint64_t rejected() const { return log_.rejected(); }
 
 private:
-  gatekeeper gate_;
+  client_access gate_;
   log_rate_limiter log_;
   session_table sessions_;
   answer_writer answers_;

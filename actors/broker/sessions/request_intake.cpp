@@ -10,7 +10,7 @@ namespace {
 // with in a fraction of a microsecond each; a read may hold 16,000 of them. A client that sends
 // more than this with a read has less read from it a turn (limits::little_read_bytes) until most of
 // it is work again: the others get their turns in between.
-constexpr std::uint64_t most_unpaid_frames = 256;
+constexpr std::uint64_t max_unpaid_frames = 256;
 
 // So many reads in a row of work, for the most part, and as much is read from it again as from
 // others.
@@ -61,7 +61,7 @@ void request_intake::read(session& from, instant now) {
 
 void request_intake::slow_down_idle_talk(session& from, std::uint64_t frames,
                                          std::uint64_t unpaid) {
-  if (unpaid > most_unpaid_frames) from.connection->read_little(true);
+  if (unpaid > max_unpaid_frames) from.connection->read_little(true);
   from.paid_reads = 2 * unpaid < frames ? from.paid_reads + 1 : 0;
   if (from.paid_reads == enough_paid_reads) from.connection->read_little(false);
 }

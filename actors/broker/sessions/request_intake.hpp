@@ -20,7 +20,7 @@ public:
     std::function<bool(std::string_view service)> has_service;
   };
 
-  struct parts {
+  struct dependencies {
     dispatcher& work;
     session_table& sessions;
     answer_writer& answers;
@@ -29,7 +29,7 @@ public:
     log_rate_limiter& log;
   };
 
-  request_intake(const broker_tuning& limits, shards others, const parts& with)
+  request_intake(const broker_tuning& limits, shards others, const dependencies& with)
       : limits_(limits), shards_(std::move(others)), with_(with) {}
 
   /// The connection has bytes, or its end.
@@ -55,7 +55,7 @@ private:
 
   const broker_tuning limits_;
   const shards shards_;
-  const parts with_;
+  const dependencies with_;
   bool draining_ = false;
 };
 

@@ -1,4 +1,4 @@
-#include "net/cluster/basp_door.hpp"
+#include "net/cluster/basp_transport.hpp"
 
 #include "net/cluster/acceptor.hpp"
 #include "net/cluster/basp_scribe.hpp"
@@ -20,13 +20,13 @@ namespace ropewalk {
 namespace {
 
 // Long enough for a network in trouble, short enough for a node that looks for its broker.
-constexpr std::chrono::milliseconds connect_patience{3000};
+constexpr std::chrono::milliseconds connect_timeout{3000};
 
 class basp_doorman final : public caf::io::doorman {
 public:
   // `listening`: for TCP; `beside`: on this machine, none if it is not valid.
   basp_doorman(shared_loop& loop, descriptor listening, descriptor beside,
-               const basp_door_settings& settings)
+               const basp_transport_settings& settings)
       : doorman(caf::io::accept_handle::from_int(listening.get())), loop_(loop),
         settings_(settings), acceptor_(loop, std::move(listening),
                                        {acceptor::when_exhausted::reject,
@@ -107,7 +107,7 @@ private:
   }
 
   shared_loop& loop_;
-  basp_door_settings settings_;
+  basp_transport_settings settings_;
   acceptor acceptor_;
   std::unique_ptr<acceptor> beside_; // null: there is none
   // Alive as long as they are in here; they may outlive this doorman.
@@ -115,9 +115,9 @@ private:
       std::make_shared<std::vector<basp_scribe*>>();
 };
 
-class door final : public caf::io::middleman_actor_impl {
+class basp_transport final : public caf::io::middleman_actor_impl {
 public:
-  door(caf::actor_config& config, caf::actor basp, basp_door_settings settings)
+  basp_transport(caf::actor_config& config, caf::actor basp, basp_transport_settings settings)
       : middleman_actor_impl(config, std::move(basp)), settings_(std::move(settings)) {}
   const char* name() const override { return "basp-door"; }
 
@@ -149,8 +149,8 @@ private:
   result<std::unique_ptr<stream>> connect_stream(const ropewalk::endpoint& where) const {
     // In BASP the word is the broker's first: whether it takes our certificate is known here.
     if (settings_.client)
-      return connect_tls(where, *settings_.client, connect_patience, who_begins::the_peer);
-    auto connected = connect_tcp(where, connect_patience);
+      return connect_tls(where, *settings_.client, connect_timeout, who_begins::the_peer);
+    auto connected = connect_tcp(where, connect_timeout);
     if (!connected) return std::move(connected).why();
     return make_plain_stream(*std::move(connected));
   }
@@ -159,7 +159,7 @@ private:
   caf::io::scribe_ptr connect_within_machine(const ropewalk::endpoint& where) {
     auto socket = connect_local(where);
     if (!socket) return nullptr;
-    const auto memory = take_descriptor(socket->get(), connect_patience);
+    const auto memory = take_descriptor(socket->get(), connect_timeout);
     if (!memory) return nullptr;
     return make_scribe(make_plain_stream(*std::move(socket)), map_rings(*memory, false));
   }
@@ -172,15 +172,15 @@ private:
 
   shared_loop& loop() { return shared_loop::of(system()); }
 
-  basp_door_settings settings_;
+  basp_transport_settings settings_;
 };
 
 } // namespace
 
-caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings) {
+caf::actor spawn_basp_transport(caf::actor_system& system, basp_transport_settings settings) {
   auto& basp = compact_basp::of(system);
   basp.use(settings.forms);
-  return caf::actor_cast<caf::actor>(system.spawn<door, caf::detached + caf::hidden>(
+  return caf::actor_cast<caf::actor>(system.spawn<basp_transport, caf::detached + caf::hidden>(
       caf::actor_cast<caf::actor>(basp.ctrl()), std::move(settings)));
 }
 

@@ -51,14 +51,14 @@ struct offer {
 };
 
 /// Every node's offers: who has room for a service's next request.
-class offer_book {
+class node_selector {
 public:
   /// The first pause of an offer that gave something back, and the longest: a slot that is held up
   /// by what this dispatcher does not know of may be free again soon, or not.
   static constexpr milliseconds first_rest{20};
   static constexpr milliseconds longest_rest{160};
 
-  offer_book(std::uint64_t node_bytes, std::uint64_t seed)
+  node_selector(std::uint64_t node_bytes, std::uint64_t seed)
       : node_bytes_(node_bytes), random_(seed * 0x9e3779b97f4a7c15) {}
 
   /// Adds to what the node offers; returns the offer's index.
@@ -115,7 +115,7 @@ private:
     std::uint32_t failing = 0;             // offers
     std::uint32_t last = no_index;         // to whom the last request went
     connection_index last_from = no_index; // whose that was
-    std::uint32_t company = 0; // so many more of the same client's go there without another look
+    std::uint32_t affinity = 0; // so many more of the same client's go there without another look
   };
 
   void reconsider(std::uint32_t offer);

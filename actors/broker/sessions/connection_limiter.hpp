@@ -14,41 +14,42 @@
 namespace ropewalk {
 
 /// Counts the clients of a broker process, in all and by address. Any thread.
-class client_census : public std::enable_shared_from_this<client_census> {
+class connection_limiter : public std::enable_shared_from_this<connection_limiter> {
 public:
   struct settings : connection_settings {
     std::uint64_t seed = 0; ///< of the hash of addresses: one that clients cannot guess
   };
 
   /// One client, counted as long as this lives.
-  class admission {
+  class permit {
   public:
-    admission(std::shared_ptr<client_census> census, std::string address)
+    permit(std::shared_ptr<connection_limiter> census, std::string address)
         : census_(std::move(census)), address_(std::move(address)) {}
-    admission(admission&&) noexcept = default;
-    admission& operator=(admission&& other) noexcept {
+    permit(permit&&) noexcept = default;
+    permit& operator=(permit&& other) noexcept {
       std::swap(census_, other.census_);
       std::swap(address_, other.address_);
       return *this;
     }
-    ~admission() {
+    ~permit() {
       if (census_) census_->left(address_);
     }
 
   private:
-    std::shared_ptr<client_census> census_;
+    std::shared_ptr<connection_limiter> census_;
     std::string address_;
   };
 
-  static std::shared_ptr<client_census> make(const settings& s) {
-    return std::shared_ptr<client_census>{new client_census{s}};
+  static std::shared_ptr<connection_limiter> make(const settings& s) {
+    return std::shared_ptr<connection_limiter>{new connection_limiter{s}};
   }
 
   /// Counts a newcomer; nothing if there are too many.
-  std::optional<admission> admit(std::string address);
+  std::optional<permit> admit(std::string address);
 
 private:
-  explicit client_census(const settings& s) : settings_(s), by_address_(0, {keyed_hash{s.seed}}) {}
+  explicit connection_limiter(const settings& s)
+      : settings_(s), by_address_(0, {keyed_hash{s.seed}}) {}
   void left(const std::string& address);
 
   const settings settings_;

@@ -10,7 +10,7 @@ namespace ropewalk {
 /// milliseconds.)
 ///
 /// A thread has one of its own, and nobody else may call it.
-class pace {
+class sched_class {
 public:
   /// What has come with the last wake-up is worked off: so many messages.
   void worked_off(unsigned messages);

@@ -1,4 +1,4 @@
-#include "actors/node/pace.hpp"
+#include "actors/node/sched_class.hpp"
 
 #include <sched.h>
 #include <utility>
@@ -16,13 +16,13 @@ constexpr double weight = 1.0 / 16;
 
 } // namespace
 
-void pace::worked_off(unsigned messages) {
+void sched_class::worked_off(unsigned messages) {
   mean_ += (messages - mean_) * weight;
   if (mean_ > many) take_turns(true);
   if (mean_ < few) take_turns(false);
 }
 
-void pace::take_turns(bool yes) {
+void sched_class::take_turns(bool yes) {
   if (std::exchange(takes_turns_, yes) == yes) return;
   const sched_param none{};
   // Where it may not, it works all the same.

@@ -12,7 +12,7 @@
 namespace ropewalk {
 
 /// How nodes are let in.
-struct basp_door_settings {
+struct basp_transport_settings {
   std::shared_ptr<const tls_context> server; ///< null: plain TCP
   std::shared_ptr<const tls_context> client; ///< null: plain TCP
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
@@ -31,6 +31,6 @@ struct basp_door_settings {
 /// so, a connect that gives up after three seconds, and a way past TCP within a machine. Takes the
 /// same messages: (publish_atom,
 /// ...), (connect_atom, host, port), ...
-caf::actor spawn_basp_door(caf::actor_system& system, basp_door_settings settings = {});
+caf::actor spawn_basp_transport(caf::actor_system& system, basp_transport_settings settings = {});
 
 } // namespace ropewalk

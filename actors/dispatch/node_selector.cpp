@@ -1,4 +1,4 @@
-#include "actors/dispatch/offer_book.hpp"
+#include "actors/dispatch/node_selector.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -11,12 +11,12 @@ namespace {
 // How much longer a message may wait for the sake of going where the last one went: more than a
 // batch of its own costs both sides, less than anybody notices. (64 B x 64 in messages a second:
 // none 0.95 million, 20 us 1.13, 100 us 1.34.)
-constexpr double company_us = 100;
+constexpr double affinity_us = 100;
 
 } // namespace
 
-std::uint32_t offer_book::add(node_number to, service_index which, std::uint32_t slots,
-                              const ropewalk::credit& credit) {
+std::uint32_t node_selector::add(node_number to, service_index which, std::uint32_t slots,
+                                 const ropewalk::credit& credit) {
   const auto index = free_.take(offers_);
   auto& o = offers_[index];
   o = offer{};
@@ -35,20 +35,20 @@ std::uint32_t offer_book::add(node_number to, service_index which, std::uint32_t
   return index;
 }
 
-void offer_book::close(node_number which) {
+void node_selector::close(node_number which) {
   for (const auto index : of_node(which)) {
     offers_[index].closed = true;
     reconsider(index);
   }
 }
 
-const std::vector<std::uint32_t>& offer_book::of_node(node_number which) const {
+const std::vector<std::uint32_t>& node_selector::of_node(node_number which) const {
   static const std::vector<std::uint32_t> none;
   const auto found = nodes_.find(which);
   return found == nodes_.end() ? none : found->second;
 }
 
-void offer_book::remove_all(node_number which) {
+void node_selector::remove_all(node_number which) {
   for (const auto index : of_node(which)) {
     auto& o = offers_[index];
     assert(o.placed.empty() && o.in == offer::room::none);
@@ -56,7 +56,7 @@ void offer_book::remove_all(node_number which) {
     if (o.failing) --services_[o.service].failing;
     services_[o.service].slots -= o.all_slots;
     std::erase(services_[o.service].offers, index);
-    if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.company = 0;
+    if (auto& s = services_[o.service]; s.last == index) s.last = no_index, s.affinity = 0;
     free_.give_back(index);
   }
   nodes_.erase(which);
@@ -64,7 +64,7 @@ void offer_book::remove_all(node_number which) {
 
 // Power of two choices: nearly as good as asking all of them, at a cost that does not grow with
 // their number.
-std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candidates) {
+std::uint32_t node_selector::better_of_two(const std::vector<std::uint32_t>& candidates) {
   const auto count = static_cast<std::uint32_t>(candidates.size());
   if (count == 1) return candidates[0];
   const auto i = random_.next_32() % count;
@@ -75,52 +75,52 @@ std::uint32_t offer_book::better_of_two(const std::vector<std::uint32_t>& candid
   return a.load() <= b.load() ? candidates[i] : candidates[j];
 }
 
-std::uint32_t offer_book::choose(service_index which, connection_index whose) {
+std::uint32_t node_selector::choose(service_index which, connection_index whose) {
   if (which >= services_.size()) return no_index;
   auto& s = services_[which];
   const auto wanted = s.idle.empty() ? offer::room::spare : offer::room::idle;
   const auto& candidates = s.idle.empty() ? s.spare : s.idle;
   if (candidates.empty()) return no_index;
-  if (s.company > 0 && s.last_from == whose && offers_[s.last].in == wanted) {
-    --s.company;
+  if (s.affinity > 0 && s.last_from == whose && offers_[s.last].in == wanted) {
+    --s.affinity;
     return s.last;
   }
   const auto better = better_of_two(candidates);
   const auto difference = [&] { return offers_[s.last].load() - offers_[better].load(); };
   const bool stays = s.last != no_index && s.last != better && offers_[s.last].in == wanted &&
-                     difference() * offers_[s.last].credit.mean_us() <= company_us;
+                     difference() * offers_[s.last].credit.mean_us() <= affinity_us;
   if (!stays) s.last = better;
   s.last_from = whose;
   // What the same client asks for next goes along: its answers travel together, too.
   const auto& chosen = offers_[s.last];
-  const auto room = 2 * company_us / chosen.credit.mean_us() - (stays ? difference() : 0);
-  s.company = static_cast<std::uint32_t>(std::max(0.0, room * chosen.slots));
+  const auto room = 2 * affinity_us / chosen.credit.mean_us() - (stays ? difference() : 0);
+  s.affinity = static_cast<std::uint32_t>(std::max(0.0, room * chosen.slots));
   return s.last;
 }
 
-bool offer_book::has_room(service_index which) const {
+bool node_selector::has_room(service_index which) const {
   return which < services_.size() &&
          !(services_[which].idle.empty() && services_[which].spare.empty());
 }
 
-std::uint32_t offer_book::slots_of(service_index which) const {
+std::uint32_t node_selector::slots_of(service_index which) const {
   return which < services_.size() ? services_[which].slots : 0;
 }
 
-bool offer_book::all_failing(service_index which) const {
+bool node_selector::all_failing(service_index which) const {
   if (which >= services_.size()) return false;
   const auto& s = services_[which];
   return s.failing > 0 && s.failing == s.offers.size();
 }
 
-void offer_book::set_failing(std::uint32_t index, bool failing) {
+void node_selector::set_failing(std::uint32_t index, bool failing) {
   auto& o = offers_[index];
   auto& s = services_[o.service];
   if (std::exchange(o.failing, failing) != failing) failing ? ++s.failing : --s.failing;
   reconsider(index);
 }
 
-void offer_book::rest(std::uint32_t index, instant now) {
+void node_selector::rest(std::uint32_t index, instant now) {
   auto& o = offers_[index];
   if (o.resting) { // several that come back together are one reason
     o.rest_until = std::max(o.rest_until, now + first_rest);
@@ -132,12 +132,12 @@ void offer_book::rest(std::uint32_t index, instant now) {
   reconsider(index);
 }
 
-void offer_book::end_rest(std::uint32_t index) {
+void node_selector::end_rest(std::uint32_t index) {
   offers_[index].resting = false;
   reconsider(index);
 }
 
-void offer_book::place(request_table& all, std::uint32_t request, std::uint32_t to) {
+void node_selector::place(request_table& all, std::uint32_t request, std::uint32_t to) {
   auto& o = offers_[to];
   all[request].stage = stage::placed;
   all[request].offer = to;
@@ -146,7 +146,7 @@ void offer_book::place(request_table& all, std::uint32_t request, std::uint32_t 
   reconsider(to);
 }
 
-void offer_book::unplace(request_table& all, std::uint32_t request) {
+void node_selector::unplace(request_table& all, std::uint32_t request) {
   const auto from = std::exchange(all[request].offer, no_index);
   auto& o = offers_[from];
   o.placed.remove(all, request);
@@ -154,14 +154,14 @@ void offer_book::unplace(request_table& all, std::uint32_t request) {
   reconsider(from);
 }
 
-void offer_book::set_slots(std::uint32_t index, std::uint32_t slots) {
+void node_selector::set_slots(std::uint32_t index, std::uint32_t slots) {
   auto& o = offers_[index];
   o.slots = std::min(slots, o.all_slots);
   o.credit.set_slots(o.slots);
   reconsider(index);
 }
 
-offer::room offer_book::room_of(std::uint32_t index) const {
+offer::room node_selector::room_of(std::uint32_t index) const {
   const auto& o = offers_[index];
   if (!o.in_use || (o.failing | o.closed | o.resting)) return offer::room::none;
   if (o.placed.size() < o.slots) return offer::room::idle;
@@ -169,11 +169,11 @@ offer::room offer_book::room_of(std::uint32_t index) const {
   return has_credit ? offer::room::spare : offer::room::none;
 }
 
-void offer_book::reconsider(std::uint32_t index) {
+void node_selector::reconsider(std::uint32_t index) {
   set_room(index, room_of(index));
 }
 
-void offer_book::set_room(std::uint32_t index, offer::room to) {
+void node_selector::set_room(std::uint32_t index, offer::room to) {
   auto& o = offers_[index];
   if (o.in == to) return;
   auto& s = services_[o.service];

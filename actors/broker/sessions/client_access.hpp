@@ -23,9 +23,9 @@ struct client_access_settings {
 /// Stands at the client port: speaks TLS with whom it must, and knows who may ask for what. What
 /// the files say can be read again at any time; it holds for whoever comes from then on, and
 /// `access` of those who are in is looked up anew.
-class gatekeeper {
+class client_access {
 public:
-  explicit gatekeeper(client_access_settings settings);
+  explicit client_access(client_access_settings settings);
 
   /// Reads the files. After a failure everything is as it was.
   result<void> load();

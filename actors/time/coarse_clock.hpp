@@ -12,10 +12,10 @@ namespace ropewalk {
 /// `resolution_ticks` old.
 ///
 /// Also notices when the machine has slept, which `instant` does not show.
-class run_clock {
+class coarse_clock {
 public:
   /// Less is what two readings of two clocks differ by.
-  static constexpr milliseconds least_sleep{20};
+  static constexpr milliseconds min_sleep{20};
 
   static constexpr unsigned long long resolution_ticks = 4096; ///< 1 to 2 us on most machines
 
@@ -38,7 +38,7 @@ public:
     ::clock_gettime(CLOCK_BOOTTIME, &since_boot); // goes on while the machine sleeps
     const auto asleep = std::chrono::seconds{since_boot.tv_sec} +
                         std::chrono::nanoseconds{since_boot.tv_nsec} - last_.time_since_epoch();
-    if (asleep - asleep_ > least_sleep && asleep_.count() != 0) slept_ = true;
+    if (asleep - asleep_ > min_sleep && asleep_.count() != 0) slept_ = true;
     asleep_ = asleep;
     return last_;
   }

@@ -1,4 +1,4 @@
-#include "actors/broker/sessions/gatekeeper.hpp"
+#include "actors/broker/sessions/client_access.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -9,9 +9,9 @@
 
 namespace ropewalk {
 
-gatekeeper::gatekeeper(client_access_settings settings) : settings_(std::move(settings)) {}
+client_access::client_access(client_access_settings settings) : settings_(std::move(settings)) {}
 
-std::string gatekeeper::address_of(const sockaddr_storage& peer) {
+std::string client_access::address_of(const sockaddr_storage& peer) {
   if (peer.ss_family == AF_INET) {
     const auto& address = reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
     return {reinterpret_cast<const char*>(&address), sizeof address};
@@ -22,7 +22,7 @@ std::string gatekeeper::address_of(const sockaddr_storage& peer) {
   return {reinterpret_cast<const char*>(&address), 8};
 }
 
-result<void> gatekeeper::load() {
+result<void> client_access::load() {
   std::shared_ptr<const tls_context> context;
   std::shared_ptr<const access_list> list;
   if (!settings_.certificate.empty()) {
@@ -47,7 +47,7 @@ result<void> gatekeeper::load() {
   return {};
 }
 
-std::unique_ptr<stream> gatekeeper::speak(int fd) const {
+std::unique_ptr<stream> client_access::speak(int fd) const {
   return context_ ? context_->accept(fd) : make_plain_stream(fd);
 }
 
