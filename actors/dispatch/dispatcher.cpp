@@ -259,7 +259,10 @@ void dispatcher::run_ready(instant now) {
 void dispatcher::dispatch_service(service& s, service_index which, instant now) {
   while (!s.queue.empty()) {
     const auto to = offers_.choose(which, no_index);
-    if (to == no_index) return refuse_if_all_failing(which);
+    if (to == no_index) {
+      if (offers_.all_failing(which)) refuse_all_waiting(which);
+      return;
+    }
     const auto index = s.queue.take(requests_, now);
     if (index == no_index) { // retries, and no budget for them now: `advance` looks again
       if (!std::exchange(s.paced, true)) paced_.push_back(which);
@@ -365,8 +368,7 @@ void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t
   run_ready(now);
 }
 
-void dispatcher::refuse_if_all_failing(service_index which) {
-  if (!offers_.all_failing(which)) return;
+void dispatcher::refuse_all_waiting(service_index which) {
   auto& s = services_[which];
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
     refuse(index, error_code::worker_lost,

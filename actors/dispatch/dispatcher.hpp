@@ -245,7 +245,8 @@ private:
   void refuse(std::uint32_t index, error_code code, std::string detail = {});
   void refuse(const submission& what, error_code code, std::string detail,
               std::uint32_t retry_after_ms = 0);
-  void refuse_if_all_failing(service_index service);
+  // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
+  [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service);
   void count_answer(service& s, instant now);
   void abandon(std::uint32_t index);
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
