@@ -1,6 +1,7 @@
 #include "actors/broker/front.hpp"
 
 #include "net/cluster/checked_cast.hpp"
+#include "net/cluster/shared_loop.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
@@ -184,7 +185,7 @@ void front::carry_out() {
 
 void front::expect_turn_end() {
   if (std::exchange(expected_.turn_end, true)) return;
-  backend().post([this, alive = caf::strong_actor_ptr{ctrl()}] {
+  shared_loop::of(system()).post([this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) end_turn();
   });
 }
