@@ -255,7 +255,7 @@ void front::advance_drain(instant now) {
 void front::begin_status_round() {
   clients_.statuses().begin_round();
   status_.begin(report(), [this](const broker_report& all) {
-    clients_.end_status_round(shared_bytes::copy_of(all.json()));
+    clients_.end_status_round(all);
     carry_out();
   });
 }

@@ -196,7 +196,8 @@ void dispatcher::submit(const submission& what, instant now) {
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;
-  r.attempts = std::max<std::uint8_t>(1, what.attempts.value_or(settings_.attempts));
+  r.attempts =
+      std::clamp<std::uint8_t>(what.attempts.value_or(settings_.attempts), 1, settings_.attempts);
   r.cost = cost;
   r.id_hash = id_hash;
   r.deadline = now + timeout;

@@ -201,7 +201,7 @@ void world::submit(client& from) {
     a.service = *service;
     a.key = key;
     a.deadline = now_ + s.timeout.value_or(settings_.timeout);
-    a.attempts = s.attempts.value_or(settings_.attempts);
+    a.attempts = std::min(s.attempts.value_or(settings_.attempts), settings_.attempts);
     oracle_.requests.push_back(a);
     plan p;
     p.run_us = 1 + static_cast<std::uint32_t>(random_.heavy_tailed(run_us_ / 2.9));

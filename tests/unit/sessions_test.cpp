@@ -1,4 +1,5 @@
 #include "actors/broker/sessions/client_sessions.hpp"
+#include "actors/broker/sessions/visible_report.hpp"
 #include "tests/catch.hpp"
 #include "tests/unit/fake_client.hpp"
 
@@ -77,7 +78,7 @@ public:
     });
     if (clients.statuses().has_waiting()) {
       clients.statuses().begin_round();
-      clients.end_status_round(shared_bytes::borrow("{}"));
+      clients.end_status_round(numbers);
     }
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
@@ -92,6 +93,7 @@ private:
 
 public:
   instant now = start_;
+  broker_report numbers; // what STATUS says
   client_sessions clients;
 };
 
@@ -333,7 +335,8 @@ TEST_CASE("STATUS is answered once for each time it was asked for, and before a 
   c->closes_its_half(); // in the same turn
   b.read(c);
   std::size_t answers = 0;
-  for (auto at = c->told().find("{}"); at != std::string::npos; at = c->told().find("{}", at + 1))
+  const std::string text = "\"uptime_seconds\"";
+  for (auto at = c->told().find(text); at != std::string::npos; at = c->told().find(text, at + 1))
     ++answers;
   CHECK(answers == 3);
   CHECK(c->is_closed());
@@ -372,6 +375,40 @@ TEST_CASE("what is announced takes nobody's room, and what has come of a message
   lines->says("\n");
   b.read(lines);
   CHECK(b.at_node() == 1);
+}
+
+TEST_CASE("a client that asks for STATUS faster than it is answered is told so") {
+  broker_by_hand b;
+  const auto c = b.connect();
+  for (std::uint64_t id = 1; id <= 20; ++id) c->says(frame_kind::status, id, "", "");
+  b.read(c);
+  CHECK(c->was_told("16 answers to STATUS are on their way"));
+  c->says(frame_kind::status, 21, "", "");
+  b.read(c);
+  CHECK(c->told().ends_with('}'));
+}
+
+TEST_CASE("who may ask for some services sees in STATUS what offers these, and nothing of others") {
+  broker_report all;
+  all.requests.submitted = 12345;
+  all.front.pid = 4711;
+  node_report both;
+  both.name = "frankfurt-7";
+  both.address = "10.1.2.3";
+  both.services = {"echo", "secret"};
+  both.pid = 815;
+  both.slots = 4;
+  node_report other = both;
+  other.services = {"secret"};
+  all.nodes = {both, other};
+  ropewalk::access who;
+  who.services = {"echo"};
+  const auto seen = visible_to(who, all);
+  REQUIRE(seen.nodes.size() == 1);
+  CHECK(seen.nodes[0].services == std::vector<std::string>{"echo"});
+  const auto text = seen.json();
+  for (const auto* hidden : {"frankfurt", "10.1.2.3", "secret", "815", "4711", "12345"})
+    CHECK(text.find(hidden) == std::string::npos);
 }
 
 TEST_CASE("frames that ask for no work are read little by little until it is work again") {

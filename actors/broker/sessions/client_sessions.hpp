@@ -47,9 +47,7 @@ public:
   [[nodiscard]] bool has_unflushed() const { return sessions_.has_dirty(); }
 
   [[nodiscard]] status_queue& statuses() { return statuses_; }
-  void end_status_round(const shared_bytes& text) {
-    statuses_.end_round(text, sessions_, answers_);
-  }
+  void end_status_round(const broker_report& all) { statuses_.end_round(all, sessions_, answers_); }
 
   // -- time -----------------------------------------------------------------------------------------
 

@@ -114,7 +114,10 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
   case frame_kind::ping:
     return with_.answers.frame(from, frame_kind::pong, id, {}, frame.payload);
   case frame_kind::status:
-    return with_.statuses.ask(from, id);
+    if (!with_.statuses.ask(from, id))
+      with_.answers.refuse(from, id, error_code::busy,
+                           "16 answers to STATUS are on their way to this client already", 100);
+    return;
   case frame_kind::pong:
     return;
   case frame_kind::hello_ok:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/answer_writer.hpp"
+#include "actors/stats/broker_report.hpp"
 
 #include <cstdint>
 #include <utility>
@@ -12,10 +13,11 @@ namespace ropewalk {
 /// asks while these are being collected wants newer ones, and waits for the next round.
 class status_queue {
 public:
-  void ask(session& who, std::uint64_t id) {
-    ++who.statuses_due;
-    waiting_.push_back({who.id, id});
-  }
+  /// What one client may ask for before it has its answers.
+  static constexpr std::uint32_t max_due = 16;
+
+  /// False: it waits for so many answers already.
+  [[nodiscard]] bool ask(session& who, std::uint64_t id);
 
   [[nodiscard]] bool has_waiting() const { return !waiting_.empty(); }
   [[nodiscard]] bool in_round() const { return !asked_.empty(); }
@@ -23,15 +25,8 @@ public:
   /// Numbers are being collected for all who wait.
   void begin_round() { asked_ = std::exchange(waiting_, {}); }
 
-  /// Here they are.
-  void end_round(const shared_bytes& text, session_table& sessions, answer_writer& answers) {
-    for (const auto& [who, id] : std::exchange(asked_, {})) {
-      auto* to = sessions.find(who);
-      if (!to) continue;
-      --to->statuses_due;
-      answers.frame(*to, frame_kind::status, id, {}, text);
-    }
-  }
+  /// Here they are; everybody gets what he may see of them.
+  void end_round(const broker_report& all, session_table& sessions, answer_writer& answers);
 
 private:
   struct asker {
