@@ -39,7 +39,7 @@ public:
             const caf::message& what);
 
   /// Shuts the connection down: to close the socket would not end it while somebody else has a
-  /// duplicate of it (basp_door_settings::when_connected).
+  /// duplicate of it (basp_transport_settings::when_connected).
   ~basp_scribe() override;
 
   /// To be called once, when hands are shaken or the scribe goes away.
