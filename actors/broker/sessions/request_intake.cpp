@@ -116,7 +116,7 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
   case frame_kind::status:
     if (!with_.statuses.ask(from, id))
       with_.answers.refuse(from, id, error_code::busy,
-                           "16 answers to STATUS are on their way to this client already", 100);
+                           "64 answers to STATUS are on their way to this client already", 100);
     return;
   case frame_kind::pong:
     return;

@@ -14,7 +14,7 @@ namespace ropewalk {
 class status_queue {
 public:
   /// What one client may ask for before it has its answers.
-  static constexpr std::uint32_t max_due = 16;
+  static constexpr std::uint32_t max_due = 64;
 
   /// False: it waits for so many answers already.
   [[nodiscard]] bool ask(session& who, std::uint64_t id);
