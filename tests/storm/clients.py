@@ -92,8 +92,8 @@ class Connection:
         plan = self.episode.plan
         request = Request(0, 0, self.number, ask.service, ask.behaviour, ask.milliseconds, key=ask.key,
                           priority=ask.priority,
-                          refused=ask.refused, deadline_ms=ask.deadline_ms or plan.timeout_ms, attempts=ask.attempts
-                          or 3)
+                          refused=ask.refused, deadline_ms=ask.deadline_ms or plan.timeout_ms,
+                          attempts=min(ask.attempts or 3, 3))  # the broker's own number, at most
         payload = self.episode.payloads.fill(request, ask.size)
         request.id = self.new_id(ask.same_id)
         in_hello = self.service == ask.service
