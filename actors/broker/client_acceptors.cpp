@@ -50,10 +50,9 @@ void client_acceptors::close() {
 std::shared_ptr<void> client_acceptors::admit(const sockaddr_storage& peer) {
   if (auto permit = census_->admit(client_access::address_of(peer)))
     return std::make_shared<connection_limiter::permit>(std::move(*permit));
-  clients_.log().count_rejected();
-  clients_.log().warn(clock_now(),
-                      "too many connections: a new one is closed; raise --connections or "
-                      "--connections-per-address if they are meant to be so many");
+  clients_.rejections().connection(
+      clock_now(), "too many connections: a new one is closed; raise --connections or "
+                   "--connections-per-address if they are meant to be so many");
   return nullptr;
 }
 

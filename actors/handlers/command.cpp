@@ -1,6 +1,6 @@
 #include "actors/handlers/command.hpp"
 
-#include "actors/handlers/readable.hpp"
+#include "net/protocol/readable.hpp"
 #include "actors/handlers/start_trouble.hpp"
 #include "actors/handlers/words.hpp"
 #include "actors/supervise/spawner.hpp"

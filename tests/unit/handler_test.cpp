@@ -1,5 +1,5 @@
-#include "actors/handlers/readable.hpp"
 #include "actors/handlers/registry.hpp"
+#include "net/protocol/readable.hpp"
 #include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
 
@@ -43,6 +43,22 @@ std::string scratch_folder() {
 }
 
 } // namespace
+
+TEST_CASE(
+    "what strangers said is one line of a log: short, valid UTF-8, and no terminal obeys it") {
+  CHECK(one_line("plain, \xc3\xa4 too", 100) == "plain, \xc3\xa4 too");
+  CHECK(one_line("a\nb\r\x1b[31m\x7f", 100) == "a?b??[31m?");
+  CHECK(one_line("c1: \xc2\x9b"
+                 "31m",
+                 100) == "c1: ?31m");
+  CHECK(one_line("raw: \x9b"
+                 "31m",
+                 100) == "raw: \xef\xbf\xbd"
+                         "31m");
+  CHECK(one_line("cut \xc3", 100) == "cut \xef\xbf\xbd");
+  CHECK(one_line(std::string(2'000'000, 'x'), 512) == std::string(512, 'x') + "...");
+  CHECK(one_line("", 512).empty());
+}
 
 TEST_CASE("builtin handlers do what they say") {
   REQUIRE(run("builtin:echo", "Abc").payload.view() == "Abc");

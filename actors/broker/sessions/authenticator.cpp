@@ -44,8 +44,8 @@ authenticator::verdict authenticator::introduce(session& with, const incoming_fr
 void authenticator::reject(session& with, std::uint64_t id, std::string_view why, instant now) {
   answers_.refuse(with, id, error_code::unauthorized,
                   std::string{why} + ": send a token that this broker knows");
-  log_.warn(now, "a client (" + with.connection->address() + ") is refused: " + std::string{why});
-  log_.count_rejected();
+  rejections_.connection(now, "a client (" + with.connection->address() +
+                                  ") is refused: " + std::string{why});
   sessions_.begin_closing(with, now);
 }
 

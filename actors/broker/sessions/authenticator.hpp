@@ -2,7 +2,7 @@
 
 #include "actors/broker/sessions/answer_writer.hpp"
 #include "actors/broker/sessions/client_access.hpp"
-#include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/broker/sessions/rejection_log.hpp"
 
 #include <cstddef>
 #include <string_view>
@@ -14,9 +14,9 @@ namespace ropewalk {
 class authenticator {
 public:
   authenticator(const client_access& gate, std::size_t max_message_bytes, session_table& sessions,
-                answer_writer& answers, log_rate_limiter& log)
+                answer_writer& answers, rejection_log& rejections)
       : gate_(gate), max_message_bytes_(max_message_bytes), sessions_(sessions), answers_(answers),
-        log_(log) {}
+        rejections_(rejections) {}
 
   /// A client has come: it may say little before it has said who it is.
   void begin(session& with) const;
@@ -40,7 +40,7 @@ private:
   const std::size_t max_message_bytes_;
   session_table& sessions_;
   answer_writer& answers_;
-  log_rate_limiter& log_;
+  rejection_log& rejections_;
 };
 
 } // namespace ropewalk

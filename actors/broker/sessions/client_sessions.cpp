@@ -5,10 +5,11 @@ namespace ropewalk {
 client_sessions::client_sessions(const broker_tuning& limits, client_access_settings access,
                                  dispatcher& work, request_intake::shards others)
     : gate_(std::move(access)), sessions_(work), answers_(sessions_),
-      access_(gate_, limits.max_message_bytes, sessions_, answers_, log_),
-      intake_(limits, std::move(others), {work, sessions_, answers_, access_, statuses_, log_}),
+      access_(gate_, limits.max_message_bytes, sessions_, answers_, rejections_),
+      intake_(limits, std::move(others),
+              {work, sessions_, answers_, access_, statuses_, rejections_}),
       pressure_(limits, work, sessions_),
-      timeouts_(limits, work, sessions_, answers_, access_, log_) {}
+      timeouts_(limits, work, sessions_, answers_, access_, rejections_) {}
 
 connection_id client_sessions::connected(std::shared_ptr<client_connection> connection,
                                          std::shared_ptr<void> permit, instant now) {
@@ -26,8 +27,8 @@ void client_sessions::disconnected(connection_id which, instant now) {
   auto* s = sessions_.find(which);
   if (!s) return;
   if (const auto& wire = s->connection->transport(); !wire.ready() && !wire.why().empty()) {
-    log_.count_rejected();
-    log_.warn(now, "a client (" + s->connection->address() + ") is refused: " + wire.why());
+    rejections_.connection(now,
+                           "a client (" + s->connection->address() + ") is refused: " + wire.why());
   }
   sessions_.close(*s, now);
 }

@@ -79,12 +79,12 @@ public:
   /// Their permits are given back: the broker has fallen, whoever still holds connections of its.
   void abandon();
 
-  [[nodiscard]] log_rate_limiter& log() { return log_; }
-  [[nodiscard]] std::uint64_t rejected() const { return log_.rejected(); }
+  [[nodiscard]] rejection_log& rejections() { return rejections_; }
+  [[nodiscard]] std::uint64_t rejected() const { return rejections_.connections(); }
 
 private:
   client_access gate_;
-  log_rate_limiter log_;
+  rejection_log rejections_;
   session_table sessions_;
   answer_writer answers_;
   status_queue statuses_;

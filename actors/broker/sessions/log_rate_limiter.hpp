@@ -11,13 +11,9 @@ namespace ropewalk {
 /// who is refused must not fill the disk.
 class log_rate_limiter {
 public:
-  /// A warning. What strangers chose may stand in it: it comes out as one line without control
-  /// characters and not longer than 512 bytes, so that it cannot look like lines of ours.
+  /// A warning. What strangers chose may stand in it: it comes out as `one_line` of 512 bytes, so
+  /// that it cannot look like lines of ours.
   void warn(instant now, std::string what);
-
-  /// Connections that were refused, ever.
-  void count_rejected() { ++rejected_; }
-  [[nodiscard]] std::uint64_t rejected() const { return rejected_; }
 
 private:
   static constexpr int a_second = 10;
@@ -26,7 +22,6 @@ private:
   instant second_{};
   int said_ = 0;
   std::uint64_t suppressed_ = 0;
-  std::uint64_t rejected_ = 0;
 };
 
 } // namespace ropewalk

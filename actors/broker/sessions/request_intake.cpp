@@ -31,9 +31,8 @@ void request_intake::read(session& from, instant now) {
   auto& input = connection.input();
   from.last_heard = now;
   if (connection.without_tls()) {
-    with_.log.warn(now,
-                   "a client (" + connection.address() + ") is refused: it does not speak TLS");
-    with_.log.count_rejected();
+    with_.rejections.connection(now, "a client (" + connection.address() +
+                                         ") is refused: it does not speak TLS");
     return refuse_and_close(from, 0, error_code::unauthorized,
                             "this port speaks TLS (ropewalk send --tls-ca FILE), and this is none",
                             now);
@@ -175,7 +174,8 @@ void request_intake::handle_request(session& from, const incoming_frame& frame,
 bool request_intake::find_service(session& from, std::uint64_t id, std::string_view name,
                                   instant now) {
   if (from.who && !from.who->may_ask(name)) { // whether there is such a service is not told
-    with_.log.warn(now, from.who->name + " is refused service '" + std::string{name} + "'");
+    with_.rejections.request(now,
+                             from.who->name + " is refused service '" + std::string{name} + "'");
     with_.answers.refuse(from, id, error_code::unauthorized,
                          from.who->name + " may not ask for service '" + std::string{name} + "'");
     return false;

@@ -26,7 +26,7 @@ public:
     answer_writer& answers;
     authenticator& access;
     status_queue& statuses;
-    log_rate_limiter& log;
+    rejection_log& rejections;
   };
 
   request_intake(const broker_tuning& limits, shards others, const dependencies& with)

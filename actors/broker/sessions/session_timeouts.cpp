@@ -17,9 +17,8 @@ void session_timeouts::check(session& s, instant now) {
   };
   if (!s.connection->transport().ready()) {
     if (now - s.opened < limits_.hello_time) return;
-    log_.warn(now,
-              "a client (" + s.connection->address() + ") is refused: it does not get on with TLS");
-    log_.count_rejected();
+    rejections_.connection(now, "a client (" + s.connection->address() +
+                                    ") is refused: it does not get on with TLS");
     return sessions_.close(s, now)->cut_off();
   }
   if (access_.must_introduce(s)) {

@@ -13,9 +13,9 @@ public:
   static constexpr milliseconds interval{1000};
 
   session_timeouts(const broker_tuning& limits, const dispatcher& work, session_table& sessions,
-                   answer_writer& answers, authenticator& access, log_rate_limiter& log)
+                   answer_writer& answers, authenticator& access, rejection_log& rejections)
       : limits_(limits), dispatcher_(work), sessions_(sessions), answers_(answers), access_(access),
-        log_(log) {}
+        rejections_(rejections) {}
 
   void sweep(instant now);
 
@@ -27,7 +27,7 @@ private:
   session_table& sessions_;
   answer_writer& answers_;
   authenticator& access_;
-  log_rate_limiter& log_;
+  rejection_log& rejections_;
 };
 
 } // namespace ropewalk

@@ -1,4 +1,4 @@
-#include "actors/handlers/readable.hpp"
+#include "net/protocol/readable.hpp"
 
 #include <algorithm>
 
@@ -72,6 +72,19 @@ std::string readable_end(std::string_view said, std::size_t max_bytes) {
     said.remove_prefix(one.bytes);
   }
   return std::string{end_of(result, max_bytes)};
+}
+
+std::string one_line(std::string_view said, std::size_t max_bytes) {
+  const auto first = said.substr(0, max_bytes);
+  auto text = readable_end(first, std::string::npos);
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool c1 = c == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0; // U+0080 to 9F
+    if (c1) ++i;
+    result += c1 || c < 0x20 || c == 0x7F ? '?' : text[i];
+  }
+  return first.size() < said.size() ? result + "..." : result;
 }
 
 } // namespace ropewalk
