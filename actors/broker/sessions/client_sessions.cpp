@@ -4,12 +4,12 @@ namespace ropewalk {
 
 client_sessions::client_sessions(const broker_tuning& limits, client_access_settings access,
                                  dispatcher& work, request_intake::shards others)
-    : gate_(std::move(access)), sessions_(work), answers_(sessions_),
-      access_(gate_, limits.max_message_bytes, sessions_, answers_, rejections_),
-      intake_(limits, std::move(others),
+    : limits_(limits), gate_(std::move(access)), sessions_(work), answers_(sessions_),
+      access_(gate_, limits_.max_message_bytes, sessions_, answers_, rejections_),
+      intake_(limits_, std::move(others),
               {work, sessions_, answers_, access_, statuses_, rejections_}),
-      pressure_(limits, work, sessions_),
-      timeouts_(limits, work, sessions_, answers_, access_, rejections_) {}
+      pressure_(limits_, work, sessions_),
+      timeouts_(limits_, work, sessions_, answers_, access_, rejections_) {}
 
 connection_id client_sessions::connected(std::shared_ptr<client_connection> connection,
                                          std::shared_ptr<void> permit, instant now) {

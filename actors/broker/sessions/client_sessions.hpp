@@ -83,6 +83,7 @@ public:
   [[nodiscard]] std::uint64_t rejected() const { return rejections_.connections(); }
 
 private:
+  const broker_tuning limits_;
   client_access gate_;
   rejection_log rejections_;
   session_table sessions_;

@@ -53,7 +53,7 @@ private:
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
                         instant now);
 
-  const broker_tuning limits_;
+  const broker_tuning& limits_;
   const shards shards_;
   const dependencies with_;
   bool draining_ = false;

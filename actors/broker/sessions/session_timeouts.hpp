@@ -22,7 +22,7 @@ public:
 private:
   void check(session& s, instant now);
 
-  const broker_tuning limits_;
+  const broker_tuning& limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
   answer_writer& answers_;

@@ -34,7 +34,7 @@ private:
   [[nodiscard]] bool close_if_all_arrived(session& s, instant now);
   void cut_off(session& s, instant now);
 
-  const broker_tuning limits_;
+  const broker_tuning& limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
   log_rate_limiter log_; // its own: strangers who are refused must not hide who is cut off
