@@ -1,10 +1,10 @@
 #include "actors/handlers/command.hpp"
 
-#include "net/protocol/readable.hpp"
 #include "actors/handlers/start_trouble.hpp"
 #include "actors/handlers/words.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "net/protocol/limits.hpp"
+#include "net/protocol/readable.hpp"
 #include "net/transport/socket.hpp"
 
 #include <algorithm>
