@@ -66,6 +66,48 @@ std::uint32_t dispatcher::allocate() {
   return index;
 }
 
+inline void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
+  auto& r = requests_[index];
+  auto& c = connections_[who];
+  r.connection = who;
+  r.next_of_connection = c.first;
+  if (c.first != no_index) requests_[c.first].previous_of_connection = index;
+  c.first = index;
+  c.bytes += r.cost;
+  ++c.requests;
+  services_[r.service].bytes += r.cost;
+  totals_.held_bytes += r.cost;
+  ids_.insert(requests_, index);
+  if (!c.paused &&
+      (c.bytes > settings_.connection_memory || c.requests >= settings_.connection_requests)) {
+    c.paused = true;
+    actions_.reading.push_back(id_of(who));
+  }
+}
+
+// Takes the request out of its connection's list and of what is counted as held.
+inline void dispatcher::leave_connection(std::uint32_t index) {
+  auto& r = requests_[index];
+  if (r.connection == no_index) return;
+  ids_.erase(requests_, index);
+  auto& c = connections_[r.connection];
+  (r.previous_of_connection == no_index ? c.first
+                                        : requests_[r.previous_of_connection].next_of_connection) =
+      r.next_of_connection;
+  if (r.next_of_connection != no_index)
+    requests_[r.next_of_connection].previous_of_connection = r.previous_of_connection;
+  c.bytes -= r.cost;
+  --c.requests;
+  services_[r.service].bytes -= r.cost;
+  totals_.held_bytes -= r.cost;
+  if (c.paused && c.bytes <= settings_.connection_memory / 2 &&
+      c.requests <= settings_.connection_requests / 2) {
+    c.paused = false;
+    actions_.reading.push_back(id_of(r.connection));
+  }
+  r.connection = no_index;
+}
+
 // The request is in no list any more; whoever waits behind its key may go.
 void dispatcher::release(std::uint32_t index) {
   leave_connection(index);
@@ -105,48 +147,6 @@ void dispatcher::disconnect(connection_id who, instant now) {
   c.generation = next_generation;
   free_connections_.give_back(who.index);
   run_ready(now);
-}
-
-void dispatcher::enter_connection(std::uint32_t index, connection_index who) {
-  auto& r = requests_[index];
-  auto& c = connections_[who];
-  r.connection = who;
-  r.next_of_connection = c.first;
-  if (c.first != no_index) requests_[c.first].previous_of_connection = index;
-  c.first = index;
-  c.bytes += r.cost;
-  ++c.requests;
-  services_[r.service].bytes += r.cost;
-  totals_.held_bytes += r.cost;
-  ids_.insert(requests_, index);
-  if (!c.paused &&
-      (c.bytes > settings_.connection_memory || c.requests >= settings_.connection_requests)) {
-    c.paused = true;
-    actions_.reading.push_back(id_of(who));
-  }
-}
-
-// Takes the request out of its connection's list and of what is counted as held.
-void dispatcher::leave_connection(std::uint32_t index) {
-  auto& r = requests_[index];
-  if (r.connection == no_index) return;
-  ids_.erase(requests_, index);
-  auto& c = connections_[r.connection];
-  (r.previous_of_connection == no_index ? c.first
-                                        : requests_[r.previous_of_connection].next_of_connection) =
-      r.next_of_connection;
-  if (r.next_of_connection != no_index)
-    requests_[r.next_of_connection].previous_of_connection = r.previous_of_connection;
-  c.bytes -= r.cost;
-  --c.requests;
-  services_[r.service].bytes -= r.cost;
-  totals_.held_bytes -= r.cost;
-  if (c.paused && c.bytes <= settings_.connection_memory / 2 &&
-      c.requests <= settings_.connection_requests / 2) {
-    c.paused = false;
-    actions_.reading.push_back(id_of(r.connection));
-  }
-  r.connection = no_index;
 }
 
 std::optional<service_index> dispatcher::find_service(std::string_view name) const {
