@@ -18,6 +18,10 @@ instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
+std::string said_by(const node_table::member& node, const answer_item& item) {
+  return "on node " + node.description.name + ": " + std::string{item.payload.view()};
+}
+
 request_intake::shards others_of(const shard_place& shard) {
   const auto group = shard.group;
   return {group->size() > 1, [group](std::string_view name) { return group->has_service(name); }};
@@ -155,9 +159,13 @@ void front::take_answers(node_number node, const batch& answers) {
       dispatcher_.give_back(node, item->token, item->fence, now);
       break;
     case item_end::crashed:
-      dispatcher_.crash(
-          node, item->token, item->fence,
-          "on node " + from->description.name + ": " + std::string{item->payload.view()}, now);
+      dispatcher_.crash(node, item->token, item->fence, said_by(*from, *item), now);
+      break;
+    case item_end::suspect:
+      dispatcher_.crash_among_others(node, item->token, item->fence, said_by(*from, *item), now);
+      break;
+    case item_end::interrupted:
+      dispatcher_.interrupt(node, item->token, item->fence, said_by(*from, *item), now);
       break;
     }
   }

@@ -105,7 +105,7 @@ void node_table::take_placed(instant now) {
         }
         const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
         m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
-                     service, r.attempt()},
+                     service, r.attempt(), r.alone},
                     r.payload);
       });
 }

@@ -312,13 +312,16 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
   for (const auto which : offers_.of_node(lost)) {
     // A gateway starts a service's messages in the order in which they came: the first `slots` were
     // running, the others waited. Slots that run what others asked for are not among them
-    // (set_slots). What may be started only once is not risked.
+    // (set_slots). What is to run alone may still be waiting for that, and may have been overtaken.
+    // What may be started only once is not risked.
     const auto& o = offers_[which];
     std::vector<std::uint32_t> running;
     std::vector<std::uint32_t> waiting;
+    std::uint32_t in_order = 0;
     for (auto i = o.placed.head(); i != no_index; i = requests_[i].next) {
       const auto& r = requests_[i];
-      const bool may_run = r.sent && (running.size() < o.slots || r.attempts == 1);
+      const bool may_run = r.sent && (r.alone || in_order < o.slots || r.attempts == 1);
+      if (!r.alone) ++in_order;
       (may_run ? running : waiting).push_back(i);
     }
     for (const auto i : running) charge(i, what);
@@ -438,6 +441,32 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   run_ready(now);
 }
 
+void dispatcher::crash_among_others(node_number from, token which, std::uint32_t fence,
+                                    std::string_view what, instant now) {
+  const auto index = sent_to(from, which, fence);
+  if (index == no_index) return;
+  requests_[index].alone = true;
+  crash(from, which, fence, what, now);
+}
+
+void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
+                           std::string_view what, instant now) {
+  const auto index = sent_to(from, which, fence);
+  if (index == no_index) return;
+  auto& r = requests_[index];
+  if (r.attempts == 1) return crash(from, which, fence, what, now);
+  const auto service = r.service;
+  unplace(index);
+  if (r.connection == no_index) {
+    release(index);
+  } else {
+    if (r.interrupted < request::max_interrupted) ++r.interrupted;
+    run_again(index);
+  }
+  mark_runnable(service);
+  run_ready(now);
+}
+
 void dispatcher::unplace(std::uint32_t index) {
   offers_.unplace(requests_, index);
   --totals_.placed;
@@ -462,17 +491,18 @@ void dispatcher::charge(std::uint32_t index, std::string_view what) {
   unplace(index);
   auto& r = requests_[index];
   if (r.connection == no_index) return release(index);
-  if (++r.charged < r.attempts) {
-    services_[r.service].queue.add_retry(requests_, index);
-    ++totals_.redispatched;
-    ++totals_.waiting;
-    return;
-  }
+  if (++r.charged < r.attempts) return run_again(index);
   announce(r, error_code::worker_lost,
            "its worker was lost " + std::to_string(r.charged) +
                (r.charged == 1 ? " time" : " times") +
                " while running it; the last time: " + std::string{what});
   release(index);
+}
+
+void dispatcher::run_again(std::uint32_t index) {
+  services_[requests_[index].service].queue.add_retry(requests_, index);
+  ++totals_.redispatched;
+  ++totals_.waiting;
 }
 
 // -- answers that are not replies -----------------------------------------------------------------

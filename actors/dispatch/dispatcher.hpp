@@ -117,6 +117,17 @@ public:
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
 
+  /// It was one of several that were running in a process which died: it is charged, as what it was
+  /// started for may have been done, and from now on nothing runs beside it. So whoever is innocent
+  /// is charged like this once at most.
+  void crash_among_others(node_number node, token request, std::uint32_t fence,
+                          std::string_view what, instant now);
+
+  /// What ran it was ended because of another message: it is run again and not charged, unless it
+  /// may be started only once.
+  void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
+                 instant now);
+
   // -- time ---------------------------------------------------------------------------------------
 
   /// Deadlines up to now.
@@ -242,6 +253,7 @@ private:
   void rest(std::uint32_t offer, instant now);
   void keep_unsent(std::uint32_t offer);
   void charge(std::uint32_t index, std::string_view what);
+  void run_again(std::uint32_t index);
   void announce(const request& r, error_code code, std::string detail);
   void stop_waiting(std::uint32_t index);
   void refuse(std::uint32_t index, error_code code, std::string detail = {});

@@ -3,6 +3,7 @@
 #include "actors/time/instant.hpp"
 #include "net/bytes/shared_bytes.hpp"
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -74,8 +75,12 @@ struct request {
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
   ropewalk::stage stage = ropewalk::stage::free;
-  bool sent : 1 = false; ///< placed, and on its way to its node or there
-  ropewalk::priority priority : 7 = ropewalk::priority::normal;
+  bool sent : 1 = false;  ///< placed, and on its way to its node or there
+  bool alone : 1 = false; ///< it may be what a process died of: nothing is to run beside it
+  ropewalk::priority priority : 2 = ropewalk::priority::normal;
+  /// Starts that ended because of other messages; those beyond the largest number are not counted.
+  std::uint8_t interrupted : 4 = 0;
+  static constexpr std::uint8_t max_interrupted = 15;
 
   /// What the record was is over. All fields that a new request does not set are as at first; the
   /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
@@ -85,12 +90,15 @@ struct request {
     next = previous = next_of_connection = previous_of_connection = no_index;
     fence = 0;
     charged = 0;
-    sent = false;
+    sent = alone = false;
+    interrupted = 0;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not
   /// brought to an end had their worker lost.
-  [[nodiscard]] std::uint8_t attempt() const { return static_cast<std::uint8_t>(charged + 1); }
+  [[nodiscard]] std::uint8_t attempt() const {
+    return static_cast<std::uint8_t>(std::min(charged + interrupted + 1, 255));
+  }
 };
 
 // One and a half cache lines: a byte more, and every second one lies in three of them.

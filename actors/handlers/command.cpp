@@ -113,7 +113,7 @@ int conversation::start(std::string_view variables) {
   out_ = std::move(out->read);
   error_ = std::move(error->read);
   feed(); // most messages fit into the pipe: then all of it is there when the program looks
-  return with_.start(variables, {in->read.get(), out->write.get(), error->write.get()});
+  return with_.start(variables, std::array{in->read.get(), out->write.get(), error->write.get()});
 }
 
 void conversation::feed() {

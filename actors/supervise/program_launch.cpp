@@ -30,9 +30,11 @@ int child(void* what) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != l.parent) return 127; // it died before that was arranged
-  for (int i = 0; i < 3; ++i)
-    if (::dup2(l.program.stdio[static_cast<std::size_t>(i)], i) < 0)
-      return fail(l, start_step::stdio);
+  int number = 0;
+  for (const int fd : l.program.open) {
+    if (fd >= 0 && ::dup2(fd, number) < 0) return fail(l, start_step::stdio);
+    ++number;
+  }
   ::setrlimit(RLIMIT_NOFILE, l.program.descriptors);
   if (*l.program.folder != '\0' && ::chdir(l.program.folder) != 0)
     return fail(l, start_step::folder);

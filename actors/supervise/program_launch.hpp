@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/supervise/spawner_wire.hpp"
+#include "net/transport/descriptor_passing.hpp"
 
 #include <array>
 #include <memory>
@@ -19,7 +20,7 @@ public:
     const char* folder; ///< where it runs; empty: here
     char* const* arguments;
     char* const* environment;
-    std::array<int, 3> stdio; ///< its stdin, stdout and stderr
+    std::array<int, max_passed_descriptors> open; ///< as 0, 1, 2 and on; -1: not this one
     const rlimit* descriptors;
   };
 

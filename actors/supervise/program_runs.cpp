@@ -119,7 +119,9 @@ void program_runs::take_from(std::uint64_t id, channel& from, std::uint32_t even
 void program_runs::take_start(channel& from, std::string_view variables, const packet& with) {
   using event = spawner_wire::event;
   if (from.run) return close_channel(0, from); // one at a time: it has lost count
-  if (with.passed < 3) return tell(from, {event::kind::not_started, start_step::stdio, EMFILE});
+  if (variables.empty() || with.passed < static_cast<unsigned char>(variables.front()))
+    return tell(from, {event::kind::not_started, start_step::stdio, EMFILE});
+  variables.remove_prefix(1);
   const auto number = ++last_run_;
   std::vector<char*> environment;
   environment.reserve(from.what.environment.size() + 8);
@@ -132,12 +134,15 @@ void program_runs::take_start(channel& from, std::string_view variables, const p
   environment.push_back(mark.data());
   environment.push_back(nullptr);
   start_failure failure;
+  std::array<int, max_passed_descriptors> open{};
+  std::transform(with.descriptors.begin(), with.descriptors.end(), open.begin(),
+                 [](const descriptor& d) { return d.get(); });
   const auto pid = launch_.start(
       {from.what.path.c_str(),
        from.what.folder.c_str(),
        from.arguments.data(),
        environment.data(),
-       {with.descriptors[0].get(), with.descriptors[1].get(), with.descriptors[2].get()},
+       open,
        &descriptors_},
       failure);
   if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});

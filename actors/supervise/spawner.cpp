@@ -61,11 +61,11 @@ program_channel::~program_channel() {
   wait_readable(socket_.get());
 }
 
-int program_channel::start(std::string_view variables, const stdio& with) {
-  if (variables.size() >= spawner_wire::max_start_bytes) return E2BIG;
-  std::string text(1, spawner_wire::start);
+int program_channel::start(std::string_view variables, std::span<const int> open) {
+  std::string text{spawner_wire::start, static_cast<char>(open.size())};
+  if (variables.size() > spawner_wire::max_start_bytes - text.size()) return E2BIG;
   text += variables;
-  const int error = send_packet(socket_.get(), text, with);
+  const int error = send_packet(socket_.get(), text, open);
   running_ = error == 0;
   return is_ours(error) ? error : ESRCH;
 }

@@ -23,17 +23,15 @@ class spawner;
 /// program that still runs is ended first.
 class program_channel {
 public:
-  /// The program's end of its pipes. They are the caller's, who may close them after the start.
-  using stdio = std::array<int, 3>;
-
   program_channel(program_channel&&) noexcept = default;
   program_channel& operator=(program_channel&&) = delete;
   ~program_channel();
 
   /// Asks for a start; what comes of it is news. `variables` (NAME=VALUE, each with a 0 behind it)
-  /// stand behind the program's own environment. 0; ESRCH: the spawner is gone, nothing was
+  /// stand behind the program's own environment. `open`: what the program has as descriptors 0, 1, 2
+  /// and, if there is a fourth, 3; they are the caller's, who may close them after this. 0; ESRCH: the spawner is gone, nothing was
   /// started, and this channel is of no more use; else the errno of what is in short supply here.
-  [[nodiscard]] int start(std::string_view variables, const stdio& with);
+  [[nodiscard]] int start(std::string_view variables, std::span<const int> open);
 
   /// Readable when there is news.
   [[nodiscard]] int fd() const { return socket_.get(); }

@@ -39,7 +39,8 @@ inline constexpr char open_channel = 'c'; ///< the channel's other end, and a fi
 inline constexpr char hold = 'h';         ///< a socket
 
 /// Over a channel, to the spawner.
-inline constexpr char start = 's'; ///< stdin, stdout, stderr beside; then NAME=VALUE, each with a 0
+/// How many descriptors are beside (program_descriptors), one byte; then NAME=VALUE, each with a 0.
+inline constexpr char start = 's';
 inline constexpr char kill = 'k';  ///< then the signal's number, one byte
 
 /// Over a channel, from the spawner.

@@ -27,7 +27,7 @@ process_config::process_config() {
   set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", std::size_t{2});
   // Who does not know compact_basp's frames does not get in: the number changes with them.
-  set("middleman.app-identifiers", std::vector<std::string>{"ropewalk 2"});
+  set("middleman.app-identifiers", std::vector<std::string>{"ropewalk 3"});
   // BASP messages are taken apart on the event loop's thread: one thread hop less a batch.
   set("middleman.workers", std::size_t{0});
   // A peer that is frozen or cut off is noticed within connection-timeout and one interval: below

@@ -11,7 +11,7 @@
 namespace ropewalk {
 
 // Both items: token u64 | number u32 | payload bytes u32 | then eight bytes of small things.
-// work:   fence u32 | service u16 | attempt u8 | 1 unused
+// work:   fence u32 | service u16 | attempt u8 | alone u8
 // answer: fence u32 | end u8 | code u8 | 2 unused
 
 std::size_t batch::size() const {
@@ -63,7 +63,7 @@ void batch_builder::add(const work_head& item, const shared_bytes& payload) {
   store_be(head, item.token);
   store_be(head + 8, item.remaining_ms);
   store_be(head + 16, std::uint64_t{item.fence} << 32 | std::uint64_t{item.service} << 16 |
-                          std::uint64_t{item.attempt} << 8); // unused: 0
+                          std::uint64_t{item.attempt} << 8 | std::uint64_t{item.alone});
 }
 
 void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
@@ -119,6 +119,7 @@ work_item* batch_reader::next_work() {
   work_.fence = load_be<std::uint32_t>(head + 16);
   work_.service = load_be<std::uint16_t>(head + 20);
   work_.attempt = static_cast<std::uint8_t>(head[22]);
+  work_.alone = head[23] != 0;
   return &work_;
 }
 
@@ -130,7 +131,7 @@ answer_item* batch_reader::next_answer() {
   answer_.fence = load_be<std::uint32_t>(head + 16);
   answer_.end = static_cast<item_end>(head[20]);
   answer_.code = static_cast<error_code>(head[21]);
-  if (answer_.end > item_end::crashed || static_cast<int>(answer_.code) >= error_codes) {
+  if (answer_.end > item_end::interrupted || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
     return nullptr;
   }

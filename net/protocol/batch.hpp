@@ -31,6 +31,7 @@ struct work_head {
   std::uint32_t fence = 0;        ///< which placing of the request this is: the last one counts
   std::uint16_t service = 0;      ///< index into the services with which the node joined
   std::uint8_t attempt = 0;       ///< which start this is, for the handler: 1 for the first
+  bool alone = false; ///< nothing may run beside it in its process: it may be what others died of
 };
 
 struct work_item : work_head {
@@ -42,6 +43,11 @@ enum class item_end : std::uint8_t {
   answered = 0, ///< the handler came to an end; `code` says how
   returned = 1, ///< never started: run it elsewhere, nobody is to blame
   crashed = 2,  ///< its slot died while running it; the payload says what is known
+  /// It was one of several that were running in a process which died: which of them it died of is
+  /// not known. The payload as above.
+  suspect = 3,
+  /// It was running in a process that was ended because of another message. The payload as above.
+  interrupted = 4,
 };
 
 /// Node to broker.

@@ -12,8 +12,9 @@ namespace ropewalk {
 /// Packets between processes of one machine, with descriptors beside the bytes: over a
 /// socketpair(AF_UNIX, SOCK_SEQPACKET). Neither call waits.
 
-/// As many descriptors as go with one packet: what a program has as stdin, stdout and stderr.
-inline constexpr std::size_t max_passed_descriptors = 3;
+/// As many descriptors as go with one packet: what a program has as stdin, stdout and stderr, and a
+/// channel.
+inline constexpr std::size_t max_passed_descriptors = 4;
 
 /// Sends a packet; the descriptors stay the caller's. 0, or the errno of what went wrong.
 int send_packet(int socket, std::string_view bytes, std::span<const int> descriptors = {});

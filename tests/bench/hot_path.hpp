@@ -55,7 +55,7 @@ private:
       dispatcher_.submit(what, now_);
     }
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t service) {
-      work_.add({which, 30'000, r.fence, service, r.attempt()}, r.payload);
+      work_.add({which, 30'000, r.fence, service, r.attempt(), r.alone}, r.payload);
     });
   }
 

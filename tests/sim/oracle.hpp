@@ -2,6 +2,7 @@
 
 #include "actors/dispatch/dispatcher.hpp"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <utility>
@@ -42,6 +43,8 @@ struct asked {
   node_number returned_by = no_index; ///< who gave it back last, unstarted
   instant returned_at{};
   std::uint32_t lost_starts = 0; ///< starts whose worker was lost before the answer came
+  std::uint32_t interrupted = 0; ///< starts that ended because of another message
+  bool suspected = false;        ///< it was among several that a process died with
 };
 
 /// Holds the dispatcher to the promises of the design, by what can be seen from outside. The
@@ -79,11 +82,19 @@ public:
     nodes_[node].present = nodes_[node].open = false;
     for (auto& [key, holder] : running_)
       if (holder != none && requests[holder].node == node) holder = none;
-    for (const auto id : std::exchange(nodes_[node].placed, {})) {
+    const auto placed = std::exchange(nodes_[node].placed, {});
+    bool waits_for_alone[2] = {};
+    for (const auto id : placed)
+      if (requests[id].node == node && requests[id].suspected)
+        waits_for_alone[requests[id].service] = true;
+    for (const auto id : placed) {
       auto& a = requests[id];
       if (a.node != node) continue; // it is elsewhere since
-      // On the way, or on a node that has just lost a slot: the broker cannot know.
-      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0 || stands) ++a.lost_starts;
+      // On the way, on a node that has just lost a slot, or where something is to run alone, for
+      // which others wait: the broker cannot know.
+      if (a.started || !a.arrived || nodes_[node].unheard[a.service] > 0 || stands ||
+          waits_for_alone[a.service])
+        ++a.lost_starts;
       a.node = no_index;
     }
   }
@@ -129,7 +140,8 @@ public:
     must(nodes_[node].present, "a node that was given up starts nothing");
     must(cut || !a.answered || now - a.answered_at <= news_on_the_way,
          "what is over is not started");
-    must(attempt <= a.lost_starts + 1 && attempt <= a.attempts && attempt >= a.attempt,
+    const auto before = a.lost_starts + std::min<std::uint32_t>(a.interrupted, 15);
+    must(attempt <= before + 1 && attempt <= a.attempts + a.interrupted && attempt >= a.attempt,
          "a handler sees which start this is, of those that count");
     a.attempt = attempt;
     const bool current = a.node == node && a.fence == fence;
@@ -161,6 +173,23 @@ public:
     auto& a = requests[id];
     if (a.node != node || a.fence != fence) return;
     ++a.lost_starts;
+    a.node = no_index;
+  }
+
+  /// The news that a process died with it and others reaches the broker.
+  void crashed_among_others(std::uint32_t id, node_number node, std::uint32_t fence) {
+    auto& a = requests[id];
+    if (a.node != node || a.fence != fence) return;
+    must(!a.suspected, "what may have killed its neighbours has none the next time");
+    a.suspected = true;
+    crashed(id, node, fence);
+  }
+
+  /// The news that it was interrupted reaches the broker.
+  void interrupted(std::uint32_t id, node_number node, std::uint32_t fence) {
+    auto& a = requests[id];
+    if (a.node != node || a.fence != fence) return;
+    ++a.interrupted;
     a.node = no_index;
   }
 

@@ -262,6 +262,7 @@ void world::start(std::uint32_t which) {
   for (std::uint32_t i = 0; i < services_; ++i) {
     pool p;
     p.slots.resize(random_.between(1, 4));
+    p.per_process = random_.one_in(2) ? 1 : static_cast<std::uint16_t>(random_.between(2, 4));
     p.policy = restart_policy{{}, random_.next()};
     p.last_end = now_;
     offers.push_back({service_name(i), static_cast<std::uint32_t>(p.slots.size())});
@@ -371,6 +372,14 @@ void world::node_step(node& n, const event& e) {
   }
 }
 
+// What is to run alone has its process for itself.
+bool world::may_start(const pool& p, std::uint16_t slot, const event& item) {
+  const auto first = static_cast<std::uint16_t>(slot / p.per_process * p.per_process);
+  for (auto i = first; i < p.slots.size() && i < first + p.per_process; ++i)
+    if (p.slots[i].busy && (item.alone || p.slots[i].what.alone)) return false;
+  return true;
+}
+
 void world::begin_work(std::uint32_t which, std::uint16_t service) {
   auto& n = nodes_[which];
   auto& p = n.pools[service];
@@ -378,8 +387,11 @@ void world::begin_work(std::uint32_t which, std::uint16_t service) {
     auto& s = p.slots[i];
     if (!s.up || s.busy || s.taken) continue;
     if (!n.lease->allows(now_)) return; // `leased` looks again
-    auto item = p.waiting.front();
-    p.waiting.pop_front();
+    const auto first = std::find_if(p.waiting.begin(), p.waiting.end(),
+                                    [&](const event& w) { return may_start(p, i, w); });
+    if (first == p.waiting.end()) continue;
+    auto item = *first;
+    p.waiting.erase(first);
     item.kind = what::slot_done;
     item.slot = i;
     item.run = ++s.run;
@@ -413,17 +425,11 @@ void world::slot_done(std::uint32_t which, const event& e) {
   auto& s = p.slots[e.slot];
   if (!s.busy || s.run != e.run) return; // it was stopped before
   if (e.flag) return die(which);
-  s.busy = false;
   p.last_end = now_;
-  oracle_.ended(e.id, n.number);
-  auto answer = e;
-  answer.kind = what::answer;
   note("node %u: slot %u of service %u %s %u", which, e.slot, e.service,
        e.end == item_end::crashed ? "dies of" : "is done with", e.id);
   if (e.end == item_end::crashed) {
-    s.up = false;
-    to_broker(which, {.kind = what::slots, .service = e.service});
-    to_broker(which, answer);
+    process_died(which, e);
     const auto pause = p.policy.on_exit(now_);
     if (pause) {
       after(*pause, {.kind = what::slot_up,
@@ -439,10 +445,49 @@ void world::slot_done(std::uint32_t which, const event& e) {
       after(1s, {.kind = what::pool_up, .who = which, .epoch = n.epoch, .service = e.service});
     }
   } else {
+    s.busy = false;
+    oracle_.ended(e.id, n.number);
+    auto answer = e;
+    answer.kind = what::answer;
     to_broker(which, answer);
   }
   begin_work(which, e.service);
   drain_further(which);
+}
+
+// Its slots are gone until it is started again; each tells of what it was running. A process that
+// was ended because one hung is known to have died of that.
+void world::process_died(std::uint32_t which, const event& of) {
+  auto& n = nodes_[which];
+  auto& p = n.pools[of.service];
+  const bool hung = plans_[of.id].f == fate::hangs;
+  const auto first = static_cast<std::uint16_t>(of.slot / p.per_process * p.per_process);
+  const auto end = std::min<std::size_t>(p.slots.size(), first + p.per_process);
+  const auto running = std::count_if(p.slots.begin() + first,
+                                     p.slots.begin() + static_cast<std::ptrdiff_t>(end),
+                                     [](const slot& s) { return s.busy; });
+  for (auto i = first; i < end; ++i) p.slots[i].up = false;
+  to_broker(which, {.kind = what::slots, .service = of.service});
+  for (auto i = first; i < end; ++i) {
+    auto& s = p.slots[i];
+    if (!std::exchange(s.busy, false)) continue;
+    ++s.run;
+    oracle_.ended(s.what.id, n.number);
+    auto answer = s.what;
+    answer.kind = what::answer;
+    answer.end = item_end::crashed;
+    if (running > 1 && !hung) answer.end = item_end::suspect;
+    if (running > 1 && hung && i != of.slot) answer.end = item_end::interrupted;
+    must(!answer.alone || running == 1, "what is to run alone has nothing beside it");
+    to_broker(which, answer);
+  }
+  for (auto i = first; i < end; ++i)
+    if (i != of.slot && !p.slots[i].up)
+      after(100ms, {.kind = what::slot_up,
+                    .who = which,
+                    .epoch = n.epoch,
+                    .service = of.service,
+                    .slot = i});
 }
 
 void world::withdraw(std::uint32_t which, const event& e) {
@@ -670,6 +715,16 @@ void world::broker_step(const event& e) {
     } else if (e.end == item_end::crashed) {
       oracle_.crashed(e.id, e.number, e.fence);
       dispatcher_.crash(e.number, e.request, e.fence, "signal 11", now_);
+    } else if (e.end == item_end::suspect) {
+      oracle_.crashed_among_others(e.id, e.number, e.fence);
+      dispatcher_.crash_among_others(e.number, e.request, e.fence, "signal 11", now_);
+    } else if (e.end == item_end::interrupted) {
+      // What may be started only once is as good as lost.
+      if (oracle_.requests[e.id].attempts == 1)
+        oracle_.crashed(e.id, e.number, e.fence);
+      else
+        oracle_.interrupted(e.id, e.number, e.fence);
+      dispatcher_.interrupt(e.number, e.request, e.fence, "signal 9", now_);
     } else {
       const auto whom =
           dispatcher_.complete(e.number, e.request, e.fence, microseconds{e.run_us}, now_);
@@ -765,6 +820,7 @@ void world::end_turn() {
         e.service = service;
         e.fence = r.fence;
         e.attempt = r.attempt();
+        e.alone = r.alone;
         e.bytes_of = mark_in(r.payload);
         to_node(node_of_number_[to], e);
       });

@@ -76,6 +76,7 @@ private:
     std::uint8_t attempt = 0;
     item_end end{};
     bool flag = false;
+    bool alone = false;
   };
 
   enum class fate : std::uint8_t { works, crashes_slot, kills_node, hangs };
@@ -106,6 +107,7 @@ private:
     std::vector<slot> slots;
     restart_policy policy{{}};
     instant last_end{};
+    std::uint16_t per_process = 1; // slots that share a process: neighbours
     bool failing = false;
     bool looking = false;
   };
@@ -143,7 +145,9 @@ private:
   void die(std::uint32_t which);
   void drain(std::uint32_t which);
   void begin_work(std::uint32_t which, std::uint16_t service);
+  [[nodiscard]] static bool may_start(const pool& p, std::uint16_t slot, const event& item);
   void slot_done(std::uint32_t which, const event& e);
+  void process_died(std::uint32_t which, const event& of);
   void withdraw(std::uint32_t which, const event& e);
   void give_back(std::uint32_t which, const event& item);
   void look(std::uint32_t which, std::uint16_t service);
