@@ -1,7 +1,7 @@
 #include "actors/handlers/command.hpp"
 
+#include "actors/handlers/program_line.hpp"
 #include "actors/handlers/start_trouble.hpp"
-#include "actors/handlers/words.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
@@ -15,12 +15,9 @@
 #include <fcntl.h>
 #include <optional>
 #include <poll.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
-
-extern char** environ;
 
 namespace ropewalk {
 
@@ -35,26 +32,6 @@ constexpr milliseconds stop_check{50};
 // How long the news of a killed program's end may take: more than its spawner waits for what cannot
 // be killed.
 constexpr milliseconds end_timeout{5000};
-
-bool is_program(const std::string& path) {
-  struct stat file {};
-  return ::access(path.c_str(), X_OK) == 0 && ::stat(path.c_str(), &file) == 0 &&
-         S_ISREG(file.st_mode);
-}
-
-// As execvp would find it; empty if it would not.
-std::string find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string{};
-  const char* path = ::getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (true) {
-    const auto colon = rest.find(':');
-    std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
-    if (is_program(candidate)) return candidate;
-    if (colon == std::string_view::npos) return {};
-    rest.remove_prefix(colon + 1);
-  }
-}
 
 struct pipe_ends {
   descriptor read;
@@ -196,8 +173,6 @@ public:
   command(program what, std::size_t max_reply_bytes)
       : max_reply_bytes_(max_reply_bytes), program_(std::move(what)) {
     ::signal(SIGPIPE, SIG_IGN);
-    for (char** e = environ; *e; ++e)
-      if (!std::string_view{*e}.starts_with("ROPEWALK_")) program_.environment.emplace_back(*e);
   }
 
   outcome run(invocation& what) override;
@@ -277,21 +252,9 @@ outcome command::answer(const program_channel::event& end, const conversation& h
 } // namespace
 
 result<handler_maker> parse_command(const std::string& line) {
-  auto words = split_words(line);
-  if (!words)
-    return failure{failure_kind::bad_input,
-                   "cannot split 'cmd:" + line + "' into words: " + words.why().what,
-                   {}};
-  if (words->empty())
-    return failure{failure_kind::bad_input, "'cmd:' wants a program, such as cmd:sha256sum", {}};
-  program what;
-  what.path = find_program(words->front());
-  if (what.path.empty())
-    return failure{failure_kind::unavailable,
-                   "cannot find the program '" + words->front() + "' of 'cmd:" + line + "'",
-                   "install it, or write its whole path"};
-  what.arguments = *std::move(words);
-  return handler_maker{[what = std::move(what)](const handler_options& options) {
+  auto what = parse_program("cmd", line);
+  if (!what) return std::move(what).why();
+  return handler_maker{[what = *std::move(what)](const handler_options& options) {
     return std::make_unique<command>(what, options.max_reply_bytes);
   }};
 }

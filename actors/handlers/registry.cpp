@@ -2,6 +2,7 @@
 
 #include "actors/handlers/builtin.hpp"
 #include "actors/handlers/command.hpp"
+#include "actors/handlers/exec.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,15 +13,31 @@ namespace {
 
 struct handler_kind {
   std::string_view name;
-  result<handler_maker> (*parse)(const std::string& rest);
+  result<handler_spec> (*parse)(const std::string& rest);
   std::string (*usage)(); // for people
-  bool starts_programs;
 };
+
+// A handler a slot.
+template <result<handler_maker> (*Parse)(const std::string&), bool StartsPrograms>
+result<handler_spec> parse_maker(const std::string& rest) {
+  auto maker = Parse(rest);
+  if (!maker) return std::move(maker).why();
+  return handler_spec{{}, StartsPrograms, *std::move(maker), {}};
+}
+
+// A program that stays up.
+template <result<program> (*Parse)(const std::string&)>
+result<handler_spec> parse_process(const std::string& rest) {
+  auto what = Parse(rest);
+  if (!what) return std::move(what).why();
+  return handler_spec{{}, true, {}, *std::move(what)};
+}
 
 /// Every kind of handler. To add one: a file beside this one, and a line here.
 const std::array kinds{
-    handler_kind{"builtin", parse_builtin, builtin_usage, false},
-    handler_kind{"cmd", parse_command, command_usage, true},
+    handler_kind{"builtin", parse_maker<parse_builtin, false>, builtin_usage},
+    handler_kind{"cmd", parse_maker<parse_command, true>, command_usage},
+    handler_kind{"exec", parse_process<parse_exec>, exec_usage},
 };
 
 std::string usage_of_all() {
@@ -39,9 +56,10 @@ result<handler_spec> parse_handler(const std::string& text) {
   if (kind == kinds.end())
     return failure{
         failure_kind::bad_input, "unknown handler '" + text + "': write " + usage_of_all(), {}};
-  auto maker = kind->parse(colon == std::string::npos ? std::string{} : text.substr(colon + 1));
-  if (!maker) return std::move(maker).why();
-  return handler_spec{text, kind->starts_programs, *std::move(maker)};
+  auto spec = kind->parse(colon == std::string::npos ? std::string{} : text.substr(colon + 1));
+  if (!spec) return std::move(spec).why();
+  spec->text = text;
+  return spec;
 }
 
 std::unique_ptr<handler> make_handler(const handler_spec& spec, const handler_options& options) {

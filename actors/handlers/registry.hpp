@@ -1,7 +1,9 @@
 #pragma once
 
 #include "actors/handlers/handler.hpp"
+#include "actors/supervise/spawner_wire.hpp"
 
+#include <optional>
 #include <string>
 
 namespace ropewalk {
@@ -9,8 +11,9 @@ namespace ropewalk {
 /// What stands after NAME= in --service, checked: a handler can be made of it.
 struct handler_spec {
   std::string text;
-  bool starts_programs = false; ///< its node wants a spawner, before it has threads
-  handler_maker maker;
+  bool starts_programs = false;    ///< its node wants a spawner, before it has threads
+  handler_maker maker;             ///< for each slot one; none: a program that stays up
+  std::optional<program> stays_up; ///< what runs the messages of several slots (process_pool)
 };
 
 /// Checks a text of the form KIND:REST, such as `builtin:echo` or `cmd:sha256sum`. Starts nothing,
@@ -18,7 +21,7 @@ struct handler_spec {
 /// failure says what is wrong with it and what would do.
 result<handler_spec> parse_handler(const std::string& text);
 
-/// A handler of its own for one slot.
+/// A handler of its own for one slot, where slots have some.
 std::unique_ptr<handler> make_handler(const handler_spec& spec, const handler_options& options);
 
 } // namespace ropewalk

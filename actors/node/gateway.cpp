@@ -25,8 +25,13 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
     : broker(config), services_(std::move(services)), lease_(std::move(lease)),
       slots_(services_.size()), sorted_(services_.size()), node_(std::move(node)),
       recycle_after_(recycle_after), loop_(loop) {
-  // Work may come before the first slot is up: a queue's slots are idle from the beginning.
-  for (std::uint16_t i = 0; i < service_count(); ++i) slots_[i].resize(services_[i]->slots());
+  // Work may come before the first slot is up: a queue's slots are idle from the beginning. (Not
+  // those of a process, which may take long until it is ready.)
+  for (std::uint16_t i = 0; i < service_count(); ++i) {
+    slots_[i].resize(services_[i]->slots());
+    for (std::uint32_t slot = 0; services_[i]->is_attended_to() && slot < slots_[i].size(); ++slot)
+      services_[i]->slot_died(slot);
+  }
 }
 
 caf::behavior gateway::make_behavior() {
@@ -59,6 +64,10 @@ caf::behavior gateway::make_behavior() {
       [this](slot_down_atom, std::uint16_t service, std::uint32_t slot, const std::string& why) {
         slot_down(service, slot, why);
       },
+      [this](slot_up_atom, std::uint16_t service, const std::vector<std::uint32_t>& slots,
+             const caf::actor& pool) { slots_up(service, slots, pool); },
+      [this](slot_down_atom, std::uint16_t service, const std::vector<std::uint32_t>& slots,
+             std::uint32_t restarts) { slots_down(service, slots, restarts); },
       [this](failing_atom, std::uint16_t service, bool failing) {
         if (failing)
           for (const auto& which : services_[service]->take_waiting()) give_back(service, which);
@@ -113,6 +122,12 @@ void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& w
 }
 
 void gateway::wake(std::uint16_t service, run_queue::slots_to_wake slots) {
+  if (services_[service]->is_attended_to()) {
+    if (!slots.empty() && slots_[service][slots.front()]) // all of them are one pool's
+      send(slots_[service][slots.front()], run_atom_v,
+           std::vector<std::uint32_t>{slots.begin(), slots.end()});
+    return;
+  }
   for (const auto slot : slots)
     if (slots_[service][slot]) send(slots_[service][slot], run_atom_v);
   // Who has short messages to run leads afterwards.
@@ -135,10 +150,36 @@ void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who)
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   slots_[service][slot] = nullptr;
   tell_slots(service);
-  // One of them counts it: what all of them say is added up.
-  const auto one = std::find_if(shards_.begin(), shards_.end(), [](auto& s) { return !!s.front; });
-  if (one != shards_.end()) send(one->front, restarted_atom_v, one->number, std::uint32_t{1});
+  count_restarts(1);
   report_lost(service, slot, why);
+  send_answers();
+}
+
+// One of them counts it: what all of them say is added up.
+void gateway::count_restarts(std::uint32_t count) {
+  const auto one = std::find_if(shards_.begin(), shards_.end(), [](auto& s) { return !!s.front; });
+  if (count > 0 && one != shards_.end()) send(one->front, restarted_atom_v, one->number, count);
+}
+
+// A process is ready that has these slots.
+void gateway::slots_up(std::uint16_t service, const std::vector<std::uint32_t>& slots,
+                       const caf::actor& pool) {
+  std::vector<std::uint32_t> have_work;
+  for (const auto slot : slots) {
+    slots_[service][slot] = pool;
+    if (services_[service]->slot_revived(slot)) have_work.push_back(slot);
+  }
+  tell_slots(service);
+  wake(service, have_work);
+}
+
+// It has gone, or is going; what it was running the pool has answered for.
+void gateway::slots_down(std::uint16_t service, const std::vector<std::uint32_t>& slots,
+                         std::uint32_t restarts) {
+  for (const auto slot : slots) slots_[service][slot] = nullptr;
+  tell_slots(service);
+  count_restarts(restarts);
+  for (const auto slot : slots) report_lost(service, slot, "its pool fell");
   send_answers();
 }
 

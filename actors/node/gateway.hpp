@@ -50,6 +50,11 @@ private:
   void rouse();
   void report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
+  void slots_up(std::uint16_t service, const std::vector<std::uint32_t>& slots,
+                const caf::actor& pool);
+  void slots_down(std::uint16_t service, const std::vector<std::uint32_t>& slots,
+                  std::uint32_t restarts);
+  void count_restarts(std::uint32_t count);
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void tell_slots(std::uint16_t service);
   void tell_slots(shard& s, std::uint16_t service);

@@ -3,6 +3,7 @@
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
+#include "actors/node/process_pool.hpp"
 #include "actors/node/slot.hpp"
 #include "actors/supervise/spawner.hpp"
 
@@ -45,7 +46,8 @@ void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
   m.me.host = s.host;
   m.me.shard = shard;
   m.me.restarts = shard == 0 ? s.restarts_before : 0; // counts once in all
-  for (const auto& service : s.services) m.me.services.push_back({service.name, s.slots});
+  for (const auto& service : s.services)
+    m.me.services.push_back({service.name, s.slots_of(service)});
   m.transport = state.dependencies.transport;
   m.node = self;
   m.gateway = state.gateway;
@@ -95,6 +97,13 @@ void settled(self_pointer self, std::uint16_t shard) {
     self->send(self->state.gateway, drain_atom_v);
 }
 
+void leave(self_pointer self) {
+  spdlog::info("drained");
+  // Before the broker hears that this node is gone and runs again elsewhere what had no time.
+  spawner::of_process().stop();
+  self->quit(caf::exit_reason::user_shutdown);
+}
+
 void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.gateway)
@@ -112,6 +121,38 @@ void on_exit(self_pointer self, const caf::down_msg& down) {
     return give_up(self, "service " + state.settings.services[service].name + " keeps failing (" +
                              caf::to_string(down.reason) + "); this node gives up");
   self->delayed_send(self, *pause, again_atom_v, service);
+}
+
+caf::actor start_process_pool(caf::event_based_actor& self, const node_settings& settings,
+                              std::uint16_t service, const std::shared_ptr<run_queue>& queue,
+                              const caf::actor& gateway, shared_loop& loop) {
+  const auto& offered = settings.services[service];
+  process_pool_settings p;
+  p.service = service;
+  p.slots = settings.slots_of(offered);
+  p.restarts = settings.restarts;
+  p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
+               settings.max_message_bytes};
+  p.process.what.folder = offered.options.folder;
+  caf::actor_config config{&loop};
+  return self.system().spawn_class<process_pool, caf::no_spawn_options>(config, std::move(p), queue,
+                                                                        gateway, &loop);
+}
+
+// What stays up may come to its end by itself, before the process that starts programs ends it.
+void stop_processes(self_pointer self) {
+  auto& state = self->state;
+  for (std::size_t i = 0; i < state.pools.size(); ++i) {
+    const auto& service = state.settings.services[i];
+    if (!service.handler.stays_up || !state.pools[i]) continue;
+    ++state.stopping;
+    const auto stopped = [self] {
+      if (--self->state.stopping == 0) leave(self);
+    };
+    self->request(state.pools[i], service.options.stop_timeout + milliseconds{1000}, drain_atom_v)
+        .then([stopped](drained_atom) { stopped(); }, [stopped](const caf::error&) { stopped(); });
+  }
+  if (state.stopping == 0) leave(self);
 }
 
 } // namespace
@@ -132,9 +173,11 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
                                 const std::shared_ptr<run_queue>& queue,
                                 const caf::actor& gateway) {
     const auto& offered = settings.services[service];
+    if (offered.handler.stays_up)
+      return start_process_pool(*self, settings, service, queue, gateway, loop);
     pool_settings p;
     p.service = service;
-    p.slots = settings.slots;
+    p.slots = settings.slots_of(offered);
     p.name = offered.name;
     p.restarts = settings.restarts;
     p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes,
@@ -163,8 +206,10 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
   restarts.window *= 2;
   state.policy = restart_policy{restarts};
   for (std::size_t i = 0; i < state.settings.services.size(); ++i)
-    state.queues.push_back(
-        std::make_shared<run_queue>(state.settings.slots, state.dependencies.lease));
+    state.queues.push_back(std::make_shared<run_queue>(
+        state.settings.slots_of(state.settings.services[i]), state.dependencies.lease,
+        state.settings.services[i].handler.stays_up ? run_queue::slots_are::attended_to
+                                                    : run_queue::slots_are::threads));
   state.gateway = state.dependencies.start_gateway(self, state.queues);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });
@@ -196,10 +241,8 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
       },
       [](reload_atom) { spdlog::info("SIGHUP: a worker has nothing to reload"); },
       [self](drained_atom) {
-        spdlog::info("drained");
-        // Before the broker hears that this node is gone and runs again elsewhere what had no time.
-        spawner::of_process().stop();
-        self->quit(caf::exit_reason::user_shutdown);
+        if (std::exchange(self->state.drained, true)) return; // in time, or because it is over
+        stop_processes(self);
       },
   };
 }

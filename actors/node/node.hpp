@@ -47,6 +47,8 @@ struct node_state {
   std::vector<member> members;   ///< by shard; the first is the one whose port was named
   restart_policy policy{{}};
   bool draining = false;
+  bool drained = false;
+  std::uint32_t stopping = 0; ///< pools of processes whose end is awaited
   const char* name = "node";
 };
 

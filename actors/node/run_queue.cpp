@@ -17,8 +17,8 @@ constexpr std::uint32_t max_held = 512;
 
 } // namespace
 
-run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease)
-    : lease_(std::move(lease)) {
+run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease, slots_are what)
+    : lease_(std::move(lease)), slots_are_(what) {
   for (std::uint32_t i = 0; i < slots; ++i)
     seats_.push_back(std::make_shared<seat>(leader_id::nobody)); // until somebody takes it
   to_wake_.reserve(slots);
@@ -124,13 +124,14 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   me.running = false;
   last_progress_ = now;
   mean_.add(answer.run_us);
-  fast_.store(mean_.us() < fast_us, std::memory_order_relaxed);
+  const bool fast = slots_are_ == slots_are::threads && mean_.us() < fast_us;
+  fast_.store(fast, std::memory_order_relaxed);
   if (me.forgotten) return false;
   answers_for(me.runs.shard).add(answer);
   if (announced_) return false;
   if (unannounced_++ == 0) first_unannounced_ = now;
-  const bool hold = mean_.us() < fast_us && !waiting_.empty() && unannounced_ < max_held &&
-                    now - first_unannounced_ < max_hold;
+  const bool hold =
+      fast && !waiting_.empty() && unannounced_ < max_held && now - first_unannounced_ < max_hold;
   if (hold) return false;
   announced_ = true;
   return true;

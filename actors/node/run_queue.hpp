@@ -61,8 +61,13 @@ public:
   /// before that would help.
   static constexpr milliseconds long_run{4};
 
+  /// What runs messages: threads that block, or processes that the event loop attends to, for which
+  /// nothing is won by waking fewer of them or by holding back the news of answers.
+  enum class slots_are : std::uint8_t { threads, attended_to };
+
   /// `lease` says whether anything may be started; null: always. It must live as long as this.
-  explicit run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease = nullptr);
+  explicit run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease = nullptr,
+                     slots_are what = slots_are::threads);
 
   [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
@@ -127,6 +132,9 @@ public:
   /// to say many at once: then the gateway looks by itself every now and then.
   [[nodiscard]] bool fast() const { return fast_.load(std::memory_order_relaxed); }
 
+  /// True if its slots are processes which the event loop attends to.
+  [[nodiscard]] bool is_attended_to() const { return slots_are_ == slots_are::attended_to; }
+
   // -- a slot's side ------------------------------------------------------------------------------
 
   struct job {
@@ -171,6 +179,7 @@ private:
   std::size_t wake_idle(std::size_t wanted, leader_id leader);
 
   const std::shared_ptr<const start_lease> lease_;
+  const slots_are slots_are_;
   mutable std::mutex mutex_;
   fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/handlers/registry.hpp"
+#include "actors/node/service_options.hpp"
 #include "actors/settings/tuning.hpp"
 #include "net/transport/endpoint.hpp"
 
@@ -13,6 +14,7 @@ namespace ropewalk {
 struct service_settings {
   std::string name;
   handler_spec handler;
+  service_options options = {};
 };
 
 /// What `ropewalk worker` was told, for one node process: its numbers, and what else it was told.
@@ -26,6 +28,10 @@ struct node_settings : node_tuning {
   /// 1 if a master started this process in place of one that fell.
   std::uint32_t restarts_before = 0;
   int master_fd = -1; ///< where to tell a master "joined" and "recycle"; -1: there is none
+
+  [[nodiscard]] std::uint32_t slots_of(const service_settings& service) const {
+    return service.options.slots == 0 ? slots : service.options.slots;
+  }
 };
 
 } // namespace ropewalk

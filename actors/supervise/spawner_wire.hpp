@@ -41,7 +41,7 @@ inline constexpr char hold = 'h';         ///< a socket
 /// Over a channel, to the spawner.
 /// How many descriptors are beside (program_descriptors), one byte; then NAME=VALUE, each with a 0.
 inline constexpr char start = 's';
-inline constexpr char kill = 'k';  ///< then the signal's number, one byte
+inline constexpr char kill = 'k'; ///< then the signal's number, one byte
 
 /// Over a channel, from the spawner.
 struct event {

@@ -27,6 +27,7 @@ namespace {
 struct worker_options {
   std::string broker = "127.0.0.1:7071";
   std::vector<std::string> services;
+  std::vector<std::string> service_options;
   std::string name;
   std::string log_level = "info";
   std::uint32_t processes = 1;
@@ -82,6 +83,23 @@ result<std::vector<service_settings>> parse_services(const std::vector<std::stri
   return services;
 }
 
+// SERVICE.OPTION=VALUE. A service's name may have dots in it; an option's has none.
+result<void> set_option(std::vector<service_settings>& services, const std::string& text) {
+  const auto equals = text.find('=');
+  const auto dot = text.substr(0, equals).rfind('.');
+  if (equals == std::string::npos || dot == std::string::npos)
+    return bad_service("'" + text + "' is no SERVICE.OPTION=VALUE, such as score.slots=8");
+  const auto name = text.substr(0, dot);
+  const auto found = std::find_if(services.begin(), services.end(),
+                                  [&](const service_settings& s) { return s.name == name; });
+  if (found == services.end())
+    return bad_service("--set " + text + ": this worker offers no service '" + name + "'");
+  auto done = set_service_option(found->options, text.substr(dot + 1, equals - dot - 1),
+                                 text.substr(equals + 1));
+  if (!done) return bad_service("--set " + text + ": " + done.why().what);
+  return {};
+}
+
 bool runs_programs(const node_settings& s) {
   return std::any_of(s.services.begin(), s.services.end(),
                      [](const auto& service) { return service.handler.starts_programs; });
@@ -130,6 +148,7 @@ int run_processes(const worker_options& o) {
     const auto numbers = arguments_for(o.settings);
     words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
+    for (const auto& one : o.service_options) words.insert(words.end(), {"--set", one});
     if (o.recycle_after > 0) {
       // Jitter: processes that started together are not to be replaced together.
       const auto jitter = std::max<std::uint64_t>(1, o.recycle_after / 5);
@@ -168,6 +187,12 @@ int run_worker(worker_options& o) {
     return 2;
   }
   s.services = *std::move(services);
+  for (const auto& one : o.service_options) {
+    if (const auto set = set_option(s.services, one); !set) {
+      std::cerr << "ropewalk worker: " << set.why().text() << '\n';
+      return 2;
+    }
+  }
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
@@ -193,9 +218,13 @@ command_action add_worker(CLI::App& app) {
   app.add_option(
          "--service", o->services,
          "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), "
-         "or "
-         "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply)")
+         "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply), or "
+         "exec:PROGRAM ARG... (stays up, and speaks frames: net/PROTOCOL.md)")
       ->required()
+      ->allow_extra_args(false);
+  app.add_option("--set", o->service_options,
+                 "SERVICE.OPTION=VALUE, such as score.slots=8; may be given several times:" +
+                     service_options_usage())
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);

@@ -57,6 +57,12 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
     case field::max_message_bytes:
       if (!number(value, out.max_message_bytes)) return false;
       break;
+    case field::concurrency:
+      if (!number(value, out.concurrency)) return false;
+      break;
+    case field::attempt:
+      if (!number(value, out.attempt)) return false;
+      break;
     default:
       break; // a later version's: skipped
     }

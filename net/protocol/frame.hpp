@@ -47,6 +47,8 @@ enum class field : std::uint8_t {
   trace = 8,              ///< bytes: trace context (kept for it; not acted on in version 1)
   retry_after_ms = 9,     ///< u32
   max_message_bytes = 10, ///< u32
+  concurrency = 11,       ///< u32: requests that a handler takes at a time
+  attempt = 12,           ///< u8: which start of the request this is
 };
 
 struct frame_header {
@@ -75,6 +77,8 @@ struct frame_fields {
   std::optional<std::uint8_t> priority;
   std::optional<std::uint32_t> retry_after_ms;
   std::optional<std::uint32_t> max_message_bytes;
+  std::optional<std::uint32_t> concurrency;
+  std::optional<std::uint8_t> attempt;
 };
 
 /// False if the fields are cut short or one of them has a size that its type cannot have.

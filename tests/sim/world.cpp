@@ -463,9 +463,9 @@ void world::process_died(std::uint32_t which, const event& of) {
   const bool hung = plans_[of.id].f == fate::hangs;
   const auto first = static_cast<std::uint16_t>(of.slot / p.per_process * p.per_process);
   const auto end = std::min<std::size_t>(p.slots.size(), first + p.per_process);
-  const auto running = std::count_if(p.slots.begin() + first,
-                                     p.slots.begin() + static_cast<std::ptrdiff_t>(end),
-                                     [](const slot& s) { return s.busy; });
+  const auto running =
+      std::count_if(p.slots.begin() + first, p.slots.begin() + static_cast<std::ptrdiff_t>(end),
+                    [](const slot& s) { return s.busy; });
   for (auto i = first; i < end; ++i) p.slots[i].up = false;
   to_broker(which, {.kind = what::slots, .service = of.service});
   for (auto i = first; i < end; ++i) {

@@ -123,7 +123,7 @@ TEST_CASE("a program's end is told with its status, and a channel starts one aft
   for (int i = 0; i < 20; ++i) {
     std::string variables = "CODE=" + std::to_string(i);
     variables.push_back('\0');
-    REQUIRE(c.start(variables, {null(), null(), null()}) == 0);
+    REQUIRE(c.start(variables, std::array{null(), null(), null()}) == 0);
     const auto event = wait_for(c);
     REQUIRE(event.what == kind::ended);
     REQUIRE(WIFEXITED(event.status));
@@ -135,7 +135,7 @@ TEST_CASE("what cannot be executed is told with the errno of the step that faile
   spawner s;
   const auto told = [&s](const program& what) {
     auto c = open(s, what);
-    REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+    REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
     const auto event = wait_for(c);
     REQUIRE(event.what == kind::not_started);
     return event.failure;
@@ -159,7 +159,7 @@ TEST_CASE("a program runs in the folder, with the arguments and the environment 
                {"PATH=/bin:/usr/bin", "GIVEN=yes"},
                "/usr"};
   auto c = open(s, what);
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   const auto event = wait_for(c);
   REQUIRE(event.what == kind::ended);
   REQUIRE(event.status == 0);
@@ -175,7 +175,7 @@ TEST_CASE("a program starts with no signal blocked or ignored, and no descriptor
                     {"sh", "-c", "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd"},
                     {"PATH=/bin:/usr/bin"},
                     {}});
-  REQUIRE(c.start({}, {null(), pipe[1], null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), pipe[1], null()}) == 0);
   REQUIRE(wait_for(c).what == kind::ended);
   std::array<char, 1000> text{};
   const auto count = ::read(pipe[0], text.data(), text.size());
@@ -191,7 +191,7 @@ TEST_CASE("what a program leaves behind is gone when its end is told") {
   spawner s;
   told_pids pids;
   auto c = open(s, shell(leaves_much_behind(pids) + "exit 0"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(wait_for(c).what == kind::ended);
   REQUIRE(pids.read().size() == 6);
   REQUIRE(pids.all_gone());
@@ -202,11 +202,11 @@ TEST_CASE("what one program leaves behind is ended, and another program's goes o
   told_pids pids;
   auto goes_on = open(
       s, shell("(setsid sh -c 'echo $$ >> " + pids.path + "; exec sleep 1000' &); sleep 1000"));
-  REQUIRE(goes_on.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(goes_on.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(eventually([&] { return pids.read().size() == 1; }));
   auto c = open(s, shell("(setsid sleep 1000 &) ; exit 0"));
   for (int i = 0; i < 5; ++i) {
-    REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+    REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
     REQUIRE(wait_for(c).what == kind::ended);
   }
   CHECK_FALSE(pids.all_gone());
@@ -220,7 +220,7 @@ TEST_CASE("a program whose channel closes is ended with all that it started") {
   told_pids pids;
   {
     auto c = open(s, shell(leaves_much_behind(pids) + "sleep 1000"));
-    REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+    REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
     REQUIRE(eventually([&] { return pids.read().size() == 6; }));
   }
   REQUIRE(pids.all_gone());
@@ -234,14 +234,14 @@ TEST_CASE("when the spawner's process is killed, so is all that it started, and 
   const auto victim = who == "ropewalk-keeper" ? keeper : last_child_of(keeper, "ropewalk-spawn");
   told_pids pids;
   auto c = open(s, shell(leaves_much_behind(pids) + "sleep 1000"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(eventually([&] { return pids.read().size() == 6; }));
   ::kill(victim, SIGKILL);
   REQUIRE(wait_for(c).what == kind::lost);
   CHECK(pids.all_gone());
-  CHECK(c.start({}, {null(), null(), null()}) == ESRCH);
+  CHECK(c.start({}, std::array{null(), null(), null()}) == ESRCH);
   auto again = open(s, shell("exit 7"));
-  REQUIRE(again.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(again.start({}, std::array{null(), null(), null()}) == 0);
   const auto event = wait_for(again);
   REQUIRE(event.what == kind::ended);
   REQUIRE(WEXITSTATUS(event.status) == 7);
@@ -258,7 +258,7 @@ TEST_CASE("signals other than SIGKILL mean nothing to the spawner") {
     ::kill(process, signal);
   }
   auto c = open(s, shell("exit 3"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(wait_for(c).what == kind::ended);
   CHECK(last_child_of(::getpid(), "ropewalk-keeper") == keeper);
   CHECK(last_child_of(keeper, "ropewalk-spawn") == process);
@@ -272,7 +272,7 @@ TEST_CASE("a process that ends, however it does, ends what its spawner started, 
     auto* const s = new spawner;
     auto opened = s->open(shell(leaves_much_behind(pids) + "sleep 1000"));
     auto* const c = new program_channel{std::move(std::get<program_channel>(opened))};
-    (void)c->start({}, {null(), null(), null()});
+    (void)c->start({}, std::array{null(), null(), null()});
     for (;;) ::pause();
   }
   REQUIRE(eventually([&] { return pids.read().size() == 6; }));
@@ -306,7 +306,7 @@ TEST_CASE("a held connection that its peer has ended costs nothing until it is c
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
   s.hold(ends[0]);
   auto c = open(s, shell("exit 0"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(wait_for(c).what == kind::ended);
   const auto before = descriptors_of(process);
   ::close(ends[1]);
@@ -328,7 +328,7 @@ TEST_CASE("a held connection that is shut down is given back") {
   const auto keeper = keeper_of(s);
   const auto process = last_child_of(keeper, "ropewalk-spawn");
   auto c = open(s, shell("exit 0"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(wait_for(c).what == kind::ended); // what came before it has been taken by then
   const auto before = descriptors_of(process);
   const bool peer_goes = GENERATE(true, false);

@@ -1,0 +1,75 @@
+#pragma once
+
+#include "net/protocol/decoder.hpp"
+#include "net/protocol/error.hpp"
+#include "net/protocol/frame.hpp"
+#include "net/transport/outbox.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace ropewalk {
+
+/// What goes over the channel between a node and a handler that stays up (net/PROTOCOL.md,
+/// "Handlers that stay up"): the node is the client. Collects what is said to the handler and cuts
+/// what it says into events. Sans I/O, and one thread's.
+class handler_channel {
+public:
+  /// `max_message_bytes`: the cap on messages, of which replies are some.
+  explicit handler_channel(std::size_t max_message_bytes);
+
+  // -- to the handler: collected in `out`, for the owner to send --------------------------------
+
+  void hello(std::string_view service);
+
+  /// `id` is not 0, nor that of another request without an answer. The payload is copied if it is
+  /// small or borrowed.
+  void request(std::uint64_t id, const shared_bytes& payload, std::chrono::milliseconds left,
+               std::uint8_t attempt);
+  void cancel(std::uint64_t id);
+
+  outbox& out() { return out_; }
+
+  // -- from the handler: what is read goes into `in`, then `next` until there is nothing ---------
+
+  decoder& in() { return in_; }
+
+  /// It can take requests: so many at a time, at least 1. Said once, before anything else.
+  struct ready {
+    std::uint32_t concurrency = 1;
+  };
+
+  struct answer {
+    std::uint64_t id = 0;
+    error_code code = error_code::ok;
+    shared_bytes payload; ///< borrowed, if it is small, until `next` is called again
+  };
+
+  /// What it said is not in the protocol, in a sentence that quotes it; nothing is heard any more.
+  struct violation {
+    std::string what;
+  };
+
+  using event = std::variant<std::monostate, ready, answer, violation>;
+
+  event next();
+
+  /// True if it has said the beginning of something whose end has not come.
+  [[nodiscard]] bool in_message() const { return in_.in_message(); }
+
+private:
+  event take(const incoming_frame& frame);
+  event take_hello_ok(const incoming_frame& frame);
+  event violated(std::string what);
+
+  std::size_t max_message_bytes_;
+  decoder in_;
+  outbox out_;
+  bool ready_ = false;
+  bool over_ = false;
+};
+
+} // namespace ropewalk

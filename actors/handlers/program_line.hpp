@@ -1,0 +1,16 @@
+#pragma once
+
+#include "actors/supervise/spawner_wire.hpp"
+#include "net/protocol/result.hpp"
+
+#include <string>
+
+namespace ropewalk {
+
+/// The program of a handler such as `cmd:PROGRAM ARG...`: `line` is what stands behind the colon,
+/// `kind` what stands before it. The program is found as execvp would find it, and has this
+/// process's environment but for what is Ropewalk's own in it (ROPEWALK_...). The failure says what
+/// is wrong with the line and what would do.
+result<program> parse_program(const std::string& kind, const std::string& line);
+
+} // namespace ropewalk

@@ -1,0 +1,143 @@
+#pragma once
+
+#include "actors/handlers/handler_channel.hpp"
+#include "actors/handlers/process_load.hpp"
+#include "actors/node/handler_output.hpp"
+#include "actors/node/service_options.hpp"
+#include "actors/supervise/spawner.hpp"
+#include "net/cluster/poll_set.hpp"
+#include "net/transport/stream.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ropewalk {
+
+/// One process of a handler that stays up: its start, what it is asked and answers over its channel,
+/// what it prints, and its end, whoever wants that. Lives on the event loop, whose thread calls all
+/// members; never waits.
+///
+///     down -> starting -> ready -> stopping -> ending -> down
+///                 '----------'---------------^
+///
+/// Down: there is none. Starting: it has not said HELLO_OK. Stopping: it was told that nothing more
+/// comes, and may come to its end by itself. Ending: it was killed, and the news of that is awaited.
+class handler_process {
+public:
+  /// What it is made of, the same for every start.
+  struct settings {
+    std::string service;
+    std::uint32_t number = 0; ///< of its service's processes
+    program what;
+    service_options options;
+    std::size_t max_message_bytes = 0;
+  };
+
+  enum class state : std::uint8_t { down, starting, ready, stopping, ending };
+
+  /// How it came to be down.
+  struct ending {
+    bool was_ready = false;
+    bool wanted = false;                     ///< it was stopped
+    bool not_started = false;                ///< nothing was: this node's trouble, and no crash
+    std::uint64_t answered = 0;              ///< requests, since its start
+    std::string why;                         ///< for people
+    std::vector<process_load::verdict> runs; ///< what it was running
+  };
+
+  /// Who owns it, and is told. Each may ask the process for the next thing at once, but not destroy
+  /// it.
+  class owner {
+  public:
+    virtual void on_ready(handler_process& which, std::uint32_t concurrency) = 0;
+    virtual void on_answer(handler_process& which, process_load::ended what, error_code code,
+                           shared_bytes&& payload) = 0;
+    virtual void on_down(handler_process& which, ending&& how) = 0;
+
+  protected:
+    ~owner() = default;
+  };
+
+  handler_process(settings with, std::shared_ptr<poll_set> loop, owner& mine, char* read_buffer);
+  handler_process(const handler_process&) = delete;
+  handler_process& operator=(const handler_process&) = delete;
+  ~handler_process(); ///< kills what runs
+
+  /// From `down`.
+  void start(instant now);
+
+  /// True if it may be asked for something (more).
+  [[nodiscard]] bool takes_requests() const { return state_ == state::ready && !load_.exclusive(); }
+  [[nodiscard]] const process_load& load() const { return load_; }
+
+  /// How many it was asked since its start.
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+
+  /// One that `takes_requests`; what is to run alone, only if nothing else runs. Goes out with
+  /// `flush`.
+  void request(const process_load::request& what, const shared_bytes& payload, std::uint8_t attempt,
+               instant now);
+  void flush();
+
+  /// It gets no more and may come to its end, within its options' stop_timeout.
+  void stop(instant now);
+
+  /// Kills it, whatever it does, and is down at once; the owner is not told. Returns what it was
+  /// running.
+  std::vector<process_load::verdict> give_up(instant now);
+
+  /// Deadlines, and whoever has not kept his time. To be called every so often while it is not
+  /// `down` and `needs_time`.
+  void check_time(instant now);
+  [[nodiscard]] bool needs_time() const {
+    return (state_ != state::ready && state_ != state::down) || load_.running() > 0 ||
+           channel_over_;
+  }
+
+  [[nodiscard]] bool is_down() const { return state_ == state::down; }
+  [[nodiscard]] const settings& what() const { return with_; }
+
+private:
+  bool open_channel();
+  int launch();
+  void on_channel(std::uint32_t events);
+  void on_program();
+  void on_output();
+  void read_channel(bool all);
+  bool take(handler_channel::event& said);
+  void violated(const std::string& what);
+  void kill(std::string why);
+  void went_down(const program_channel::event& event);
+  void close_all();
+  [[nodiscard]] std::string end_of(const program_channel::event& event) const;
+
+  settings with_;
+  std::shared_ptr<poll_set> loop_;
+  owner& owner_;
+  char* const buffer_; // limits::read_bytes, the owner's; nothing stays in it
+
+  state state_ = state::down;
+  instant state_until_{}; // starting, stopping: until it must have got further
+  bool was_ready_ = false;
+  bool wanted_ = false;       // that it comes to its end
+  bool overdue_ = false;      // it was killed since a request was
+  bool channel_over_ = false; // it has closed its end
+  bool wants_write_ = false;  // its channel is full
+  std::string killed_why_;    // empty: it was not
+  std::uint64_t requests_ = 0;
+  std::uint64_t answered_ = 0;
+
+  std::optional<program_channel> program_;
+  descriptor socket_; // the node's end of the channel
+  descriptor output_; // of what it prints
+  std::unique_ptr<stream> stream_;
+  std::optional<handler_channel> channel_;
+  process_load load_;
+  handler_output printed_;
+  poll_set::id program_watch_ = 0;
+  poll_set::id socket_watch_ = 0;
+  poll_set::id output_watch_ = 0;
+};
+
+} // namespace ropewalk

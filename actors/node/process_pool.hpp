@@ -1,0 +1,110 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "actors/node/handler_process.hpp"
+#include "actors/node/run_queue.hpp"
+#include "actors/node/start_pause.hpp"
+#include "actors/supervise/restart_policy.hpp"
+
+#include <caf/io/broker.hpp>
+#include <memory>
+#include <vector>
+
+namespace ropewalk {
+
+/// What a process pool needs to know.
+struct process_pool_settings {
+  std::uint16_t service = 0;
+  std::uint32_t slots = 1;
+  handler_process::settings process; ///< of each; `number` is the pool's to set
+  restart_policy::settings restarts;
+};
+
+/// Supervises the processes of one service whose handler stays up, one_for_one, and hands them the
+/// messages of its queue: in place of a pool with its slots. Each process has the slots n, n +
+/// processes, n + 2 * processes, ... (so that the lowest idle ones, which a queue takes first, are
+/// of different processes); those are offered to the broker while it is ready, and as many as it
+/// takes at a time.
+///
+/// A process that had answered something and ends is started again at once. One that was ready and
+/// ends before it has answered anything, after the policy's pause; too many of these in the policy's
+/// window end the pool with an error, and its node decides what then. What cannot be started, or
+/// ends before it is ready, is tried again for ever, with a longer pause each time: nothing was lost
+/// by it, since nothing was offered.
+///
+/// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
+/// never blocks, and has no thread a slot.
+class process_pool final : public caf::io::broker, private handler_process::owner {
+public:
+  process_pool(caf::actor_config& config, process_pool_settings settings,
+               std::shared_ptr<run_queue> queue, caf::actor gateway, shared_loop* loop);
+  const char* name() const override { return "process_pool"; }
+
+protected:
+  caf::behavior make_behavior() override;
+  void on_exit() override;
+
+private:
+  using slot_number = std::uint32_t;
+
+  struct place { // a slot's
+    std::shared_ptr<run_queue::seat> seat;
+    work_head runs; // whose payload is with the process
+  };
+
+  struct member {
+    std::unique_ptr<handler_process> process;
+    std::vector<slot_number> offered;  // to the gateway
+    std::vector<slot_number> held;     // free, and not to be filled for now
+    std::optional<slot_number> parked; // has what is to run alone, and waits for that
+    run_queue::job parked_job;
+    std::optional<instant> start_at; // it is down
+    start_pause pause;               // of starts that came to nothing
+    bool dirty = false;              // has something to flush
+  };
+
+  // handler_process::owner
+  void on_ready(handler_process& which, std::uint32_t concurrency) override;
+  void on_answer(handler_process& which, process_load::ended what, error_code code,
+                 shared_bytes&& payload) override;
+  void on_down(handler_process& which, handler_process::ending&& how) override;
+
+  [[nodiscard]] bool may_begin(const member& m) const;
+  [[nodiscard]] bool is_worn(const member& m) const;
+  void run(const std::vector<slot_number>& slots);
+  void take_next(member& m, slot_number slot, instant now);
+  bool begin(member& m, slot_number slot, run_queue::job& job, instant now);
+  void ask(member& m, slot_number slot, run_queue::job& job, instant now);
+  void end(slot_number slot, answer_item& answer, instant now);
+  void end_and_take_next(member& m, slot_number slot, answer_item& answer, instant now);
+  void go_on(member& m, instant now);
+  void withhold(member& m, bool was_ready);
+  void schedule_start(member& m, const handler_process::ending& how);
+  void touch(member& m);
+  void flush();
+  void tick();
+  void expect_ticks();
+  void drain();
+  void tell_drained();
+  void give_up();
+  [[nodiscard]] member& of(const handler_process& which) { return members_[which.what().number]; }
+  [[nodiscard]] member& of(slot_number slot) { return members_[slot % members_.size()]; }
+
+  process_pool_settings settings_;
+  std::shared_ptr<run_queue> queue_;
+  caf::actor gateway_;
+  shared_loop* loop_;
+  std::shared_ptr<poll_set> polls_;
+  std::unique_ptr<char[]> buffer_;
+  restart_policy policy_;
+  start_failures failures_;
+  std::vector<place> places_;
+  std::vector<member> members_;
+  std::vector<std::uint32_t> dirty_; // members
+  caf::response_promise drained_;
+  bool notify_gateway_ = false;
+  bool draining_ = false;
+  bool ticks_ = false;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,123 @@
+#include "actors/node/service_options.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+namespace ropewalk {
+
+namespace {
+
+// A number of them, or a time with its unit, as milliseconds.
+enum class kind : std::uint8_t { number, time, text };
+
+struct option {
+  std::string_view name;
+  kind what;
+  std::uint64_t min, max; // of text: not asked
+  void (*set)(service_options& in, std::uint64_t number, const std::string& text);
+  std::string_view reason;
+};
+
+constexpr std::uint64_t day_ms = 24 * 3'600'000ull;
+
+const std::array options{
+    option{"slots", kind::number, 1, limits::max_slots,
+           [](service_options& in, std::uint64_t n, const std::string&) {
+             in.slots = static_cast<std::uint32_t>(n);
+           },
+           "messages of this service that the node runs at a time (--slots, unless said)"},
+    option{"processes", kind::number, 1, limits::max_slots,
+           [](service_options& in, std::uint64_t n, const std::string&) {
+             in.processes = static_cast<std::uint32_t>(n);
+           },
+           "exec: how many processes share the slots (one a slot, unless said)"},
+    option{"start-timeout", kind::time, 1, day_ms,
+           [](service_options& in, std::uint64_t n, const std::string&) {
+             in.start_timeout = milliseconds{n};
+           },
+           "exec: a process that is not ready by then is ended and started anew (60s)"},
+    option{"stop-timeout", kind::time, 1, day_ms,
+           [](service_options& in, std::uint64_t n, const std::string&) {
+             in.stop_timeout = milliseconds{n};
+           },
+           "exec: how long a process may take to answer what was taken back, and to end (5s)"},
+    option{"recycle-after", kind::number, 1, UINT64_MAX,
+           [](service_options& in, std::uint64_t n, const std::string&) { in.recycle_after = n; },
+           "exec: a process is replaced after so many requests, before its leaks hurt (never)"},
+    option{"cwd", kind::text, 0, 0,
+           [](service_options& in, std::uint64_t, const std::string& text) { in.folder = text; },
+           "the folder in which its programs run (the worker's own)"},
+    option{"env", kind::text, 0, 0,
+           [](service_options& in, std::uint64_t, const std::string& text) {
+             in.environment.push_back(text);
+           },
+           "NAME=VALUE for its programs; may be given several times"},
+};
+
+struct unit {
+  std::string_view name;
+  std::uint64_t ms;
+};
+constexpr std::array units{unit{"ms", 1}, unit{"s", 1000}, unit{"m", 60'000}, unit{"h", 3'600'000}};
+
+std::optional<std::uint64_t> number_in(std::string_view text, kind what) {
+  std::uint64_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc{} || (what == kind::number && at != end)) return std::nullopt;
+  if (what == kind::number) return number;
+  const std::string_view rest{at, static_cast<std::size_t>(end - at)};
+  const auto* const found =
+      std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
+  if (found == units.end() || number > UINT64_MAX / found->ms) return std::nullopt;
+  return number * found->ms;
+}
+
+failure bad(std::string what) {
+  return {failure_kind::bad_input, std::move(what), {}};
+}
+
+std::string names() {
+  std::string result;
+  for (const auto& one : options) result.append(result.empty() ? "" : ", ").append(one.name);
+  return result;
+}
+
+} // namespace
+
+result<void> set_service_option(service_options& in, std::string_view name,
+                                const std::string& value) {
+  const auto* const found = std::find_if(options.begin(), options.end(),
+                                         [&](const option& one) { return one.name == name; });
+  if (found == options.end())
+    return bad("a service has no option '" + std::string{name} + "': there are " + names());
+  if (found->what == kind::text) {
+    if (name == "env" && value.find('=') == std::string::npos)
+      return bad("env: '" + value + "' is no NAME=VALUE");
+    found->set(in, 0, value);
+    return {};
+  }
+  const auto number = number_in(value, found->what);
+  if (!number)
+    return bad(std::string{name} + ": '" + value + "' is no " +
+               (found->what == kind::time ? "time, such as 500ms, 5s or 2m" : "number"));
+  if (*number < found->min || *number > found->max)
+    return bad(std::string{name} + ": " + value + " is not between " + std::to_string(found->min) +
+               " and " + std::to_string(found->max) + (found->what == kind::time ? " ms" : ""));
+  found->set(in, *number, value);
+  return {};
+}
+
+std::string service_options_usage() {
+  std::string result;
+  for (const auto& one : options)
+    result.append("\n  ").append(one.name).append(": ").append(one.reason);
+  return result;
+}
+
+} // namespace ropewalk

@@ -1,0 +1,104 @@
+#include "net/cluster/poll_set.hpp"
+
+#include <array>
+#include <cerrno>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace ropewalk {
+
+namespace {
+
+int made(int fd, const char* what) {
+  if (fd < 0) throw std::system_error{errno, std::generic_category(), what};
+  return fd;
+}
+
+} // namespace
+
+poll_set::poll_set(shared_loop& loop)
+    : loop_source(loop, made(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {}
+
+std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
+  auto result = std::make_shared<poll_set>(loop);
+  result->timer_ =
+      made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+  auto* const self = result.get();
+  (void)result->watch(result->timer_, EPOLLIN, [self](std::uint32_t) { self->on_timer(); });
+  result->alive_ = result;
+  result->add_to_loop();
+  return result;
+}
+
+void poll_set::close() {
+  watched_.clear();
+  ::close(std::exchange(timer_, -1));
+  remove_from_loop();
+}
+
+void poll_set::on_removed() {
+  const auto last = std::move(alive_); // may be the end of this
+}
+
+poll_set::id poll_set::watch(int descriptor, std::uint32_t events,
+                             std::function<void(std::uint32_t)> what) {
+  const auto result = ++last_id_;
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = result;
+  if (::epoll_ctl(fd(), EPOLL_CTL_ADD, descriptor, &event) != 0)
+    throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+  watched_[result] = {descriptor,
+                      std::make_shared<const std::function<void(std::uint32_t)>>(std::move(what))};
+  return result;
+}
+
+void poll_set::change(id which, std::uint32_t events) {
+  const auto found = watched_.find(which);
+  if (found == watched_.end()) return;
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = which;
+  ::epoll_ctl(fd(), EPOLL_CTL_MOD, found->second.fd, &event);
+}
+
+void poll_set::forget(id& which) {
+  const auto found = watched_.find(std::exchange(which, 0));
+  if (found == watched_.end()) return;
+  ::epoll_ctl(fd(), EPOLL_CTL_DEL, found->second.fd, nullptr);
+  watched_.erase(found);
+}
+
+void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void()> what) {
+  on_tick_ = std::move(what);
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(interval);
+  const std::chrono::nanoseconds rest = interval - seconds;
+  const timespec period{seconds.count(), rest.count()};
+  const itimerspec when{period, period};
+  ::timerfd_settime(timer_, 0, &when, nullptr);
+}
+
+void poll_set::on_timer() {
+  std::uint64_t times = 0;
+  if (::read(timer_, &times, sizeof times) < 0) return;
+  const auto what = on_tick_; // which may ask for another
+  if (what) what();
+}
+
+// Whoever is called may forget others that are in the same lot: each is looked up.
+void poll_set::on_readable() {
+  std::array<epoll_event, 64> events;
+  const int count = ::epoll_wait(fd(), events.data(), static_cast<int>(events.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    const auto& event = events[static_cast<std::size_t>(i)];
+    const auto found = watched_.find(event.data.u64);
+    if (found == watched_.end()) continue;
+    const auto what = found->second.what; // it may forget itself
+    (*what)(event.events);
+  }
+}
+
+} // namespace ropewalk

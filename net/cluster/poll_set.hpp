@@ -1,0 +1,56 @@
+#pragma once
+
+#include "net/cluster/loop_source.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+namespace ropewalk {
+
+/// Descriptors of one owner at the event loop, with a timer of its own: an epoll instance within
+/// the loop's, so that others than CAF's handlers can wait for reading and writing. All members run
+/// on the loop's thread.
+class poll_set final : public loop_source {
+public:
+  explicit poll_set(shared_loop& loop);
+
+  /// Begins, and ends; in between the loop may call, and keeps it alive.
+  static std::shared_ptr<poll_set> open(shared_loop& loop);
+  void close();
+
+  /// Names a descriptor here; never used twice. 0: none.
+  using id = std::uint64_t;
+
+  /// Calls `what` with what epoll says as long as one of `events` (EPOLLIN, EPOLLOUT), an error or a
+  /// hang-up is there. To be forgotten before the descriptor is closed.
+  [[nodiscard]] id watch(int fd, std::uint32_t events,
+                         std::function<void(std::uint32_t events)> what);
+  void change(id which, std::uint32_t events);
+
+  /// Nothing is called for it from here on, whatever had happened. `which` becomes 0.
+  void forget(id& which);
+
+  /// Calls `what` every so often from now on; 0: no more.
+  void tick_every(std::chrono::milliseconds interval, std::function<void()> what);
+
+private:
+  struct watched {
+    int fd = -1;
+    std::shared_ptr<const std::function<void(std::uint32_t)>> what;
+  };
+
+  void on_readable() override;
+  void on_removed() override;
+  void on_timer();
+
+  std::unordered_map<id, watched> watched_;
+  id last_id_ = 0;
+  int timer_ = -1;
+  std::function<void()> on_tick_;
+  std::shared_ptr<poll_set> alive_; // while the loop may call
+};
+
+} // namespace ropewalk
