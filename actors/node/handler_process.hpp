@@ -1,9 +1,9 @@
 #pragma once
 
 #include "actors/handlers/handler_channel.hpp"
+#include "actors/handlers/handler_output.hpp"
 #include "actors/handlers/process_load.hpp"
-#include "actors/node/handler_output.hpp"
-#include "actors/node/service_options.hpp"
+#include "actors/settings/service_options.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "net/cluster/poll_set.hpp"
 #include "net/transport/stream.hpp"

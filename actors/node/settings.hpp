@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/handlers/registry.hpp"
-#include "actors/node/service_options.hpp"
+#include "actors/settings/service_options.hpp"
 #include "actors/settings/tuning.hpp"
 #include "net/transport/endpoint.hpp"
 

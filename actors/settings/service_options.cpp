@@ -1,4 +1,4 @@
-#include "actors/node/service_options.hpp"
+#include "actors/settings/service_options.hpp"
 
 #include "net/protocol/limits.hpp"
 

@@ -1,4 +1,4 @@
-#include "actors/node/handler_output.hpp"
+#include "actors/handlers/handler_output.hpp"
 
 #include "net/protocol/limits.hpp"
 

@@ -1,0 +1,354 @@
+#include "tests/catch.hpp"
+#include "tests/cluster/processes.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <set>
+#include <unistd.h>
+
+using namespace ropewalk;
+
+namespace fs = std::filesystem;
+
+// Handlers that stay up (`exec:`): what clients, the log and the status say of what they do, well
+// or badly.
+namespace {
+
+std::string handler(const std::string& options = {}) {
+  return "h=exec:python3 " ROPEWALK_SOURCE_DIR "/tests/cluster/handler.py " + options;
+}
+
+std::vector<std::string> node_of(std::vector<std::string> options,
+                                 const std::string& handler_options = {}) {
+  options.insert(options.begin(), {"--service", handler(handler_options)});
+  return options;
+}
+
+std::string text(const std::optional<client_answer>& answer) {
+  if (!answer) return "no answer";
+  return std::string{name_of(answer->code)} + " " + std::string{answer->payload.view()};
+}
+
+std::string ask(client& connection, std::string_view message, const request_options& options = {}) {
+  const auto answer = connection.call("h", message, options);
+  return text(answer);
+}
+
+// Waits until a handler answers.
+client ready_client(cluster& c) {
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  REQUIRE(ask(connection, "echo ready") == "OK ready");
+  return connection;
+}
+
+} // namespace
+
+TEST_CASE("a program that stays up answers one request after the other") {
+  cluster c;
+  c.start_node("a", node_of({"--slots", "2"}));
+  auto connection = ready_client(c);
+  std::set<std::string> pids;
+  for (int i = 0; i < 100; ++i) pids.insert(ask(connection, "pid"));
+  CHECK(pids.size() <= 2);
+  CHECK(ask(connection, "fail it is wrong") == "FAILED it is wrong");
+  CHECK(ask(connection, "attempt") == "OK 1");
+  const auto left = ask(connection, "left", {.timeout = 5s});
+  CHECK(std::stoi(left.substr(3)) > 3000);
+  CHECK(std::stoi(left.substr(3)) <= 5000);
+  const std::string large(2'000'000, 'y');
+  CHECK(ask(connection, "echo " + large) == "OK " + large);
+  CHECK(ask(connection, "echo ") == "OK ");
+}
+
+TEST_CASE("several processes share the slots of a service, each with as many as it takes") {
+  cluster c;
+  auto& node = c.start_node(
+      "a", node_of({"--set", "h.slots=16", "--set", "h.processes=2"}, "--concurrency 8"));
+  auto connection = ready_client(c);
+  REQUIRE(eventually([&] {
+    const auto log = node.log();
+    return log.find("process 0 is ready, for 8") != std::string::npos &&
+           log.find("process 1 is ready, for 8") != std::string::npos;
+  }));
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 16; ++i) connection.send("h", shared_bytes::copy_of("sleep 500"));
+  for (int i = 0; i < 16; ++i) REQUIRE(text(connection.wait(10s)) == "OK slept");
+  CHECK(std::chrono::steady_clock::now() - began < 950ms * time_factor); // not one by one
+}
+
+TEST_CASE("threads of a node are as many with a thousand requests at a time as with one") {
+  cluster c;
+  auto& node = c.start_node(
+      "a", node_of({"--set", "h.slots=1000", "--set", "h.processes=1"}, "--concurrency 1000"));
+  auto connection = ready_client(c);
+  const auto threads = [&] {
+    fs::directory_iterator all{"/proc/" + std::to_string(node.pid()) + "/task"};
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = threads();
+  for (int i = 0; i < 1000; ++i) connection.send("h", shared_bytes::copy_of("sleep 1000"));
+  REQUIRE(connection.flush());
+  REQUIRE(eventually([&] { return c.status()["in_flight"] >= 900; }));
+  CHECK(threads() == before);
+  for (int i = 0; i < 1000; ++i) REQUIRE(text(connection.wait(20s)) == "OK slept");
+}
+
+TEST_CASE("a program that takes long to start costs nobody anything: others answer meanwhile") {
+  cluster c;
+  c.start_node("slow", node_of({"--slots", "2"}, "--start 3"));
+  c.start_node("a", node_of({"--slots", "1"}));
+  REQUIRE(c.has_nodes(2));
+  auto connection = c.connect();
+  for (int i = 0; i < 50; ++i) {
+    const auto began = std::chrono::steady_clock::now();
+    REQUIRE(ask(connection, "echo hi", {.timeout = 20s}) == "OK hi");
+    if (i > 0) CHECK(std::chrono::steady_clock::now() - began < 1500ms * time_factor);
+  }
+  CHECK(c.status()["restarts"] == 0);
+}
+
+TEST_CASE("a handler that dies is charged to the message that ran there, and is started again") {
+  const auto [message, why] = GENERATE(std::pair<std::string, std::string>{"die 11", "signal 11"},
+                                       std::pair<std::string, std::string>{"die 9", "signal 9"},
+                                       std::pair<std::string, std::string>{"exit 3", "status 3"},
+                                       std::pair<std::string, std::string>{"exit 0", "status 0"});
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  const auto answer = ask(connection, message);
+  CHECK(answer.find("WORKER_LOST its worker was lost 3 times") == 0);
+  CHECK(answer.find(why) != std::string::npos);
+  CHECK(ask(connection, "echo again") == "OK again");
+  CHECK(node.log().find(why) != std::string::npos);
+  CHECK(eventually([&] { return c.status()["restarts"] == 3; }));
+}
+
+TEST_CASE(
+    "what breaks the protocol is quoted in the log, the process replaced, and nobody else hurt") {
+  const auto [message, quoted] =
+      GENERATE(std::pair<std::string, std::string>{"garbage", "no frame"},
+               std::pair<std::string, std::string>{"unasked", "nobody asked"},
+               std::pair<std::string, std::string>{"close", "closed its channel and lives on"});
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "2"}));
+  auto connection = ready_client(c);
+  connection.send("h", shared_bytes::copy_of("sleep 700")); // in the other process
+  REQUIRE(connection.flush());
+  auto other = c.connect();
+  const auto answer = ask(other, message, {.attempts = std::uint8_t{1}});
+  INFO(answer);
+  CHECK(answer.find("WORKER_LOST") == 0);
+  CHECK(answer.find(quoted) != std::string::npos);
+  CHECK(text(connection.wait(10s)) == "OK slept");
+  CHECK(node.log().find(quoted) != std::string::npos);
+  CHECK(ask(other, "echo again") == "OK again");
+}
+
+TEST_CASE("an answer that comes twice is one answer") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  CHECK(ask(connection, "twice") == "OK once");
+  CHECK(ask(connection, "echo again") == "OK again");
+  CHECK(node.log().find("or twice: 'twice'") != std::string::npos);
+}
+
+TEST_CASE(
+    "a handler that stops in the middle of a frame, or never answers, is ended at the deadline "
+    "and what it was told for stopping, and only it") {
+  const auto message = GENERATE(std::string{"half"}, std::string{"deaf 100000"});
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1", "--set", "h.stop-timeout=200ms"}));
+  auto connection = ready_client(c);
+  const auto pid = ask(connection, "pid");
+  CHECK(ask(connection, message, {.timeout = 300ms}).find("TIMEOUT") == 0);
+  CHECK(ask(connection, "echo again") == "OK again");
+  CHECK(ask(connection, "pid") != pid);
+  CHECK(node.log().find("did not answer a request in time") != std::string::npos);
+}
+
+TEST_CASE("a handler that stops when it is told goes on living") {
+  cluster c;
+  c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  const auto pid = ask(connection, "pid");
+  CHECK(ask(connection, "sleep 100000", {.timeout = 300ms}).find("TIMEOUT") == 0);
+  const auto id = connection.send("h", shared_bytes::copy_of("sleep 100000"));
+  REQUIRE(connection.flush());
+  REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
+  connection.cancel(id);
+  CHECK(text(connection.wait(5s)).find("CANCELLED") == 0);
+  CHECK(ask(connection, "pid") == pid);
+}
+
+TEST_CASE(
+    "a handler that is busy has its request given to another, which is not charged for that") {
+  cluster c;
+  c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  const auto answer = ask(connection, "busy", {.timeout = 500ms});
+  CHECK(answer.find("TIMEOUT") == 0);
+  CHECK(c.status()["redispatched"] == 0);
+  CHECK(ask(connection, "echo again") == "OK again");
+}
+
+TEST_CASE("whatever a handler prints is log, and hurts nobody") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  CHECK(ask(connection, "print the model is warm") == "OK printed");
+  CHECK(
+      eventually([&] { return node.log().find("says: the model is warm") != std::string::npos; }));
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(ask(connection, "noise 1048576") == "OK noisy");
+    REQUIRE(ask(connection, "echo hi") == "OK hi");
+  }
+  CHECK(node.log().size() < 500'000);
+}
+
+TEST_CASE("a reply over the cap is TOO_LARGE, and the handler goes on") {
+  cluster c;
+  c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  const auto pid = ask(connection, "pid");
+  CHECK(ask(connection, "large 3000000").find("TOO_LARGE") == 0);
+  CHECK(ask(connection, "large 2000000").size() == 2'000'003);
+  CHECK(ask(connection, "pid") == pid);
+}
+
+TEST_CASE("one poison request among many in a process is found: nobody else is refused") {
+  cluster c;
+  c.start_node("a", node_of({"--set", "h.slots=16", "--set", "h.processes=2"}, "--concurrency 8"));
+  auto connection = ready_client(c);
+  std::set<std::uint64_t> poison;
+  constexpr int count = 400;
+  for (int i = 0; i < count; ++i) {
+    const auto id = connection.send("h", shared_bytes::copy_of(i % 100 == 50 ? "die 11"
+                                                               : i % 10 == 0 ? "sleep 20"
+                                                                             : "echo hi"));
+    if (i % 100 == 50) poison.insert(id);
+  }
+  for (int i = 0; i < count; ++i) {
+    const auto answer = connection.wait(60s);
+    REQUIRE(answer);
+    INFO(text(answer));
+    REQUIRE((answer->code == error_code::worker_lost) == poison.contains(answer->id));
+    if (poison.contains(answer->id)) CHECK(text(answer).find("3 times") != std::string::npos);
+  }
+}
+
+TEST_CASE("a process that hangs with one request gives the others back, and they are not charged") {
+  cluster c;
+  c.start_node("a", node_of({"--set", "h.slots=4", "--set", "h.processes=1", "--set",
+                             "h.stop-timeout=100ms"},
+                            "--concurrency 4"));
+  auto connection = ready_client(c);
+  connection.send("h", shared_bytes::copy_of("deaf 100000"), {.timeout = 300ms});
+  std::set<std::uint64_t> others;
+  for (int i = 0; i < 3; ++i)
+    others.insert(connection.send("h", shared_bytes::copy_of("sleep 700"), {.timeout = 20s}));
+  for (int i = 0; i < 4; ++i) {
+    const auto answer = connection.wait(30s);
+    REQUIRE(answer);
+    INFO(text(answer));
+    CHECK((answer->code == error_code::ok) == others.contains(answer->id));
+  }
+}
+
+TEST_CASE("what cannot be started, or ends before it is ready, is said loudly and tried again; "
+          "another node answers") {
+  const auto [options, said] = GENERATE(
+      std::pair<std::string, std::string>{"--at-start 7", "cannot begin: there is no model"},
+      std::pair<std::string, std::string>{"--never", "was not ready within 500 ms"});
+  cluster c;
+  auto& broken =
+      c.start_node("broken", node_of({"--slots", "2", "--set", "h.start-timeout=500ms"}, options));
+  c.start_node("a", node_of({"--slots", "1"}));
+  REQUIRE(c.has_nodes(2));
+  load l{c.connect(), "h", 200, 4, [](std::uint64_t) { return std::string{"echo x"}; }};
+  l.expects_echo = false;
+  l.run(30s);
+  CHECK(l.answered == 200);
+  CHECK(l.errors.empty());
+  CHECK(eventually([&] { return broken.log().find(said) != std::string::npos; }));
+  CHECK(broken.log().find("trying again in") != std::string::npos);
+}
+
+TEST_CASE("handlers end with their node, however that ends, and all that they started") {
+  const auto how = GENERATE(SIGTERM, SIGKILL);
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "2", "--set", "h.stop-timeout=300ms"},
+                                         GENERATE(std::string{}, std::string{"--deaf"})));
+  auto connection = ready_client(c);
+  std::vector<pid_t> pids;
+  for (const auto* word : {"pid", "fork", "pid", "fork"})
+    pids.push_back(std::stoi(ask(connection, word).substr(3)));
+  node.signal(how);
+  CHECK(node.wait(10s * time_factor));
+  CHECK(eventually([&] {
+    return std::all_of(pids.begin(), pids.end(), [](pid_t pid) { return ::kill(pid, 0) != 0; });
+  }));
+}
+
+TEST_CASE("processes are replaced after so many requests, and no request is lost by it") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "2", "--set", "h.recycle-after=25"}));
+  auto connection = ready_client(c);
+  const auto descriptors = [&] {
+    fs::directory_iterator all{"/proc/" + std::to_string(node.pid()) + "/fd"};
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = descriptors();
+  load l{c.connect(), "h", 500, 4, [](std::uint64_t) { return std::string{"echo x"}; }};
+  l.expects_echo = false;
+  l.run(60s);
+  CHECK(l.answered == 500);
+  CHECK(l.twice == 0);
+  CHECK(c.status()["redispatched"] == 0);
+  CHECK(eventually([&] { return descriptors() <= before; }));
+  CHECK(children_of(node.pid(), true).empty());
+}
+
+TEST_CASE("handlers that are killed at random under load: every answer comes, and is right") {
+  cluster c;
+  c.start_node("a", node_of({"--slots", "3"}));
+  c.start_node("b", node_of({"--slots", "3"}));
+  auto connection = ready_client(c);
+  REQUIRE(c.has_nodes(2));
+  std::atomic<bool> over{false};
+  std::set<pid_t> seen;
+  load l{c.connect(),
+         "h",
+         6000,
+         12,
+         [](std::uint64_t) { return std::string{"pid"}; },
+         {.attempts = std::uint8_t{100}}};
+  l.expects_echo = false;
+  auto next = std::chrono::steady_clock::now();
+  l.run(60s, [&](std::uint64_t) {
+    if (std::chrono::steady_clock::now() < next) return;
+    next = std::chrono::steady_clock::now() + 50ms;
+    const auto pid = ask(connection, "pid"); // of one of them, whichever it is
+    if (pid.find("OK ") == 0) ::kill(std::stoi(pid.substr(3)), SIGKILL);
+  });
+  CHECK(l.answered == 6000);
+  CHECK(l.errors.empty());
+  CHECK(l.twice == 0);
+}
+
+TEST_CASE("options of a service that make no sense are said before anything starts") {
+  cluster c;
+  const auto tried = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"worker", "--broker", c.nodes().text(), "--service", "h=exec:cat"});
+    const auto result = c.run(std::move(words));
+    CHECK(result.status == 2);
+    return result.err;
+  };
+  CHECK(tried({"--set", "h.slot=1"}).find("no option 'slot'") != std::string::npos);
+  CHECK(tried({"--set", "g.slots=1"}).find("no service 'g'") != std::string::npos);
+  CHECK(tried({"--set", "slots=1"}).find("SERVICE.OPTION=VALUE") != std::string::npos);
+  CHECK(tried({"--set", "h.slots=0"}).find("between 1 and") != std::string::npos);
+}
