@@ -177,6 +177,7 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   answer.run_us = static_cast<std::uint32_t>(what.run_time.count());
   judge(code, std::move(payload), answer);
   m.pause.reset();
+  if (std::exchange(ended_in_vain_, false)) policy_.forget();
   touch(m);
   end_and_take_next(m, what.seat, answer, clock_now());
 }
@@ -274,8 +275,11 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
                     pause.count());
     return;
   }
-  const std::optional<milliseconds> pause =
-      how.answered > 0 ? milliseconds{0} : policy_.on_exit(now);
+  std::optional<milliseconds> pause{0};
+  if (how.answered == 0) {
+    ended_in_vain_ = true;
+    pause = policy_.on_exit(now);
+  }
   if (!pause) {
     spdlog::error("service {}: its processes end without having answered anything; the last time: "
                   "{}",

@@ -28,7 +28,9 @@ struct process_pool_settings {
 ///
 /// A process that had answered something and ends is started again at once. One that was ready and
 /// ends before it has answered anything, after the policy's pause; too many of these in the policy's
-/// window end the pool with an error, and its node decides what then. What cannot be started, or
+/// window, with no answer of any process among them, end the pool with an error, and its node
+/// decides what then: messages that kill are charged with that, and are no crash loop while others
+/// are answered. What cannot be started, or
 /// ends before it is ready, is tried again for ever, with a longer pause each time: nothing was lost
 /// by it, since nothing was offered.
 ///
@@ -102,6 +104,7 @@ private:
   std::vector<member> members_;
   std::vector<std::uint32_t> dirty_; // members
   caf::response_promise drained_;
+  bool ended_in_vain_ = false; // a process has, since the last answer
   bool notify_gateway_ = false;
   bool draining_ = false;
   bool ticks_ = false;

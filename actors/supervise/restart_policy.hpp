@@ -30,6 +30,9 @@ public:
   /// A child fell at `now`. How long to wait before it is started again; nothing: give up.
   std::optional<milliseconds> on_exit(instant now);
 
+  /// It works: what fell before is no sign of a crash loop any more.
+  void forget() { recent_.clear(); }
+
   /// Restarts granted so far, ever.
   [[nodiscard]] std::uint64_t restarts() const { return granted_; }
 
