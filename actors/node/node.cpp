@@ -139,6 +139,22 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
                                                                         gateway, &loop);
 }
 
+// Programs that stay up are started anew from what is on the disk now.
+void reload(self_pointer self) {
+  auto& state = self->state;
+  std::string names;
+  for (std::size_t i = 0; i < state.pools.size() && !state.draining; ++i) {
+    const auto& service = state.settings.services[i];
+    if (!service.handler.stays_up || !state.pools[i]) continue;
+    self->send(state.pools[i], reload_atom_v);
+    names += (names.empty() ? "" : ", ") + service.name;
+  }
+  if (names.empty())
+    spdlog::info("SIGHUP: a worker has nothing to reload");
+  else
+    spdlog::info("SIGHUP: the processes of {} are replaced by fresh ones", names);
+}
+
 // What stays up may come to its end by itself, before the process that starts programs ends it.
 void stop_processes(self_pointer self) {
   auto& state = self->state;
@@ -239,7 +255,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
                      self->state.settings.recycle_after);
         tell_master(self, "recycle\n");
       },
-      [](reload_atom) { spdlog::info("SIGHUP: a worker has nothing to reload"); },
+      [self](reload_atom) { reload(self); },
       [self](drained_atom) {
         if (std::exchange(self->state.drained, true)) return; // in time, or because it is over
         stop_processes(self);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <caf/all.hpp>
+#include <iterator>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -75,15 +76,9 @@ void process_pool::on_exit() {
 
 caf::behavior process_pool::make_behavior() {
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
-    places_.push_back({queue_->take_seat(slot, leader_id::nobody), {}});
+    places_.push_back({queue_->take_seat(slot, leader_id::nobody), {}, false});
   members_.resize(process_count(settings_));
-  handler_process::owner& me = *this;
-  for (std::uint32_t i = 0; i < members_.size(); ++i) {
-    auto with = settings_.process;
-    with.number = i;
-    members_[i].process =
-        std::make_unique<handler_process>(std::move(with), polls_, me, buffer_.get());
-  }
+  for (std::uint32_t i = 0; i < members_.size(); ++i) members_[i].process = make_process(i);
   const auto now = clock_now();
   for (auto& m : members_) m.process->start(now);
   expect_ticks();
@@ -95,7 +90,17 @@ caf::behavior process_pool::make_behavior() {
         return drained_;
       },
       [this](again_atom) { give_up(); },
+      [this](reload_atom) {
+        for (auto& m : members_) replace(m);
+      },
   };
+}
+
+std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number) {
+  handler_process::owner& me = *this;
+  auto with = settings_.process;
+  with.number = number;
+  return std::make_unique<handler_process>(std::move(with), polls_, me, buffer_.get());
 }
 
 // It has had as many requests as it should.
@@ -105,7 +110,7 @@ bool process_pool::is_worn(const member& m) const {
 }
 
 bool process_pool::may_begin(const member& m) const {
-  return m.process->takes_requests() && !m.parked && !draining_ && !is_worn(m);
+  return m.process->takes_requests() && !m.parked && !draining_;
 }
 
 // -- messages in --------------------------------------------------------------------------------------
@@ -129,6 +134,7 @@ void process_pool::take_next(member& m, slot_number slot, instant now) {
 // False if it came to its end at once.
 bool process_pool::begin(member& m, slot_number slot, run_queue::job& job, instant now) {
   places_[slot].runs = job.item;
+  places_[slot].busy = true;
   if (now >= job.deadline) {
     auto late = answer_to(job.item);
     late.code = error_code::timeout;
@@ -147,6 +153,7 @@ bool process_pool::begin(member& m, slot_number slot, run_queue::job& job, insta
 void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant now) {
   m.process->request({slot, job.deadline, job.item.alone, job.stop}, job.item.payload,
                      job.item.attempt, now);
+  if (is_worn(m)) replace(m);
   touch(m);
   expect_ticks();
 }
@@ -154,16 +161,21 @@ void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant
 // -- answers out --------------------------------------------------------------------------------------
 
 void process_pool::end(slot_number slot, answer_item& answer, instant now) {
+  places_[slot].busy = false;
   if (queue_->finish(*places_[slot].seat, answer, now)) notify_gateway_ = true;
 }
 
 void process_pool::end_and_take_next(member& m, slot_number slot, answer_item& answer,
                                      instant now) {
-  if (!may_begin(m)) {
+  const bool offered = std::binary_search(m.offered.begin(), m.offered.end(), slot);
+  if (!offered || !may_begin(m)) {
     end(slot, answer, now);
-    m.held.push_back(slot);
+    if (offered) m.held.push_back(slot);
+    if (!offered) // of an old process that took more at a time
+      send(gateway_, slot_down_atom_v, settings_.service, std::vector{slot}, std::uint32_t{0});
     return go_on(m, now);
   }
+  places_[slot].busy = false;
   run_queue::job job;
   const auto after = queue_->finish_and_next(*places_[slot].seat, answer, now, job);
   if (after.notify_gateway) notify_gateway_ = true;
@@ -179,7 +191,9 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   m.pause.reset();
   if (std::exchange(ended_in_vain_, false)) policy_.forget();
   touch(m);
-  end_and_take_next(m, what.seat, answer, clock_now());
+  const auto now = clock_now();
+  end_and_take_next(m, what.seat, answer, now);
+  if (&which == m.old.get()) end_old(m, now);
 }
 
 // Something that others waited for is over, perhaps.
@@ -189,7 +203,6 @@ void process_pool::go_on(member& m, instant now) {
     auto job = std::move(m.parked_job);
     if (!begin(m, slot, job, now)) m.held.push_back(slot);
   }
-  if (is_worn(m) && m.process->load().running() == 0) return m.process->stop(now);
   if (!may_begin(m)) return;
   for (const auto slot : std::exchange(m.held, {})) take_next(m, slot, now);
 }
@@ -205,6 +218,7 @@ void process_pool::touch(member& m) {
 
 // What was collected in this turn leaves: one write a process, one message to the gateway.
 void process_pool::flush() {
+  gone_.clear();
   for (const auto number : std::exchange(dirty_, {})) {
     members_[number].dirty = false;
     members_[number].process->flush();
@@ -216,14 +230,73 @@ void process_pool::flush() {
 
 void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
   auto& m = of(which);
-  m.held.clear();
-  m.offered.clear();
-  for (auto slot = which.what().number; slot < settings_.slots && m.offered.size() < concurrency;
+  m.pause.reset();
+  std::vector<slot_number> slots;
+  for (auto slot = which.what().number; slot < settings_.slots && slots.size() < concurrency;
        slot += static_cast<slot_number>(members_.size()))
-    m.offered.push_back(slot);
+    slots.push_back(slot);
   spdlog::info("service {}: process {} is ready, for {} at a time", settings_.process.service,
-               which.what().number, m.offered.size());
-  send(gateway_, slot_up_atom_v, settings_.service, m.offered, caf::actor{this});
+               which.what().number, slots.size());
+  if (&which == m.next.get()) swap_in(m);
+  offer(m, std::move(slots));
+  go_on(m, clock_now());
+}
+
+// Says what has changed. What is not offered any more and busy with the old process is told of when
+// that is over.
+void process_pool::offer(member& m, std::vector<slot_number> slots) {
+  std::vector<slot_number> more;
+  std::vector<slot_number> fewer;
+  std::set_difference(slots.begin(), slots.end(), m.offered.begin(), m.offered.end(),
+                      std::back_inserter(more));
+  std::set_difference(m.offered.begin(), m.offered.end(), slots.begin(), slots.end(),
+                      std::back_inserter(fewer));
+  std::erase_if(fewer, [this](slot_number slot) { return places_[slot].busy; });
+  std::erase_if(m.held, [&](slot_number slot) {
+    return std::find(fewer.begin(), fewer.end(), slot) != fewer.end();
+  });
+  m.offered = std::move(slots);
+  if (!fewer.empty())
+    send(gateway_, slot_down_atom_v, settings_.service, std::move(fewer), std::uint32_t{0});
+  if (!more.empty())
+    send(gateway_, slot_up_atom_v, settings_.service, std::move(more), caf::actor{this});
+}
+
+// -- one in place of another --------------------------------------------------------------------------
+
+void process_pool::replace(member& m) {
+  if (std::exchange(m.replaces, true) || draining_) return;
+  if (m.process->is_down() && m.start_at) return; // a fresh one comes anyway
+  m.start_at = clock_now();
+  expect_ticks();
+}
+
+// The next one is ready: what is free is its own, what runs comes to its end with the old one.
+void process_pool::swap_in(member& m) {
+  m.replaces = false;
+  if (m.old) { // there is one at most
+    answer_for(m.old->give_up(clock_now()), "its process was replaced", clock_now());
+    gone_.push_back(std::move(m.old));
+  }
+  m.old = std::exchange(m.process, std::move(m.next));
+  end_old(m, clock_now());
+}
+
+void process_pool::end_old(member& m, instant now) {
+  if (m.old->load().running() == 0) m.old->stop(now);
+}
+
+// What is due of starts: of the process, or of the one that is to take its place.
+void process_pool::start_due(member& m, instant now) {
+  if (!m.start_at || now < *m.start_at || draining_) return;
+  if (m.old && !m.process->is_down()) return; // one after the other
+  m.start_at.reset();
+  if (m.process->is_down()) {
+    m.replaces = false;
+    return m.process->start(now);
+  }
+  if (!m.next) m.next = make_process(m.process->what().number);
+  m.next->start(now);
 }
 
 // Its slots are not offered any more, and have nothing to run.
@@ -242,20 +315,44 @@ void process_pool::withhold(member& m, bool was_ready) {
 void process_pool::on_down(handler_process& which, handler_process::ending&& how) {
   auto& m = of(which);
   const auto now = clock_now();
-  withhold(m, how.was_ready && !how.wanted);
-  for (const auto& v : how.runs) {
+  touch(m);
+  expect_ticks();
+  if (&which == m.process.get()) withhold(m, how.was_ready && !how.wanted);
+  answer_for(how.runs, "its process is gone: " + how.why, now);
+  if (&which == m.old.get()) {
+    gone_.push_back(std::move(m.old));
+    for (const auto& v : how.runs) take_next(m, v.seat, now); // places that have another process
+  } else if (&which == m.next.get()) {
+    if (!draining_) try_start_again(m, how);
+  } else if (!draining_) {
+    schedule_start(m, how);
+  }
+  if (draining_) tell_drained();
+}
+
+void process_pool::answer_for(const std::vector<process_load::verdict>& runs,
+                              const std::string& why, instant now) {
+  for (const auto& v : runs) {
     auto answer = answer_to(places_[v.seat].runs);
     answer.end = v.end;
     answer.code = v.code;
     answer.run_us = static_cast<std::uint32_t>(v.run_time.count());
-    if (v.end != item_end::answered)
-      answer.payload = shared_bytes::copy_of("its process is gone: " + how.why);
+    if (v.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
     end(v.seat, answer, now);
   }
-  touch(m);
-  if (draining_) return tell_drained();
-  schedule_start(m, how);
-  expect_ticks();
+}
+
+// Nothing was offered, and so nothing lost.
+void process_pool::try_start_again(member& m, const handler_process::ending& how) {
+  const auto now = clock_now();
+  const auto pause = m.pause.next();
+  m.start_at = now + pause;
+  if (failures_.is_to_be_said(now))
+    spdlog::error("service {}: process {} {}: {}; trying again in {} ms{}",
+                  settings_.process.service, m.process->what().number,
+                  how.not_started ? "cannot be started" : "ended before it was ready", how.why,
+                  pause.count(),
+                  m.process->is_down() ? "" : ", and the one that it was to replace goes on");
 }
 
 void process_pool::schedule_start(member& m, const handler_process::ending& how) {
@@ -266,15 +363,7 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
     m.start_at = now;
     return;
   }
-  if (!how.was_ready) { // nothing was offered, and so nothing lost
-    const auto pause = m.pause.next();
-    m.start_at = now + pause;
-    if (failures_.is_to_be_said(now))
-      spdlog::error("service {}: process {} {}: {}; trying again in {} ms", name, number,
-                    how.not_started ? "cannot be started" : "ended before it was ready", how.why,
-                    pause.count());
-    return;
-  }
+  if (!how.was_ready) return try_start_again(m, how);
   std::optional<milliseconds> pause{0};
   if (how.answered == 0) {
     ended_in_vain_ = true;
@@ -295,12 +384,13 @@ void process_pool::tick() {
   const auto now = clock_now();
   bool needed = false;
   for (auto& m : members_) {
-    if (m.start_at && now >= *m.start_at && !draining_) {
-      m.start_at.reset();
-      m.process->start(now);
+    start_due(m, now);
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
+      if (!p) continue;
+      p->check_time(now);
+      needed = needed || p->needs_time();
     }
-    m.process->check_time(now);
-    needed = needed || m.process->needs_time() || m.start_at;
+    needed = needed || m.start_at;
   }
   flush();
   if (needed) return;
@@ -320,12 +410,8 @@ void process_pool::give_up() {
   const auto now = clock_now();
   for (auto& m : members_) {
     withhold(m, false);
-    for (const auto& v : m.process->give_up(now)) {
-      auto answer = answer_to(places_[v.seat].runs);
-      answer.end = v.end;
-      answer.payload = shared_bytes::copy_of("its service was given up");
-      end(v.seat, answer, now);
-    }
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
+      if (p) answer_for(p->give_up(now), "its service was given up", now);
   }
   flush();
   quit(caf::make_error(caf::sec::runtime_error, "too many restarts"));
@@ -338,15 +424,17 @@ void process_pool::drain() {
   const auto now = clock_now();
   for (auto& m : members_) {
     m.start_at.reset();
-    m.process->stop(now);
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
+      if (p) p->stop(now);
   }
   expect_ticks();
   tell_drained();
 }
 
 void process_pool::tell_drained() {
-  const bool all_down = std::all_of(members_.begin(), members_.end(),
-                                    [](const member& m) { return m.process->is_down(); });
+  const bool all_down = std::all_of(members_.begin(), members_.end(), [](const member& m) {
+    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old;
+  });
   if (all_down && drained_.pending()) drained_.deliver(drained_atom_v);
 }
 

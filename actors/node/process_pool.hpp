@@ -34,6 +34,9 @@ struct process_pool_settings {
 /// ends before it is ready, is tried again for ever, with a longer pause each time: nothing was lost
 /// by it, since nothing was offered.
 ///
+/// A process is replaced (after `recycle-after` requests, or when all are: reload) by one that is
+/// ready before the other gets no more; if that never is, the other goes on.
+///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
 class process_pool final : public caf::io::broker, private handler_process::owner {
@@ -51,16 +54,20 @@ private:
 
   struct place { // a slot's
     std::shared_ptr<run_queue::seat> seat;
-    work_head runs; // whose payload is with the process
+    work_head runs;    // whose payload is with the process
+    bool busy = false; // it runs, or is parked
   };
 
   struct member {
     std::unique_ptr<handler_process> process;
-    std::vector<slot_number> offered;  // to the gateway
-    std::vector<slot_number> held;     // free, and not to be filled for now
-    std::optional<slot_number> parked; // has what is to run alone, and waits for that
+    std::unique_ptr<handler_process> next; // is to take its place, once it is ready
+    std::unique_ptr<handler_process> old;  // gave its place up, and ends what it runs
+    std::vector<slot_number> offered;      // to the gateway
+    std::vector<slot_number> held;         // free, and not to be filled for now
+    std::optional<slot_number> parked;     // has what is to run alone, and waits for that
     run_queue::job parked_job;
-    std::optional<instant> start_at; // it is down
+    std::optional<instant> start_at; // it is down; or, if `replaces`, when `next` is started
+    bool replaces = false;           // a replacement is wanted
     start_pause pause;               // of starts that came to nothing
     bool dirty = false;              // has something to flush
   };
@@ -81,7 +88,16 @@ private:
   void end_and_take_next(member& m, slot_number slot, answer_item& answer, instant now);
   void go_on(member& m, instant now);
   void withhold(member& m, bool was_ready);
+  void replace(member& m);
+  void swap_in(member& m);
+  void end_old(member& m, instant now);
+  void offer(member& m, std::vector<slot_number> slots);
+  void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
+                  instant now);
+  std::unique_ptr<handler_process> make_process(std::uint32_t number);
+  void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
+  void try_start_again(member& m, const handler_process::ending& how);
   void touch(member& m);
   void flush();
   void tick();
@@ -102,7 +118,8 @@ private:
   start_failures failures_;
   std::vector<place> places_;
   std::vector<member> members_;
-  std::vector<std::uint32_t> dirty_; // members
+  std::vector<std::uint32_t> dirty_;                   // members
+  std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
   caf::response_promise drained_;
   bool ended_in_vain_ = false; // a process has, since the last answer
   bool notify_gateway_ = false;

@@ -48,7 +48,7 @@ const std::array options{
            "exec: how long a process may take to answer what was taken back, and to end (5s)"},
     option{"recycle-after", kind::number, 1, UINT64_MAX,
            [](service_options& in, std::uint64_t n, const std::string&) { in.recycle_after = n; },
-           "exec: a process is replaced after so many requests, before its leaks hurt (never)"},
+           "exec: a process is replaced after about so many requests, before its leaks hurt (never)"},
     option{"cwd", kind::text, 0, 0,
            [](service_options& in, std::uint64_t, const std::string& text) { in.folder = text; },
            "the folder in which its programs run (the worker's own)"},

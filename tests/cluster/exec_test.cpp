@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <unistd.h>
 
@@ -326,6 +327,44 @@ TEST_CASE("handlers that are killed at random under load: every answer comes, an
   CHECK(l.answered == 6000);
   CHECK(l.errors.empty());
   CHECK(l.twice == 0);
+}
+
+TEST_CASE("SIGHUP brings a handler's new version into service under load, and loses nothing") {
+  cluster c;
+  const auto path = c.folder() + "/version";
+  const auto write_version = [&](const std::string& version) {
+    std::ofstream{path + ".new"} << version;
+    fs::rename(path + ".new", path);
+  };
+  write_version("1");
+  auto& node = c.start_node(
+      "a", {"--service",
+            "h=exec:python3 " ROPEWALK_SOURCE_DIR "/tests/cluster/handler.py --version " + path,
+            "--slots", "2"});
+  auto connection = ready_client(c);
+  CHECK(ask(connection, "version") == "OK 1");
+  load l{c.connect(), "h", 4000, 4, [](std::uint64_t) { return std::string{"echo x"}; }};
+  l.expects_echo = false;
+  int version = 1;
+  l.run(60s, [&](std::uint64_t answered) {
+    if (answered % 1000 != 500) return;
+    write_version(std::to_string(++version));
+    node.signal(SIGHUP);
+    const auto wanted = "OK " + std::to_string(version);
+    REQUIRE(eventually([&] { return ask(connection, "version") == wanted; }, 20s));
+  });
+  CHECK(l.answered == 4000);
+  CHECK(l.twice == 0);
+  CHECK(version == 5);
+  CHECK(c.status()["redispatched"] == 0);
+  CHECK(c.status()["restarts"] == 0);
+
+  write_version("fails");
+  node.signal(SIGHUP);
+  REQUIRE(eventually([&] {
+    return node.log().find("the one that it was to replace goes on") != std::string::npos;
+  }));
+  CHECK(ask(connection, "version") == "OK 5");
 }
 
 TEST_CASE("options of a service that make no sense are said before anything starts") {

@@ -10,13 +10,14 @@
     large BYTES   replies with so many bytes            garbage        writes what is no frame
     half          writes half a frame, and stops        twice          answers twice
     unasked       answers what nobody asked             close          closes the channel and lives on
-    fork          leaves a child behind, replies its PID
+    fork          leaves a child behind, replies its PID    version     replies with it
 
     --concurrency N    says that it takes so many at a time
     --start SECONDS    is ready only then
     --never            is never ready
     --deaf             ignores that the channel ends, and SIGTERM
     --at-start N       exits with that status before it is ready
+    --version FILE     its version, as it stands in FILE at the start; "fails": it does
 """
 import argparse
 import os
@@ -37,7 +38,11 @@ options.add_argument("--start", type=float, default=0)
 options.add_argument("--never", action="store_true")
 options.add_argument("--deaf", action="store_true")
 options.add_argument("--at-start", type=int, default=-1)
+options.add_argument("--version")
 o = options.parse_args()
+version = open(o.version).read() if o.version else ""
+if version == "fails":
+    sys.exit("this version is broken")
 
 channel = socket.socket(fileno=int(os.environ["ROPEWALK_FD"]))
 frames = channel.makefile("rb")
@@ -70,6 +75,8 @@ def handle(request, fields, body):
         reply(rest)
     elif word == "pid":
         reply(str(os.getpid()).encode())
+    elif word == "version":
+        reply(version.encode())
     elif word == "attempt":
         reply(str(fields[ATTEMPT][0]).encode())
     elif word == "left":
