@@ -329,6 +329,46 @@ TEST_CASE("handlers that are killed at random under load: every answer comes, an
   CHECK(l.twice == 0);
 }
 
+TEST_CASE("functions and coroutines in Python are handlers") {
+  cluster c;
+  const auto path = c.folder() + "/handlers.py";
+  std::ofstream{path} << R"(import asyncio, os, ropewalk
+
+@ropewalk.handler("h")
+def h(message, context):
+    if message == b"crash":
+        os.abort()
+    if message == b"raise":
+        raise ValueError("not this one")
+    return f"{message.decode()} {context.attempt}"
+
+@ropewalk.handler("many")
+async def many(message):
+    await asyncio.sleep(0.5)
+    return message
+
+ropewalk.serve()
+)";
+  const std::string runs = "=exec:python3 " + path;
+  std::vector<std::string> words;
+  for (const std::string name : {"h", "many"})
+    words.insert(words.end(), {"--service", name + runs, "--set",
+                               name + ".env=PYTHONPATH=" ROPEWALK_SOURCE_DIR "/apps/python"});
+  words.insert(words.end(),
+               {"--slots", "1", "--set", "many.slots=100", "--set", "many.processes=1"});
+  c.start_node("a", words);
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  CHECK(ask(connection, "hello") == "OK hello 1");
+  CHECK(ask(connection, "raise").find("FAILED ValueError: not this one (" + path) == 0);
+  CHECK(ask(connection, "crash").find("WORKER_LOST") == 0);
+  CHECK(ask(connection, "again") == "OK again 1");
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100; ++i) connection.send("many", shared_bytes::copy_of("x"));
+  for (int i = 0; i < 100; ++i) REQUIRE(text(connection.wait(20s)) == "OK x");
+  CHECK(std::chrono::steady_clock::now() - began < 10s * time_factor); // and not 50
+}
+
 TEST_CASE("SIGHUP brings a handler's new version into service under load, and loses nothing") {
   cluster c;
   const auto path = c.folder() + "/version";
