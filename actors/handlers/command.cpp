@@ -170,8 +170,9 @@ program_channel::event conversation::run() {
 
 class command final : public handler {
 public:
-  command(program what, std::size_t max_reply_bytes)
-      : max_reply_bytes_(max_reply_bytes), program_(std::move(what)) {
+  command(program what, const handler_options& options)
+      : max_reply_bytes_(options.max_reply_bytes), program_(std::move(what)) {
+    set_surroundings(program_, options.folder, options.environment);
     ::signal(SIGPIPE, SIG_IGN);
   }
 
@@ -255,7 +256,7 @@ result<handler_maker> parse_command(const std::string& line) {
   auto what = parse_program("cmd", line);
   if (!what) return std::move(what).why();
   return handler_maker{[what = *std::move(what)](const handler_options& options) {
-    return std::make_unique<command>(what, options.max_reply_bytes);
+    return std::make_unique<command>(what, options);
   }};
 }
 

@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace ropewalk {
 
@@ -76,6 +78,10 @@ public:
 struct handler_options {
   /// Who would reply with more answers TOO_LARGE.
   std::size_t max_reply_bytes = limits::default_max_message_bytes;
+  /// Where the programs that it starts run; empty: where the worker was started.
+  std::string folder = {};
+  /// NAME=VALUE for them, behind what the worker has.
+  std::vector<std::string> environment = {};
 };
 
 /// Makes a handler of what was checked before: for each slot one, on the node.

@@ -57,4 +57,14 @@ result<program> parse_program(const std::string& kind, const std::string& line) 
   return what;
 }
 
+void set_surroundings(program& what, const std::string& folder,
+                      const std::vector<std::string>& environment) {
+  what.folder = folder;
+  for (const auto& one : environment) {
+    const auto name = one.substr(0, one.find('=') + 1);
+    std::erase_if(what.environment, [&](const std::string& e) { return e.starts_with(name); });
+    what.environment.push_back(one);
+  }
+}
+
 } // namespace ropewalk

@@ -4,6 +4,7 @@
 #include "net/protocol/result.hpp"
 
 #include <string>
+#include <vector>
 
 namespace ropewalk {
 
@@ -12,5 +13,10 @@ namespace ropewalk {
 /// process's environment but for what is Ropewalk's own in it (ROPEWALK_...). The failure says what
 /// is wrong with the line and what would do.
 result<program> parse_program(const std::string& kind, const std::string& line);
+
+/// Where it runs (empty: where the worker was started), and NAME=VALUE in place of what it would
+/// find under these names.
+void set_surroundings(program& what, const std::string& folder,
+                      const std::vector<std::string>& environment);
 
 } // namespace ropewalk

@@ -112,7 +112,6 @@ int handler_process::launch() {
   add("ROPEWALK_SERVICE", with_.service);
   add("ROPEWALK_FD", "3");
   add("ROPEWALK_PROCESS", std::to_string(with_.number));
-  for (const auto& one : with_.options.environment) variables.append(one).push_back('\0');
   const std::array open{nothing.get(), output.theirs.get(), output.theirs.get(),
                         channel.theirs.get()};
   if (const int error = program_->start(variables, open); error != 0) return error;

@@ -1,5 +1,6 @@
 #include "actors/node/node.hpp"
 
+#include "actors/handlers/program_line.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
@@ -133,7 +134,7 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
   p.restarts = settings.restarts;
   p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
                settings.max_message_bytes};
-  p.process.what.folder = offered.options.folder;
+  set_surroundings(p.process.what, offered.options.folder, offered.options.environment);
   caf::actor_config config{&loop};
   return self.system().spawn_class<process_pool, caf::no_spawn_options>(config, std::move(p), queue,
                                                                         gateway, &loop);
@@ -203,7 +204,9 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
                       gateway,      &loop,   bytes,
                       lease,        failures};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
-          slot, std::move(s), make_handler(offered.handler, {bytes}))};
+          slot, std::move(s),
+          make_handler(offered.handler,
+                       {bytes, offered.options.folder, offered.options.environment}))};
     };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };

@@ -18,6 +18,7 @@ enum class kind : std::uint8_t { number, time, text };
 struct option {
   std::string_view name;
   kind what;
+  bool of_processes;      // of programs that stay up only
   std::uint64_t min, max; // of text: not asked
   void (*set)(service_options& in, std::uint64_t number, const std::string& text);
   std::string_view reason;
@@ -26,33 +27,34 @@ struct option {
 constexpr std::uint64_t day_ms = 24 * 3'600'000ull;
 
 const std::array options{
-    option{"slots", kind::number, 1, limits::max_slots,
+    option{"slots", kind::number, false, 1, limits::max_slots,
            [](service_options& in, std::uint64_t n, const std::string&) {
              in.slots = static_cast<std::uint32_t>(n);
            },
            "messages of this service that the node runs at a time (--slots, unless said)"},
-    option{"processes", kind::number, 1, limits::max_slots,
+    option{"processes", kind::number, true, 1, limits::max_slots,
            [](service_options& in, std::uint64_t n, const std::string&) {
              in.processes = static_cast<std::uint32_t>(n);
            },
            "exec: how many processes share the slots (one a slot, unless said)"},
-    option{"start-timeout", kind::time, 1, day_ms,
+    option{"start-timeout", kind::time, true, 1, day_ms,
            [](service_options& in, std::uint64_t n, const std::string&) {
              in.start_timeout = milliseconds{n};
            },
            "exec: a process that is not ready by then is ended and started anew (60s)"},
-    option{"stop-timeout", kind::time, 1, day_ms,
+    option{"stop-timeout", kind::time, true, 1, day_ms,
            [](service_options& in, std::uint64_t n, const std::string&) {
              in.stop_timeout = milliseconds{n};
            },
            "exec: how long a process may take to answer what was taken back, and to end (5s)"},
-    option{"recycle-after", kind::number, 1, UINT64_MAX,
-           [](service_options& in, std::uint64_t n, const std::string&) { in.recycle_after = n; },
-           "exec: a process is replaced after about so many requests, before its leaks hurt (never)"},
-    option{"cwd", kind::text, 0, 0,
+    option{
+        "recycle-after", kind::number, true, 1, UINT64_MAX,
+        [](service_options& in, std::uint64_t n, const std::string&) { in.recycle_after = n; },
+        "exec: a process is replaced after about so many requests, before its leaks hurt (never)"},
+    option{"cwd", kind::text, false, 0, 0,
            [](service_options& in, std::uint64_t, const std::string& text) { in.folder = text; },
            "the folder in which its programs run (the worker's own)"},
-    option{"env", kind::text, 0, 0,
+    option{"env", kind::text, false, 0, 0,
            [](service_options& in, std::uint64_t, const std::string& text) {
              in.environment.push_back(text);
            },
@@ -90,12 +92,14 @@ std::string names() {
 
 } // namespace
 
-result<void> set_service_option(service_options& in, std::string_view name,
+result<void> set_service_option(service_options& in, bool stays_up, std::string_view name,
                                 const std::string& value) {
   const auto* const found = std::find_if(options.begin(), options.end(),
                                          [&](const option& one) { return one.name == name; });
   if (found == options.end())
     return bad("a service has no option '" + std::string{name} + "': there are " + names());
+  if (found->of_processes && !stays_up)
+    return bad(std::string{name} + " is for handlers that stay up (exec:)");
   if (found->what == kind::text) {
     if (name == "env" && value.find('=') == std::string::npos)
       return bad("env: '" + value + "' is no NAME=VALUE");

@@ -22,8 +22,9 @@ struct service_options {
   std::vector<std::string> environment; ///< NAME=VALUE, in place of those of the worker
 };
 
-/// Sets one by its name, as people write it. The failure says what would do.
-result<void> set_service_option(service_options& in, std::string_view name,
+/// Sets one by its name, as people write it. `stays_up`: whether the service's handler does. The
+/// failure says what would do.
+result<void> set_service_option(service_options& in, bool stays_up, std::string_view name,
                                 const std::string& value);
 
 /// All of them, a line each.

@@ -94,8 +94,8 @@ result<void> set_option(std::vector<service_settings>& services, const std::stri
                                   [&](const service_settings& s) { return s.name == name; });
   if (found == services.end())
     return bad_service("--set " + text + ": this worker offers no service '" + name + "'");
-  auto done = set_service_option(found->options, text.substr(dot + 1, equals - dot - 1),
-                                 text.substr(equals + 1));
+  auto done = set_service_option(found->options, found->handler.stays_up.has_value(),
+                                 text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1));
   if (!done) return bad_service("--set " + text + ": " + done.why().what);
   return {};
 }

@@ -407,6 +407,17 @@ TEST_CASE("SIGHUP brings a handler's new version into service under load, and lo
   CHECK(ask(connection, "version") == "OK 5");
 }
 
+TEST_CASE("a folder and an environment of a service's own, for programs of every kind") {
+  cluster c;
+  const auto folder = c.folder() + "/there";
+  fs::create_directory(folder);
+  c.start_node("a", {"--service", "h=cmd:sh -c 'pwd; echo $A $B'", "--set", "h.cwd=" + folder,
+                     "--set", "h.env=A=1", "--set", "h.env=B=two words", "--set", "h.slots=1"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  CHECK(ask(connection, "") == "OK " + folder + "\n1 two words\n");
+}
+
 TEST_CASE("options of a service that make no sense are said before anything starts") {
   cluster c;
   const auto tried = [&](std::vector<std::string> words) {

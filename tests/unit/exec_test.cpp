@@ -280,14 +280,14 @@ TEST_CASE("a megabyte without a line's end takes no megabyte") {
 TEST_CASE("options of a service: what they set, and what is said of those that are none") {
   using Catch::Matchers::Contains;
   service_options o;
-  REQUIRE(set_service_option(o, "slots", "16"));
-  REQUIRE(set_service_option(o, "processes", "2"));
-  REQUIRE(set_service_option(o, "start-timeout", "2m"));
-  REQUIRE(set_service_option(o, "stop-timeout", "250ms"));
-  REQUIRE(set_service_option(o, "recycle-after", "1000"));
-  REQUIRE(set_service_option(o, "cwd", "/tmp"));
-  REQUIRE(set_service_option(o, "env", "A=1"));
-  REQUIRE(set_service_option(o, "env", "B="));
+  REQUIRE(set_service_option(o, true, "slots", "16"));
+  REQUIRE(set_service_option(o, true, "processes", "2"));
+  REQUIRE(set_service_option(o, true, "start-timeout", "2m"));
+  REQUIRE(set_service_option(o, true, "stop-timeout", "250ms"));
+  REQUIRE(set_service_option(o, true, "recycle-after", "1000"));
+  REQUIRE(set_service_option(o, true, "cwd", "/tmp"));
+  REQUIRE(set_service_option(o, true, "env", "A=1"));
+  REQUIRE(set_service_option(o, true, "env", "B="));
   CHECK(o.slots == 16);
   CHECK(o.processes == 2);
   CHECK(o.start_timeout == 120s);
@@ -296,7 +296,7 @@ TEST_CASE("options of a service: what they set, and what is said of those that a
   CHECK(o.folder == "/tmp");
   CHECK(o.environment == std::vector<std::string>{"A=1", "B="});
   const auto why = [&](std::string_view name, const std::string& value) {
-    const auto set = set_service_option(o, name, value);
+    const auto set = set_service_option(o, true, name, value);
     return set ? std::string{} : set.why().text();
   };
   CHECK_THAT(why("slot", "1"), Contains("no option 'slot'") && Contains("slots"));
@@ -306,4 +306,7 @@ TEST_CASE("options of a service: what they set, and what is said of those that a
   CHECK_THAT(why("stop-timeout", "5"), Contains("5s"));
   CHECK_THAT(why("stop-timeout", "99999999999999999999h"), Contains("no time"));
   CHECK_THAT(why("env", "A"), Contains("NAME=VALUE"));
+  CHECK(set_service_option(o, false, "slots", "4"));
+  CHECK_THAT(set_service_option(o, false, "processes", "4").why().text(),
+             Contains("handlers that stay up"));
 }
