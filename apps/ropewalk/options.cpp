@@ -64,17 +64,22 @@ result<std::string> read_token(const std::string& path) {
 void add_connection(CLI::App& app, connection_options& options) {
   app.add_option("--broker", options.broker, "the broker's client port")
       ->check(is_endpoint())
+      ->envname("ROPEWALK_BROKER")
       ->capture_default_str();
   auto* authority = app.add_option("--tls-ca", options.tls.authority,
                                    "speak TLS with a broker whose certificate comes from this one "
-                                   "(a PEM file)");
+                                   "(a PEM file)")
+                        ->envname("ROPEWALK_TLS_CA");
   auto* certificate =
-      app.add_option("--tls-cert", options.tls.certificate, "show this certificate (a PEM file)");
+      app.add_option("--tls-cert", options.tls.certificate, "show this certificate (a PEM file)")
+          ->envname("ROPEWALK_TLS_CERT");
   certificate->needs(authority);
-  auto* key = app.add_option("--tls-key", options.tls.key, "its key (a PEM file)");
+  auto* key = app.add_option("--tls-key", options.tls.key, "its key (a PEM file)")
+                  ->envname("ROPEWALK_TLS_KEY");
   key->needs(certificate);
   certificate->needs(key);
-  app.add_option("--token-file", options.token_file, "send the token in this file");
+  app.add_option("--token-file", options.token_file, "send the token in this file")
+      ->envname("ROPEWALK_TOKEN_FILE");
 }
 
 result<client> connect(const connection_options& options) {
