@@ -10,6 +10,9 @@ namespace ropewalk {
 
 namespace {
 
+// The transport does not wait for anybody to close a port.
+constexpr std::chrono::seconds close_timeout{1};
+
 using self_pointer = caf::stateful_actor<broker_supervisor_state>*;
 
 void give_up(self_pointer self, const std::string& why) {
@@ -33,22 +36,42 @@ void opened(self_pointer self, const std::string& clients, std::uint16_t port) {
                ports.size() == 1 ? "" : " shards=" + std::to_string(ports.size()));
 }
 
+// Gives up the cluster port, so that the next broker can have it, and then the clients'.
+void begin_drain(self_pointer self) {
+  auto& state = self->state;
+  state.draining = true;
+  if (state.acceptor) self->send_exit(state.acceptor, caf::exit_reason::user_shutdown);
+  const auto port = std::exchange(state.cluster_port, 0);
+  const auto front = state.front;
+  if (port == 0) return self->send(front, drain_atom_v);
+  self->request(state.dependencies.transport, close_timeout, caf::close_atom_v, port)
+      .then([self, front] { self->send(front, drain_atom_v); },
+            [self, front](const caf::error&) { self->send(front, drain_atom_v); });
+}
+
 void open_cluster(self_pointer self, const std::string& clients) {
   self->state.cluster =
       self->spawn<caf::monitored>(cluster, self->state.front, self->state.settings.shard.group);
+  self->state.acceptor = self->spawn<caf::monitored>(join_acceptor, self->state.cluster);
   const auto& where = self->state.settings.cluster;
   self->request(self->state.dependencies.transport, caf::infinite, caf::publish_atom_v, where.port,
-                caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster),
+                caf::actor_cast<caf::strong_actor_ptr>(self->state.acceptor),
                 std::set<std::string>{}, where.host, true)
-      .then([self, clients](std::uint16_t port) { opened(self, clients, port); },
-            [self](const caf::error& error) {
-              give_up(self, "cannot open the cluster port: " + caf::to_string(error));
-            });
+      .then(
+          [self, clients](std::uint16_t port) {
+            self->state.cluster_port = port;
+            if (self->state.draining) return begin_drain(self); // it was told meanwhile
+            opened(self, clients, port);
+          },
+          [self](const caf::error& error) {
+            give_up(self, "cannot open the cluster port: " + caf::to_string(error));
+          });
 }
 
 void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
-  if (down.source == state.cluster)
+  if (down.source == state.acceptor && state.draining) return;
+  if (down.source == state.cluster || down.source == state.acceptor)
     return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
@@ -95,9 +118,9 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
       },
       [self](again_atom) { start_front(self); },
       [self](reload_atom) { self->send(self->state.front, reload_atom_v); },
-      [self](drain_atom) {
-        self->state.draining = true;
-        self->send(self->state.front, drain_atom_v);
+      [self](drain_atom) { begin_drain(self); },
+      [self](release_atom, std::uint32_t node) {
+        if (self->state.cluster) self->send(self->state.cluster, release_atom_v, node);
       },
   };
 }

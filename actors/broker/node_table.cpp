@@ -61,6 +61,19 @@ void node_table::leave(node_number which, instant now) {
   self_.send(gateway, left_atom_v, shard);
 }
 
+std::vector<node_number> node_table::release_idle(instant now) {
+  std::vector<node_number> idle;
+  for (const auto& [number, m] : members_)
+    if (dispatcher_.view(number).in_flight == 0 && !m.dirty) idle.push_back(number);
+  for (const auto number : idle) {
+    spdlog::info("{}node {} is let go: it has nothing to do here any more", shard_.label(),
+                 find(number)->description.name);
+    dispatcher_.lose(number, "it was let go", now);
+    members_.erase(number);
+  }
+  return idle;
+}
+
 void node_table::retire(node_number which, instant now) {
   if (find(which)) dispatcher_.retire(which, now);
 }

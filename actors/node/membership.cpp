@@ -105,6 +105,16 @@ caf::behavior membership(self_pointer self, membership_settings settings) {
       [self](join_atom) {
         if (!self->state.front) join(self);
       },
+      [self](release_atom) {
+        auto& s = self->state;
+        if (!s.front) return;
+        spdlog::info("the broker at {} goes down; looking for the next one",
+                     s.settings.broker.text());
+        self->demonitor(s.front);
+        s.front = nullptr;
+        self->send(s.settings.gateway, detach_atom_v, s.settings.me.shard);
+        join(self);
+      },
       [self](drain_atom) {
         auto& s = self->state;
         s.draining = true;

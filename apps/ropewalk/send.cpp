@@ -115,6 +115,7 @@ public:
                        "; is it overloaded, or stopped?");
       if (answer->code == error_code::connection_lost) {
         if (!reconnects_) return give_up(std::string{answer->payload.view()});
+        draining_ = false; // it has gone by itself
         if (auto found = client_.connect(); !found) return give_up(found.why().text());
       }
       if (is_sent_again(*answer))

@@ -151,7 +151,8 @@ void request_intake::handle_request(session& from, const incoming_frame& frame,
   };
   if (id == 0) // an answer with id 0 is about the connection
     return refuse_and_close(from, 0, error_code::bad_request, "a request's id must not be 0", now);
-  if (draining_) return refuse(error_code::draining, {});
+  if (draining_)
+    return with_.answers.refuse(from, id, error_code::draining, {}, limits::draining_retry_ms);
   if (!fields.key.empty() && shards_.several)
     return refuse(error_code::bad_request,
                   "an ordering key holds for all clients, and these are spread over shards here: "
