@@ -2,6 +2,7 @@
 
 #include "actors/broker/cluster.hpp"
 #include "actors/broker/front.hpp"
+#include "net/cluster/error_words.hpp"
 #include "net/cluster/shared_loop.hpp"
 
 #include <spdlog/spdlog.h>
@@ -64,7 +65,7 @@ void open_cluster(self_pointer self, const std::string& clients) {
             opened(self, clients, port);
           },
           [self](const caf::error& error) {
-            give_up(self, "cannot open the cluster port: " + caf::to_string(error));
+            give_up(self, "cannot open the cluster port: " + words_of(error));
           });
 }
 
@@ -72,18 +73,18 @@ void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.acceptor && state.draining) return;
   if (down.source == state.cluster || down.source == state.acceptor)
-    return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
+    return give_up(self, "the cluster actor fell: " + words_of(down.reason));
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
-  if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
+  if (!state.ready) return give_up(self, "cannot start: " + words_of(down.reason));
   const auto pause = state.policy.on_exit(self->clock().now());
   if (!pause)
     return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) +
                              " times within " +
                              std::to_string(state.settings.restarts.window.count()) +
-                             " ms; giving up. The last time: " + caf::to_string(down.reason));
+                             " ms; giving up. The last time: " + words_of(down.reason));
   spdlog::error("{}the front fell ({}); starting it again in {} ms", state.settings.shard.label(),
-                caf::to_string(down.reason), pause->count());
+                words_of(down.reason), pause->count());
   self->delayed_send(self, *pause, again_atom_v);
 }
 

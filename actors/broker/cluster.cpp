@@ -1,5 +1,6 @@
 #include "actors/broker/cluster.hpp"
 
+#include "net/cluster/error_words.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
@@ -8,11 +9,6 @@
 namespace ropewalk {
 
 namespace {
-
-std::string why_gone(const caf::error& reason) {
-  if (reason == caf::exit_reason::remote_link_unreachable) return "connection lost";
-  return caf::to_string(reason);
-}
 
 bool makes_sense(const node_description& d) {
   return !d.services.empty() && d.services.size() <= limits::max_services &&
@@ -31,7 +27,7 @@ caf::behavior cluster(caf::stateful_actor<cluster_state>* self, caf::actor front
   self->set_down_handler([self](caf::down_msg& down) {
     const auto found = self->state.nodes.find(down.source);
     if (found == self->state.nodes.end()) return;
-    self->send(self->state.front, lost_atom_v, found->second.number, why_gone(down.reason));
+    self->send(self->state.front, lost_atom_v, found->second.number, words_of(down.reason));
     self->state.nodes.erase(found);
   });
   return {

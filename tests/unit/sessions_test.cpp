@@ -494,3 +494,65 @@ TEST_CASE("a drain refuses new work, and closes clients when all is answered and
   b.read(c);
   CHECK(c->is_closed());
 }
+
+TEST_CASE(
+    "a client that has closed its sending half and waits is asked every two seconds whether it "
+    "is there, and nobody else is") {
+  broker_by_hand b;
+  b.add_node("s", 4);
+  auto pings = [](const fake_client& of) {
+    std::size_t count = 0;
+    const std::string ping{"\0\0\0\x0c\x08\0\0\0\0\0\0\0\0\0\0\0", frame_header_bytes};
+    for (auto at = of.told().find(ping); at != std::string::npos;
+         at = of.told().find(ping, at + ping.size()))
+      ++count;
+    return count;
+  };
+  const auto waits = b.connect();
+  const auto is_open = b.connect();
+  const auto speaks_text = b.connect();
+  const auto has_bytes_under_way = b.connect();
+  for (const auto& who : {waits, is_open, has_bytes_under_way}) who->asks(1, "s");
+  speaks_text->says("s x\n");
+  for (const auto& who : {waits, is_open, speaks_text, has_bytes_under_way}) {
+    who->takes(1'000'000);
+    b.read(who);
+  }
+  has_bytes_under_way->leaves_unacknowledged(10);
+  for (const auto& who : {waits, speaks_text, has_bytes_under_way}) {
+    who->closes_its_half();
+    b.read(who);
+  }
+  b.pass(1500ms);
+  CHECK(pings(*waits) == 0); // who asks for something short is never asked
+  b.pass(10s);
+  CHECK(pings(*waits) >= 4);
+  CHECK(pings(*waits) <= 6);
+  CHECK(pings(*is_open) == 0);
+  CHECK(pings(*has_bytes_under_way) == 0);
+  CHECK(speaks_text->told().empty());
+  b.lose(waits); // its kernel has answered with a reset
+  CHECK(b.at_node() == 4);
+}
+
+TEST_CASE("a request that comes while the broker drains is told when to come again") {
+  broker_by_hand b;
+  b.add_node("s", 1);
+  const auto client = b.connect();
+  client->takes(1'000'000);
+  b.clients.begin_drain();
+  client->asks(1, "s");
+  b.read(client);
+  CHECK(client->was_told(std::string_view{"\x09\x04\x00\x00\x01\xf4", 6})); // retry_after: 500
+}
+
+TEST_CASE(
+    "a worker that comes to the client port is told where workers join, tokens asked or not") {
+  broker_by_hand b;
+  const auto worker = b.connect();
+  worker->takes(1'000'000);
+  worker->says("ropewalk-cluster 1 0.1.0                       \n");
+  b.read(worker);
+  CHECK(worker->was_told("ERR BAD_REQUEST this is the client port, and workers join at"));
+  CHECK(worker->is_finished());
+}
