@@ -49,7 +49,17 @@ void node_table::lose(node_number which, const std::string& why, instant now) {
   else
     spdlog::info("{}node {} is gone ({})", shard_.label(), name, why);
   dispatcher_.lose(which, "node " + name + " is gone (" + why + ")", now);
+  warn_unoffered(m->description);
   members_.erase(which);
+}
+
+// What waits for a service without a node waits for somebody to start one.
+void node_table::warn_unoffered(const node_description& lost) const {
+  for (const auto& service : lost.services)
+    if (const auto waiting = dispatcher_.waiting_without_node(service.name))
+      spdlog::warn("{}no node offers service {} any more; {} requests wait for one "
+                   "(--no-node-reply says what becomes of those to come)",
+                   shard_.label(), service.name, *waiting);
 }
 
 void node_table::leave(node_number which, instant now) {

@@ -72,6 +72,7 @@ private:
     if (!std::exchange(which.dirty, true)) dirty_.push_back(number);
   }
   void take_placed(instant now);
+  void warn_unoffered(const node_description& lost) const;
 
   caf::io::broker& self_;
   dispatcher& dispatcher_;
