@@ -9,7 +9,7 @@ namespace ropewalk {
 namespace {
 
 std::string help(const setting& which) {
-  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", standard " +
+  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", default " +
          std::to_string(which.default_value()) + ")";
 }
 

@@ -208,7 +208,7 @@ command_action add_send(CLI::App& app) {
                                                         : "a service's name has at most 128 bytes";
       });
   add_connection(app, o->connection);
-  auto* data = app.add_option("--data", o->data, "the message (standard: stdin)");
+  auto* data = app.add_option("--data", o->data, "the message (default: stdin)");
   app.add_option("--file", o->file, "the file that is the message")->excludes(data);
   app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")
       ->check(is_duration())

@@ -197,7 +197,7 @@ command_action add_worker(CLI::App& app) {
          "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply)")
       ->required()
       ->allow_extra_args(false);
-  app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
+  app.add_option("--name", o->name, "the node's name in status and logs (default: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);
   app.add_flag("--tcp-only", o->tcp_only,
                "reach a broker on this machine by TCP, too, and not by its local socket");

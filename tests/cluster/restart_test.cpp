@@ -2,8 +2,9 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 
+#include <algorithm>
 #include <csignal>
-#include <thread>
+#include <memory>
 
 using namespace ropewalk;
 
@@ -20,7 +21,7 @@ bool log_says(const process& of, const std::string& what) {
 class next_broker {
 public:
   next_broker(const cluster& c, const std::vector<std::string>& options)
-      : process_(words(c, options), c.folder() + "/next.log"), clients_(c.clients()) {
+      : process_(words(c, options), c.folder() + "/next.log") {
     if (!log_says(process_, "ready: ")) FAIL("the next broker does not start:\n" << process_.log());
   }
   [[nodiscard]] process& running() { return process_; }
@@ -34,12 +35,11 @@ private:
   }
 
   process process_;
-  endpoint clients_;
 };
 
 void check_restart(const std::vector<std::string>& broker_options,
                    const std::vector<std::string>& node_options) {
-  cluster c{broker_options, broker_options.empty() ? std::uint16_t{0} : std::uint16_t{0}};
+  cluster c{broker_options};
   for (const auto* name : {"a", "b"}) {
     std::vector<std::string> options{
         "--service", "sleep=builtin:sleep", "--service", "echo=builtin:echo", "--slots", "1"};

@@ -2,6 +2,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 
