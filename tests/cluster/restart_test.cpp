@@ -1,5 +1,6 @@
 #include "net/client/reconnecting_client.hpp"
 #include "tests/catch.hpp"
+#include "tests/cluster/free_ports.hpp"
 #include "tests/cluster/processes.hpp"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ private:
 
 void check_restart(const std::vector<std::string>& broker_options,
                    const std::vector<std::string>& node_options) {
-  cluster c{broker_options};
+  cluster c{broker_options, free_ports(2)};
   for (const auto* name : {"a", "b"}) {
     std::vector<std::string> options{
         "--service", "sleep=builtin:sleep", "--service", "echo=builtin:echo", "--slots", "1"};
