@@ -39,17 +39,10 @@ std::string complaint() {
 
 // What came is no TLS at all.
 bool is_plain_speech(unsigned long code) {
-  if (::ERR_GET_LIB(code) != ERR_LIB_SSL) return false;
-  switch (::ERR_GET_REASON(code)) {
-  case SSL_R_WRONG_VERSION_NUMBER:
-  case SSL_R_PACKET_LENGTH_TOO_LONG:
-  case SSL_R_BAD_RECORD_TYPE:
-  case SSL_R_HTTP_REQUEST:
-  case SSL_R_HTTPS_PROXY_REQUEST:
-    return true;
-  default:
-    return false;
-  }
+  const auto reason = ::ERR_GET_REASON(code);
+  return ::ERR_GET_LIB(code) == ERR_LIB_SSL &&
+         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
+          reason == SSL_R_BAD_RECORD_TYPE || reason == SSL_R_HTTP_REQUEST);
 }
 
 // Alerts (RFC 8446, 6) that say that our certificate will not do.

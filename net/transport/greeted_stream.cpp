@@ -73,9 +73,9 @@ public:
 
 private:
   result greet() {
-    if (!looked_) {
-      if (const auto seen = look_at_first_byte(); seen.state != state::ok) return seen;
-      looked_ = true;
+    if (!peeked_) {
+      if (const auto seen = peek_first_byte(); seen.state != state::ok) return seen;
+      peeked_ = true;
     }
     const iovec rest{line_.data() + have_, line_.size() - have_};
     const auto got = connection_->receive({&rest, 1});
@@ -94,7 +94,7 @@ private:
   }
 
   // TLS to a port without, and plain to a port with it, each would take for garbage.
-  result look_at_first_byte() {
+  result peek_first_byte() {
     unsigned char first = 0;
     const auto count = ::recv(fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -134,7 +134,7 @@ private:
   const bool tls_;
   std::array<char, cluster_greeting_bytes> line_{};
   std::size_t have_ = 0;
-  bool looked_ = false;
+  bool peeked_ = false;
   bool greeted_ = false;
   std::string why_;
 };
