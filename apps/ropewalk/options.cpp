@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 
 namespace ropewalk {
@@ -42,6 +43,9 @@ constexpr std::chrono::seconds connect_timeout{5};
 result<client> open_connection(const connection_options& options) {
   const auto where = *parse_endpoint(options.broker);
   if (options.tls.authority.empty()) return client::connect(where, connect_timeout);
+  // OpenSSL writes as to a pipe: a broker that resets the connection would end this process, and the
+  // reason that it gave would not be read.
+  ::signal(SIGPIPE, SIG_IGN);
   const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
   if (!context) return context.why();
   auto connected = connect_tls(where, **context, connect_timeout);

@@ -25,6 +25,10 @@ constexpr int cannot_write = 4;
 // then gives.
 constexpr std::chrono::seconds timeout_beyond_deadline{5};
 
+// With --reconnect: how long a broker that has just been found again, and knows no worker yet, is let
+// alone. Workers look for it several times a second.
+constexpr std::chrono::milliseconds workers_pause{100};
+
 struct send_options {
   std::string service;
   connection_options connection;
@@ -95,7 +99,7 @@ void print_error(const client_answer& answer) {
 }
 
 // Sends the message as often as it is to be sent, a window at a time. With --reconnect, what was
-// not started (DRAINING) is sent again, and so is what was lost with its connection, unless it is
+// not started (DRAINING, or NO_SERVICE of a broker that has just started) is sent again, and so is what was lost with its connection, unless it is
 // to run at most once.
 class sender {
 public:
@@ -134,6 +138,11 @@ private:
   [[nodiscard]] bool is_sent_again(const client_answer& answer) {
     if (!reconnects_) return false;
     if (answer.code == error_code::connection_lost) return request_.attempts != 1;
+    if (answer.code == error_code::no_service &&
+        client_.just_found_again(*parse_duration(options_.reconnect))) {
+      std::this_thread::sleep_for(workers_pause);
+      return true;
+    }
     if (answer.code != error_code::draining) return false;
     draining_ = true;
     pause_ = std::chrono::milliseconds{answer.retry_after_ms};

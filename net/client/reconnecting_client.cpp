@@ -20,7 +20,9 @@ result<void> reconnecting_client::connect() {
   const auto end = std::chrono::steady_clock::now() + settings_.give_up_after;
   while (!connection_) {
     auto made = connect_();
+    ++tries_;
     if (made) {
+      connected_at_ = std::chrono::steady_clock::now();
       made->continue_ids_after(last_id_);
       connection_.emplace(*std::move(made));
       break;

@@ -67,6 +67,12 @@ public:
   /// answers DRAINING.
   void leave(std::string why);
 
+  /// True while the present connection has been there for less than `time` and was not made at the
+  /// first try of all: a broker that has just started may not have its workers yet.
+  [[nodiscard]] bool just_found_again(std::chrono::milliseconds time) const {
+    return tries_ > 1 && std::chrono::steady_clock::now() - connected_at_ < time;
+  }
+
   [[nodiscard]] std::size_t unanswered() const { return unanswered_.size() + lost_.size(); }
 
   /// Why the last connection ended, or could not be made.
@@ -80,6 +86,8 @@ private:
   std::set<std::uint64_t> unanswered_; // of this connection
   std::deque<std::uint64_t> lost_;     // to be reported
   std::uint64_t last_id_ = 0;
+  std::uint64_t tries_ = 0; // to connect
+  std::chrono::steady_clock::time_point connected_at_{};
   std::string why_lost_;
 };
 

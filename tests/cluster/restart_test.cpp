@@ -150,5 +150,6 @@ TEST_CASE("send --reconnect waits for a broker that is not there yet") {
   REQUIRE_FALSE(early.wait(300ms));
   c.start_broker();
   CHECK(send.wait(20s) == 0);
-  REQUIRE(early.wait(20s));
+  REQUIRE(early.wait(20s) == 0);
+  CHECK(early.log() == "x");
 }

@@ -94,7 +94,7 @@ TEST_CASE(
       const auto asked = c.run(words);
       INFO(command.front() << ": " << asked.err);
       CHECK(asked.status != 0);
-      CHECK(contains(asked.err, told));
+      CHECK(contains(asked.out + asked.err, told));
       CHECK(log_says(c.broker(), logged));
       check_own_words(asked.err);
     }

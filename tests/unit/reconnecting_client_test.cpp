@@ -52,6 +52,7 @@ TEST_CASE("what a lost connection left unanswered is reported once each, and ids
   reconnecting_client c{[&] { return brokers.connect(); }, quick, 1};
   const auto payload = shared_bytes::copy_of("x");
   REQUIRE(c.send("s", payload) == 1);
+  CHECK_FALSE(c.just_found_again(60s)); // it was there at the first try
   REQUIRE(c.send("s", payload) == 2);
   REQUIRE(c.send("s", payload) == 3);
   REQUIRE_FALSE(c.wait(1ms));
@@ -72,6 +73,8 @@ TEST_CASE("what a lost connection left unanswered is reported once each, and ids
   brokers.unavailable = 3;
   REQUIRE(c.send("s", payload) == 4);
   REQUIRE(brokers.tries == 5);
+  CHECK(c.just_found_again(60s));
+  CHECK_FALSE(c.just_found_again(0s));
   brokers.says(frame_kind::error, 4, error_code::worker_lost, "killed");
   CHECK(c.wait(1s)->code == error_code::worker_lost); // no lost connection
 }
