@@ -65,9 +65,8 @@ public:
   [[nodiscard]] std::unique_ptr<stream> connect(int fd, const std::string& host) const;
 
 private:
-  friend result<std::unique_ptr<stream>> connect_tls(const endpoint& where,
-                                                     const tls_context& context,
-                                                     std::chrono::milliseconds timeout);
+  friend result<std::unique_ptr<stream>>
+  connect_tls(const endpoint& where, const tls_context& context, std::chrono::milliseconds timeout);
 
   tls_context(void* context, const certificate_rule& peer) : context_(context), peer_(peer) {}
   static result<std::shared_ptr<const tls_context>> make(const tls_files& files,

@@ -292,8 +292,8 @@ TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes
 // As a worker does, before all else.
 void greet(raw& to) {
   to.send(cluster_greeting_line(own_cluster_greeting()));
-  REQUIRE(to.receive([](const std::string& s) { return s.size() >= cluster_greeting_bytes; })
-              .starts_with(cluster_greeting_word));
+  const auto is_whole = [](const std::string& s) { return s.size() >= cluster_greeting_bytes; };
+  REQUIRE(to.receive(is_whole).starts_with(cluster_greeting_word));
 }
 
 TEST_CASE("random bytes on either port end no process") {
