@@ -116,7 +116,11 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, leave_atom, "leave")
   CAF_ADD_ATOM(ropewalk, ropewalk, left_atom, "left")
 
-  // within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
+  // cluster -> membership (release): the broker goes down and has nothing for this node any more, which may look for the
+  // next one
+  CAF_ADD_ATOM(ropewalk, ropewalk, release_atom, "release")
+
+  // front -> supervisor -> cluster (release, node); within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
   // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports);
   // front -> fronts of the other shards, in the same process: (status), answered by a broker_report
   CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")

@@ -2,6 +2,7 @@
 
 #include "actors/broker/cluster.hpp"
 #include "actors/broker/front.hpp"
+#include "net/cluster/error_words.hpp"
 #include "net/cluster/shared_loop.hpp"
 
 #include <spdlog/spdlog.h>
@@ -9,6 +10,9 @@
 namespace ropewalk {
 
 namespace {
+
+// The transport does not wait for anybody to close a port.
+constexpr std::chrono::seconds close_timeout{1};
 
 using self_pointer = caf::stateful_actor<broker_supervisor_state>*;
 
@@ -33,34 +37,54 @@ void opened(self_pointer self, const std::string& clients, std::uint16_t port) {
                ports.size() == 1 ? "" : " shards=" + std::to_string(ports.size()));
 }
 
+// Gives up the cluster port, so that the next broker can have it, and then the clients'.
+void begin_drain(self_pointer self) {
+  auto& state = self->state;
+  state.draining = true;
+  if (state.acceptor) self->send_exit(state.acceptor, caf::exit_reason::user_shutdown);
+  const auto port = std::exchange(state.cluster_port, 0);
+  const auto front = state.front;
+  if (port == 0) return self->send(front, drain_atom_v);
+  self->request(state.dependencies.transport, close_timeout, caf::close_atom_v, port)
+      .then([self, front] { self->send(front, drain_atom_v); },
+            [self, front](const caf::error&) { self->send(front, drain_atom_v); });
+}
+
 void open_cluster(self_pointer self, const std::string& clients) {
   self->state.cluster =
       self->spawn<caf::monitored>(cluster, self->state.front, self->state.settings.shard.group);
+  self->state.acceptor = self->spawn<caf::monitored>(join_acceptor, self->state.cluster);
   const auto& where = self->state.settings.cluster;
   self->request(self->state.dependencies.transport, caf::infinite, caf::publish_atom_v, where.port,
-                caf::actor_cast<caf::strong_actor_ptr>(self->state.cluster),
+                caf::actor_cast<caf::strong_actor_ptr>(self->state.acceptor),
                 std::set<std::string>{}, where.host, true)
-      .then([self, clients](std::uint16_t port) { opened(self, clients, port); },
-            [self](const caf::error& error) {
-              give_up(self, "cannot open the cluster port: " + caf::to_string(error));
-            });
+      .then(
+          [self, clients](std::uint16_t port) {
+            self->state.cluster_port = port;
+            if (self->state.draining) return begin_drain(self); // it was told meanwhile
+            opened(self, clients, port);
+          },
+          [self](const caf::error& error) {
+            give_up(self, "cannot open the cluster port: " + words_of(error));
+          });
 }
 
 void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
-  if (down.source == state.cluster)
-    return give_up(self, "the cluster actor fell: " + caf::to_string(down.reason));
+  if (down.source == state.acceptor && state.draining) return;
+  if (down.source == state.cluster || down.source == state.acceptor)
+    return give_up(self, "the cluster actor fell: " + words_of(down.reason));
   if (down.source != state.front) return;
   if (state.draining) return self->quit(caf::exit_reason::user_shutdown);
-  if (!state.ready) return give_up(self, "cannot start: " + caf::to_string(down.reason));
+  if (!state.ready) return give_up(self, "cannot start: " + words_of(down.reason));
   const auto pause = state.policy.on_exit(self->clock().now());
   if (!pause)
     return give_up(self, "the front fell " + std::to_string(state.settings.restarts.restarts + 1) +
                              " times within " +
                              std::to_string(state.settings.restarts.window.count()) +
-                             " ms; giving up. The last time: " + caf::to_string(down.reason));
+                             " ms; giving up. The last time: " + words_of(down.reason));
   spdlog::error("{}the front fell ({}); starting it again in {} ms", state.settings.shard.label(),
-                caf::to_string(down.reason), pause->count());
+                words_of(down.reason), pause->count());
   self->delayed_send(self, *pause, again_atom_v);
 }
 
@@ -95,9 +119,9 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
       },
       [self](again_atom) { start_front(self); },
       [self](reload_atom) { self->send(self->state.front, reload_atom_v); },
-      [self](drain_atom) {
-        self->state.draining = true;
-        self->send(self->state.front, drain_atom_v);
+      [self](drain_atom) { begin_drain(self); },
+      [self](release_atom, std::uint32_t node) {
+        if (self->state.cluster) self->send(self->state.cluster, release_atom_v, node);
       },
   };
 }

@@ -26,6 +26,8 @@ struct broker_supervisor_state {
   restart_policy policy{{}};
   caf::actor front;
   caf::actor cluster;
+  caf::actor acceptor;            ///< of nodes that join; ends when draining begins
+  std::uint16_t cluster_port = 0; ///< 0: it is not open
   bool ready = false;
   bool draining = false;
   const char* name = "broker_supervisor";

@@ -38,13 +38,25 @@ result<void> client_acceptors::open(const settings& s, std::function<void()> on_
       out_of_descriptors(handle);
       on_pause();
     };
-    owner_.add_doorman(caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor)));
+    auto doorman = caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor));
+    doormen_.push_back(doorman);
+    owner_.add_doorman(std::move(doorman));
   }
   return {};
 }
 
 void client_acceptors::close() {
+  doormen_.clear();
   if (hangups_) hangups_->close();
+}
+
+void client_acceptors::stop_listening() {
+  for (const auto& doorman : std::exchange(doormen_, {})) {
+    while (!doorman->detached() && doorman->accept_waiting()) {
+    }
+    if (!doorman->detached()) doorman->graceful_shutdown();
+  }
+  paused_.clear();
 }
 
 std::shared_ptr<void> client_acceptors::admit(const sockaddr_storage& peer) {

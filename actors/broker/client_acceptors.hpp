@@ -2,6 +2,7 @@
 
 #include "actors/broker/sessions/client_sessions.hpp"
 #include "actors/broker/sessions/connection_limiter.hpp"
+#include "net/sockets/client_doorman.hpp"
 #include "net/sockets/hangup_watch.hpp"
 #include "net/transport/endpoint.hpp"
 
@@ -32,6 +33,10 @@ public:
   result<void> open(const settings& s, std::function<void()> on_pause);
   void close();
 
+  /// Gives up the ports, for the next broker: who has come is let in, and nobody else. Not to be
+  /// called from within a handler of the owner.
+  void stop_listening();
+
   /// Where they listen.
   [[nodiscard]] const std::vector<std::string>& addresses() const { return addresses_; }
 
@@ -48,6 +53,7 @@ private:
   const std::shared_ptr<connection_limiter> census_;
   std::shared_ptr<hangup_watch> hangups_;
   std::vector<std::string> addresses_;
+  std::vector<caf::intrusive_ptr<client_doorman>> doormen_;
   std::vector<caf::io::accept_handle> paused_;
   instant last_paused_{};
 };

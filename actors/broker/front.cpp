@@ -235,12 +235,20 @@ void front::expect_timeouts() {
 void front::begin_drain() {
   if (!drain_.begin(clock_now(), settings_.drain_time)) return;
   clients_.begin_drain();
-  spdlog::info("{}draining: {} requests in hand", settings_.shard.label(),
-               dispatcher_.totals().waiting + dispatcher_.totals().placed);
+  // Not in here: who is accepted at the last moment enters this actor.
+  shared_loop::of(system()).post([this, alive = caf::strong_actor_ptr{ctrl()}] {
+    if (getf(is_terminated_flag)) return;
+    acceptors_.stop_listening();
+    spdlog::info("{}draining: {} requests in hand; the ports are free for the next broker",
+                 settings_.shard.label(),
+                 dispatcher_.totals().waiting + dispatcher_.totals().placed);
+  });
   expect_tick();
 }
 
 void front::advance_drain(instant now) {
+  if (drain_.draining() && dispatcher_.totals().waiting == 0)
+    for (const auto node : nodes_.release_idle(now)) send(supervisor_, release_atom_v, node);
   const auto left = dispatcher_.totals().waiting + dispatcher_.totals().placed;
   switch (drain_.next(now, left == 0 && clients_.all_sent(), clients_.size())) {
   case drain::step::wait:

@@ -49,7 +49,17 @@ void node_table::lose(node_number which, const std::string& why, instant now) {
   else
     spdlog::info("{}node {} is gone ({})", shard_.label(), name, why);
   dispatcher_.lose(which, "node " + name + " is gone (" + why + ")", now);
+  warn_unoffered(m->description);
   members_.erase(which);
+}
+
+// What waits for a service without a node waits for somebody to start one.
+void node_table::warn_unoffered(const node_description& lost) const {
+  for (const auto& service : lost.services)
+    if (const auto waiting = dispatcher_.waiting_without_node(service.name))
+      spdlog::warn("{}no node offers service {} any more; {} requests wait for one "
+                   "(--no-node-reply says what becomes of those to come)",
+                   shard_.label(), service.name, *waiting);
 }
 
 void node_table::leave(node_number which, instant now) {
@@ -59,6 +69,19 @@ void node_table::leave(node_number which, instant now) {
   const auto shard = m->description.shard;
   lose(which, "it was drained", now);
   self_.send(gateway, left_atom_v, shard);
+}
+
+std::vector<node_number> node_table::release_idle(instant now) {
+  std::vector<node_number> idle;
+  for (const auto& [number, m] : members_)
+    if (dispatcher_.view(number).in_flight == 0 && !m.dirty) idle.push_back(number);
+  for (const auto number : idle) {
+    spdlog::info("{}node {} is let go: it has nothing to do here any more", shard_.label(),
+                 find(number)->description.name);
+    dispatcher_.lose(number, "it was let go", now);
+    members_.erase(number);
+  }
+  return idle;
 }
 
 void node_table::retire(node_number which, instant now) {

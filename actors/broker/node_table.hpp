@@ -43,6 +43,8 @@ public:
   node_number join(node_description description, caf::actor gateway, instant now);
   void lose(node_number which, const std::string& why, instant now);
   void leave(node_number which, instant now);
+  /// The broker drains: lets go those nodes that have nothing to do, and returns their numbers.
+  std::vector<node_number> release_idle(instant now);
   void retire(node_number which, instant now);
   void set_slots(node_number which, std::uint16_t service, std::uint32_t live, instant now);
   void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
@@ -70,6 +72,7 @@ private:
     if (!std::exchange(which.dirty, true)) dirty_.push_back(number);
   }
   void take_placed(instant now);
+  void warn_unoffered(const node_description& lost) const;
 
   caf::io::broker& self_;
   dispatcher& dispatcher_;

@@ -186,6 +186,8 @@ void dispatcher::submit(const submission& what, instant now) {
   if (offers_.all_failing(what.service))
     return refuse(what, error_code::worker_lost,
                   "service " + s.name + " is failing: its workers keep crashing");
+  if (s.unoffered && settings_.refuse_unoffered)
+    return refuse(what, error_code::no_service, no_node_for(s, now));
   const auto timeout = what.timeout.value_or(settings_.timeout);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
@@ -300,6 +302,7 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
     offers_.add(joined, which, brought.slots,
                 credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
     services_[which].queue.budget().slots(offers_.slots_of(which));
+    services_[which].unoffered = false;
     mark_runnable(which);
   }
   run_ready(now);
@@ -332,6 +335,11 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
   offers_.remove_all(lost);
   for (const auto which : services) {
+    if (!offers_.is_offered(which)) {
+      services_[which].unoffered = true;
+      services_[which].unoffered_since = now;
+      if (settings_.refuse_unoffered) refuse_unoffered(which);
+    }
     services_[which].queue.budget().slots(offers_.slots_of(which));
     mark_runnable(which);
   }
@@ -377,6 +385,29 @@ void dispatcher::refuse_all_waiting(service_index which) {
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
     refuse(index, error_code::worker_lost,
            "service " + s.name + " is failing: its workers keep crashing");
+}
+
+// What its last node was running when it left may have had its effects: that no worker is there is
+// not all that there is to say of it.
+void dispatcher::refuse_unoffered(service_index which) {
+  auto& s = services_[which];
+  for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
+    refuse(index, requests_[index].charged > 0 ? error_code::worker_lost : error_code::no_service,
+           no_node_for(s, s.unoffered_since));
+}
+
+std::string dispatcher::no_node_for(const service& s, instant now) const {
+  const auto tenths =
+      std::chrono::duration_cast<milliseconds>(now - s.unoffered_since).count() / 100;
+  return "no node has offered service '" + s.name + "' since its last one left " +
+         std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) +
+         " s ago; start a worker that does";
+}
+
+std::optional<std::uint32_t> dispatcher::waiting_without_node(std::string_view name) const {
+  const auto which = find_service(name);
+  if (!which || !services_[*which].unoffered) return std::nullopt;
+  return services_[*which].waiting();
 }
 
 void dispatcher::count_answer(service& s, instant now) {
@@ -562,7 +593,10 @@ void dispatcher::abandon(std::uint32_t index) {
 void dispatcher::advance(instant now) {
   expired_.clear();
   deadlines_.advance(now, expired_);
-  for (const auto index : expired_) refuse(index, error_code::timeout);
+  for (const auto index : expired_) {
+    const auto& s = services_[requests_[index].service];
+    refuse(index, error_code::timeout, s.unoffered ? no_node_for(s, now) : std::string{});
+  }
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;
     mark_runnable(which);

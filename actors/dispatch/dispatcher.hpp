@@ -162,6 +162,9 @@ public:
   [[nodiscard]] const request* find(token request) const;
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
+
+  /// What waits for a service that nodes have offered and none does now; nothing of any other.
+  [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
   [[nodiscard]] const std::string& service_name(service_index service) const {
     return services_[service].name;
   }
@@ -192,8 +195,10 @@ private:
     std::uint32_t answers = 0; // since `window` began
     instant window{};
     double answers_per_second = 0; // in the window before
-    bool runnable = false;         // to be looked at before the event is over
-    bool paced = false;            // has retries that wait for the budget
+    bool unoffered = false;        // its last node has left, at that time:
+    instant unoffered_since{};
+    bool runnable = false; // to be looked at before the event is over
+    bool paced = false;    // has retries that wait for the budget
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };
@@ -261,6 +266,8 @@ private:
               std::uint32_t retry_after_ms = 0);
   // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
   [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service);
+  [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service);
+  [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
   void count_answer(service& s, instant now);
   void abandon(std::uint32_t index);
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;

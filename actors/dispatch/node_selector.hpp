@@ -103,6 +103,11 @@ public:
   [[nodiscard]] bool has_room(service_index service) const;
   [[nodiscard]] std::uint32_t slots_of(service_index service) const;
 
+  /// True if a node is there that offers this service, whether or not it takes work now.
+  [[nodiscard]] bool is_offered(service_index which) const {
+    return which < services_.size() && !services_[which].offers.empty();
+  }
+
   /// True if there are offers of this service, and all of them are failing.
   [[nodiscard]] bool all_failing(service_index service) const;
 

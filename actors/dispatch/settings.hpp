@@ -21,6 +21,7 @@ struct dispatch_settings {
   milliseconds timeout{30'000};
   std::uint8_t attempts = 3;
   std::uint32_t retry_share = 20;
+  bool refuse_unoffered = false; ///< --no-node-reply: requests whose service's last node has left
 };
 
 } // namespace ropewalk

@@ -1,6 +1,7 @@
 #include "actors/node/membership.hpp"
 
 #include "actors/random/random_source.hpp"
+#include "net/cluster/error_words.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
@@ -49,7 +50,7 @@ void joined(self_pointer self, std::uint32_t number, const caf::actor& front,
 void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor_ptr& cluster) {
   auto& state = self->state;
   if (round != state.round) return;
-  if (!cluster) return search_again(self, round, "it is no Ropewalk broker");
+  if (!cluster) return search_again(self, round, "the broker is starting, or going down");
   state.cluster = caf::actor_cast<caf::actor>(cluster);
   // CAF may hand out the actor of a broker that has just died, and drops a request to it in
   // silence; not so a monitor.
@@ -60,9 +61,7 @@ void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor
                         std::vector<std::uint16_t>& ports) {
             if (round == self->state.round) joined(self, number, front, std::move(ports));
           },
-          [self, round](const caf::error& error) {
-            search_again(self, round, caf::to_string(error));
-          });
+          [self, round](const caf::error& error) { search_again(self, round, words_of(error)); });
 }
 
 void join(self_pointer self) {
@@ -76,9 +75,7 @@ void join(self_pointer self) {
                 broker.port)
       .then([self, round](const caf::node_id&, const caf::strong_actor_ptr& cluster,
                           const std::set<std::string>&) { ask_to_join(self, round, cluster); },
-            [self, round](const caf::error& error) {
-              search_again(self, round, caf::to_string(error));
-            });
+            [self, round](const caf::error& error) { search_again(self, round, words_of(error)); });
 }
 
 void on_exit(self_pointer self, const caf::down_msg& down) {
@@ -104,6 +101,16 @@ caf::behavior membership(self_pointer self, membership_settings settings) {
   return {
       [self](join_atom) {
         if (!self->state.front) join(self);
+      },
+      [self](release_atom) {
+        auto& s = self->state;
+        if (!s.front) return;
+        spdlog::info("the broker at {} goes down; looking for the next one",
+                     s.settings.broker.text());
+        self->demonitor(s.front);
+        s.front = nullptr;
+        self->send(s.settings.gateway, detach_atom_v, s.settings.me.shard);
+        join(self);
       },
       [self](drain_atom) {
         auto& s = self->state;

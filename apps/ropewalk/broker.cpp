@@ -20,6 +20,7 @@ struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
   std::string log_level = "info";
+  std::string no_node_reply = "wait";
   bool insecure_cluster = false;
   std::string cluster_tls;
   broker_settings settings;
@@ -57,6 +58,7 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
 int run_broker(broker_options& o) {
   take_signals();
   auto& s = o.settings;
+  s.dispatch.refuse_unoffered = o.no_node_reply == "now";
   s.listen.clear();
   for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
   s.cluster = *parse_endpoint(o.cluster);
@@ -145,6 +147,11 @@ command_action add_broker(CLI::App& app) {
   app.add_option("--access-file", access.access_file,
                  "let in only who is in this file, and only to the services named there (`ropewalk "
                  "token`; read again on SIGHUP)");
+  app.add_option("--no-node-reply", o->no_node_reply,
+                 "a request for a service whose last node has left: wait for another until its "
+                 "deadline, or be answered now (NO_SERVICE)")
+      ->check(CLI::IsMember({"wait", "now"}))
+      ->capture_default_str();
   app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();

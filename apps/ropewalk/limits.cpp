@@ -10,7 +10,7 @@ command_action add_limits(CLI::App& app) {
   auto markdown = std::make_shared<bool>(false);
   app.add_flag("--markdown", *markdown, "as the table of the README");
   return [markdown] {
-    if (*markdown) std::cout << "| option | standard | unit | why |\n|---|---|---|---|\n";
+    if (*markdown) std::cout << "| option | default | unit | why |\n|---|---|---|---|\n";
     for (const auto& s : all_settings) {
       if (*markdown)
         std::cout << "| `--" << s.name() << "` | " << s.default_value() << " | " << s.unit()

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   add("status", "what a broker has: nodes, slots, messages in flight", ropewalk::add_status);
   add("certs", "make certificates for a broker, its workers and clients", ropewalk::add_certs);
   add("token", "make a token for a client", ropewalk::add_token);
-  add("limits", "every limit with its unit, standard and reason", ropewalk::add_limits);
+  add("limits", "every limit with its unit, default and reason", ropewalk::add_limits);
 
   try {
     app.parse(argc, argv);

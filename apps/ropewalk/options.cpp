@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 
 namespace ropewalk {
@@ -9,7 +10,7 @@ namespace ropewalk {
 namespace {
 
 std::string help(const setting& which) {
-  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", standard " +
+  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", default " +
          std::to_string(which.default_value()) + ")";
 }
 
@@ -42,6 +43,9 @@ constexpr std::chrono::seconds connect_timeout{5};
 result<client> open_connection(const connection_options& options) {
   const auto where = *parse_endpoint(options.broker);
   if (options.tls.authority.empty()) return client::connect(where, connect_timeout);
+  // OpenSSL writes as to a pipe: a broker that resets the connection would end this process, and the
+  // reason that it gave would not be read.
+  ::signal(SIGPIPE, SIG_IGN);
   const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
   if (!context) return context.why();
   auto connected = connect_tls(where, **context, connect_timeout);
@@ -64,17 +68,22 @@ result<std::string> read_token(const std::string& path) {
 void add_connection(CLI::App& app, connection_options& options) {
   app.add_option("--broker", options.broker, "the broker's client port")
       ->check(is_endpoint())
+      ->envname("ROPEWALK_BROKER")
       ->capture_default_str();
   auto* authority = app.add_option("--tls-ca", options.tls.authority,
                                    "speak TLS with a broker whose certificate comes from this one "
-                                   "(a PEM file)");
+                                   "(a PEM file)")
+                        ->envname("ROPEWALK_TLS_CA");
   auto* certificate =
-      app.add_option("--tls-cert", options.tls.certificate, "show this certificate (a PEM file)");
+      app.add_option("--tls-cert", options.tls.certificate, "show this certificate (a PEM file)")
+          ->envname("ROPEWALK_TLS_CERT");
   certificate->needs(authority);
-  auto* key = app.add_option("--tls-key", options.tls.key, "its key (a PEM file)");
+  auto* key = app.add_option("--tls-key", options.tls.key, "its key (a PEM file)")
+                  ->envname("ROPEWALK_TLS_KEY");
   key->needs(certificate);
   certificate->needs(key);
-  app.add_option("--token-file", options.token_file, "send the token in this file");
+  app.add_option("--token-file", options.token_file, "send the token in this file")
+      ->envname("ROPEWALK_TOKEN_FILE");
 }
 
 result<client> connect(const connection_options& options) {

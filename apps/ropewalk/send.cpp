@@ -1,6 +1,6 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
-#include "net/client/client.hpp"
+#include "net/client/reconnecting_client.hpp"
 
 #include <fstream>
 #include <iostream>
@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
+#include <thread>
 #include <unistd.h>
 
 namespace ropewalk {
@@ -23,6 +25,10 @@ constexpr int cannot_write = 4;
 // then gives.
 constexpr std::chrono::seconds timeout_beyond_deadline{5};
 
+// With --reconnect: how long a broker that has just been found again, and knows no worker yet, is let
+// alone. Workers look for it several times a second.
+constexpr std::chrono::milliseconds workers_pause{100};
+
 struct send_options {
   std::string service;
   connection_options connection;
@@ -34,6 +40,7 @@ struct send_options {
   std::optional<unsigned> attempts;
   std::string key;
   std::string priority;
+  std::string reconnect;
 };
 
 const std::map<std::string, std::uint8_t> priority_numbers{{"low", 0}, {"normal", 1}, {"high", 2}};
@@ -76,43 +83,103 @@ private:
   std::chrono::steady_clock::time_point last_{};
 };
 
-int send_all(client& c, const send_options& o, const shared_bytes& payload) {
+request_options options_of(const send_options& o) {
   request_options options;
   options.timeout = *parse_duration(o.timeout); // checked with the command line
   if (o.attempts) options.attempts = static_cast<std::uint8_t>(*o.attempts);
   options.key = o.key;
   if (!o.priority.empty()) options.priority = priority_numbers.at(o.priority);
-  std::uint64_t sent = 0;
-  std::uint64_t done = 0;
-  std::uint64_t errors = 0;
-  progress shown{o.count};
-  while (done < o.count) {
-    for (; sent < o.count && sent - done < o.window; ++sent) c.send(o.service, payload, options);
-    const auto answer = c.wait(*options.timeout + timeout_beyond_deadline);
-    if (!answer) {
-      std::cout.flush();
-      return report_error(c.closed() ? c.why_closed()
-                                     : "no answer from " + o.connection.broker +
-                                           "; is it overloaded, or stopped?",
-                          no_broker);
-    }
-    ++done;
-    if (answer->code == error_code::ok) {
-      print_reply(*answer, o.count > 1);
-    } else {
-      ++errors;
-      std::cerr << name_of(answer->code) << ": " << answer->payload.view();
-      if (answer->retry_after_ms > 0)
-        std::cerr << " (again in " << answer->retry_after_ms << " ms)";
-      std::cerr << '\n';
-    }
-    shown.at(done, errors);
-  }
-  std::cout.flush();
-  if (!std::cout)
-    return report_error("cannot write the replies to stdout; is the disk full?", cannot_write);
-  return errors == 0 ? 0 : answered_with_error;
+  return options;
 }
+
+void print_error(const client_answer& answer) {
+  std::cerr << name_of(answer.code) << ": " << answer.payload.view();
+  if (answer.retry_after_ms > 0) std::cerr << " (again in " << answer.retry_after_ms << " ms)";
+  std::cerr << '\n';
+}
+
+// Sends the message as often as it is to be sent, a window at a time. With --reconnect, what was
+// not started (DRAINING, or NO_SERVICE of a broker that has just started) is sent again, and so is what was lost with its connection, unless it is
+// to run at most once.
+class sender {
+public:
+  sender(reconnecting_client& c, const send_options& o, shared_bytes payload)
+      : client_(c), options_(o), request_(options_of(o)), payload_(std::move(payload)),
+        reconnects_(!o.reconnect.empty()), shown_(o.count) {}
+
+  int run() {
+    while (done_ < options_.count) {
+      if (draining_ && sent_ == done_) follow();
+      if (!draining_)
+        for (; sent_ < options_.count && sent_ - done_ < options_.window; ++sent_)
+          client_.send(options_.service, payload_, request_);
+      const auto answer = client_.wait(*request_.timeout + timeout_beyond_deadline);
+      if (!answer)
+        return give_up("no answer from " + options_.connection.broker +
+                       "; is it overloaded, or stopped?");
+      if (answer->code == error_code::connection_lost) {
+        if (!reconnects_) return give_up(std::string{answer->payload.view()});
+        draining_ = false; // it has gone by itself
+        if (auto found = client_.connect(); !found) return give_up(found.why().text());
+      }
+      if (is_sent_again(*answer))
+        --sent_;
+      else
+        take(*answer);
+      shown_.at(done_, errors_);
+    }
+    std::cout.flush();
+    if (!std::cout)
+      return report_error("cannot write the replies to stdout; is the disk full?", cannot_write);
+    return errors_ == 0 ? 0 : answered_with_error;
+  }
+
+private:
+  [[nodiscard]] bool is_sent_again(const client_answer& answer) {
+    if (!reconnects_) return false;
+    if (answer.code == error_code::connection_lost) return request_.attempts != 1;
+    if (answer.code == error_code::no_service &&
+        client_.just_found_again(*parse_duration(options_.reconnect))) {
+      std::this_thread::sleep_for(workers_pause);
+      return true;
+    }
+    if (answer.code != error_code::draining) return false;
+    draining_ = true;
+    pause_ = std::chrono::milliseconds{answer.retry_after_ms};
+    return true;
+  }
+
+  // The broker that goes down has answered all that it had: on to the next one.
+  void follow() {
+    client_.leave("the broker is going down");
+    std::this_thread::sleep_for(pause_);
+    draining_ = false;
+  }
+
+  void take(const client_answer& answer) {
+    ++done_;
+    if (answer.code == error_code::ok) return print_reply(answer, options_.count > 1);
+    ++errors_;
+    print_error(answer);
+  }
+
+  static int give_up(const std::string& why) {
+    std::cout.flush();
+    return report_error(why, no_broker);
+  }
+
+  reconnecting_client& client_;
+  const send_options& options_;
+  const request_options request_;
+  const shared_bytes payload_;
+  const bool reconnects_;
+  progress shown_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t errors_ = 0;
+  bool draining_ = false;
+  std::chrono::milliseconds pause_{};
+};
 
 int run_send(const send_options& o) {
   std::string message;
@@ -126,9 +193,13 @@ int run_send(const send_options& o) {
     message.assign(std::istreambuf_iterator<char>{std::cin}, {});
   }
   const auto payload = shared_bytes::copy_of(message);
-  auto connected = connect(o.connection);
-  if (!connected) return report_error(connected.why().text(), no_broker);
-  return send_all(*connected, o, payload);
+  reconnect_settings settings;
+  settings.give_up_after =
+      o.reconnect.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.reconnect);
+  reconnecting_client c{[&o] { return connect(o.connection); }, settings, std::random_device{}()};
+  if (const auto connected = c.connect(); !connected)
+    return report_error(connected.why().text(), no_broker);
+  return sender{c, o, payload}.run();
 }
 
 } // namespace
@@ -146,7 +217,7 @@ command_action add_send(CLI::App& app) {
                                                         : "a service's name has at most 128 bytes";
       });
   add_connection(app, o->connection);
-  auto* data = app.add_option("--data", o->data, "the message (standard: stdin)");
+  auto* data = app.add_option("--data", o->data, "the message (default: stdin)");
   app.add_option("--file", o->file, "the file that is the message")->excludes(data);
   app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")
       ->check(is_duration())
@@ -167,6 +238,11 @@ command_action add_send(CLI::App& app) {
   app.add_option("--window", o->window, "so many wait for their answers at a time")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  app.add_option("--reconnect", o->reconnect,
+                 "if there is no broker, or it goes away or down, look for it for so long (250ms, "
+                 "5s, 2m), and send again what it did not answer; with --attempts 1 not what may "
+                 "have run")
+      ->check(is_duration());
   return [o] { return run_send(*o); };
 }
 

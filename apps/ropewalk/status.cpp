@@ -6,14 +6,35 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace ropewalk {
 
 namespace {
 
+constexpr int answered_with_error = 1;
+constexpr int no_broker = 3;
+constexpr int cannot_write = 4;
+constexpr int too_few_nodes = 5;
+
+constexpr std::chrono::seconds answer_timeout{5};
+
+// With --wait: how long until the next try. Short beside what a broker or a worker takes to start.
+constexpr std::chrono::milliseconds try_interval{100};
+
 struct status_options {
   connection_options connection;
   bool json = false;
+  bool alive = false;
+  std::uint64_t expected_nodes = 0;
+  std::string wait;
+};
+
+// What one try came to: what is to be said of it, and the exit status.
+struct finding {
+  int status = 0;
+  std::string complaint; // for stderr; empty: there is none
+  std::string json;      // what the broker said; empty: nothing
 };
 
 std::string joined(const nlohmann::json& names) {
@@ -41,33 +62,91 @@ void print_table(const nlohmann::json& s) {
             << " redispatched\n";
 }
 
-int run_status(const status_options& o) {
+finding not_reached(std::string why) {
+  return {no_broker, std::move(why), {}};
+}
+
+finding ask(const status_options& o) {
   auto connected = connect(o.connection);
   if (!connected) {
-    std::cerr << "ropewalk status: " << connected.why().text() << '\n';
-    return 1;
+    // A broker that says who may come in lives, whoever that is.
+    if (connected.why().kind == failure_kind::refused)
+      return o.alive ? finding{} : finding{answered_with_error, connected.why().text(), {}};
+    return not_reached(connected.why().text());
   }
   auto& c = *connected;
   c.send_status();
-  const auto answer = c.wait(std::chrono::seconds{5});
+  const auto answer = c.wait(answer_timeout);
   if (!answer) {
-    std::cerr << "ropewalk status: no answer from " << o.connection.broker << " within 5 s"
-              << (c.closed() ? ": " : "") << c.why_closed() << '\n';
-    return 1;
+    if (c.refused()) return o.alive ? finding{} : finding{answered_with_error, c.why_closed(), {}};
+    return not_reached("no answer from " + o.connection.broker + " within 5 s" +
+                       (c.closed() ? ": " + c.why_closed() : std::string{}));
   }
-  if (o.json)
-    std::cout << answer->payload.view() << '\n';
-  else
-    print_table(nlohmann::json::parse(answer->payload.view()));
-  return 0;
+  if (answer->code != error_code::ok) {
+    if (o.alive) return {};
+    auto why = std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()};
+    if (answer->code == error_code::unauthorized && o.connection.token_file.empty())
+      why += " (--token-file FILE, of `ropewalk token`)";
+    return {answered_with_error, std::move(why), {}};
+  }
+  finding found{0, {}, std::string{answer->payload.view()}};
+  if (const auto nodes = nlohmann::json::parse(found.json)["nodes"].size();
+      nodes < o.expected_nodes) {
+    found.status = too_few_nodes;
+    found.complaint = std::to_string(nodes) + " of " + std::to_string(o.expected_nodes) +
+                      " nodes have joined " + o.connection.broker;
+  }
+  return found;
+}
+
+// Tries again for as long as --wait says, where a later try may come to something else.
+finding ask_until_ready(const status_options& o) {
+  const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.wait);
+  const auto end = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    auto found = ask(o);
+    if ((found.status != no_broker && found.status != too_few_nodes) ||
+        std::chrono::steady_clock::now() + try_interval >= end)
+      return found;
+    std::this_thread::sleep_for(try_interval);
+  }
+}
+
+int run_status(const status_options& o) {
+  const auto found = ask_until_ready(o);
+  if (!found.json.empty() && !o.alive) {
+    if (o.json)
+      std::cout << found.json << '\n';
+    else
+      print_table(nlohmann::json::parse(found.json));
+    std::cout.flush();
+  }
+  if (!found.complaint.empty()) std::cerr << "ropewalk status: " << found.complaint << '\n';
+  if (std::cout) return found.status;
+  std::cerr << "ropewalk status: cannot write to stdout; is the disk full?\n";
+  return cannot_write;
 }
 
 } // namespace
 
 command_action add_status(CLI::App& app) {
   auto o = std::make_shared<status_options>();
+  app.footer(
+      "Exit status: 0 if the broker answered, 1 if it does not tell us (its reason is on "
+      "stderr), 2 for a wrong command line, 3 if it cannot be reached, 4 if stdout cannot be "
+      "written, 5 if fewer nodes have joined than --expect-nodes says.");
   add_connection(app, o->connection);
   app.add_flag("--json", o->json, "as JSON, for scripts");
+  app.add_option("--expect-nodes", o->expected_nodes,
+                 "exit status 5 if fewer nodes than this have joined")
+      ->check(CLI::Range(0u, 1'000'000u));
+  app.add_option("--wait", o->wait,
+                 "try again for so long, until the broker answers and has the expected nodes: "
+                 "250ms, 5s, 2m")
+      ->check(is_duration());
+  app.add_flag("--alive", o->alive,
+               "only whether a broker answers, for health checks: one that wants TLS, a "
+               "certificate or a token does, too. Prints nothing");
   return [o] { return run_status(*o); };
 }
 

@@ -226,7 +226,7 @@ command_action add_worker(CLI::App& app) {
                  "SERVICE.OPTION=VALUE, such as score.slots=8; may be given several times:" +
                      service_options_usage())
       ->allow_extra_args(false);
-  app.add_option("--name", o->name, "the node's name in status and logs (standard: HOST-PID)");
+  app.add_option("--name", o->name, "the node's name in status and logs (default: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);
   app.add_flag("--tcp-only", o->tcp_only,
                "reach a broker on this machine by TCP, too, and not by its local socket");

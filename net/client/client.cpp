@@ -104,10 +104,12 @@ result<void> client::hello(std::string_view token, std::chrono::milliseconds tim
   ++unanswered_;
   const auto answer = wait(timeout);
   if (!answer)
-    return failure{
-        failure_kind::unavailable, closed_ ? why_closed_ : "the broker does not answer", {}};
+    return failure{refused_ ? failure_kind::refused : failure_kind::unavailable,
+                   closed_ ? why_closed_ : "the broker does not answer",
+                   {}};
   if (answer->code == error_code::ok) return {};
-  return failure{failure_kind::refused,
+  return failure{answer->code == error_code::draining ? failure_kind::unavailable
+                                                      : failure_kind::refused,
                  std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()},
                  {}};
 }
@@ -120,7 +122,13 @@ std::optional<client_answer> client::next_answer() {
       return std::nullopt;
     }
     const auto kind = frame->head.kind;
+    if (kind == frame_kind::ping) {
+      append_frame(outbox_.tail(), frame_kind::pong, error_code::ok, frame->head.id, {},
+                   frame->payload.view());
+      continue;
+    }
     if (kind == frame_kind::error && frame->head.id == 0) {
+      refused_ = true;
       close(std::string{name_of(frame->head.code)} + ": " + std::string{frame->payload.view()});
       return std::nullopt;
     }
@@ -162,7 +170,7 @@ client_answer client::call(std::string_view service, std::string_view payload,
   const auto id = send(service, shared_bytes::borrow(payload), options);
   while (auto answer = wait(std::chrono::hours{24}))
     if (answer->id == id) return *answer;
-  return {id, error_code::worker_lost, shared_bytes::copy_of(why_closed_), 0};
+  return {id, error_code::connection_lost, shared_bytes::copy_of(why_closed_), 0};
 }
 
 } // namespace ropewalk

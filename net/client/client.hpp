@@ -8,6 +8,7 @@
 #include "net/transport/socket.hpp"
 #include "net/transport/stream.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -22,7 +23,7 @@ struct client_answer {
   std::uint64_t id = 0;
   error_code code = error_code::ok;
   shared_bytes payload;
-  std::uint32_t retry_after_ms = 0; ///< with BUSY: when it is worth trying again
+  std::uint32_t retry_after_ms = 0; ///< with BUSY and DRAINING: when it is worth trying again
 };
 
 /// What is asked for besides service and payload.
@@ -59,6 +60,9 @@ public:
   std::uint64_t send(std::string_view service, const shared_bytes& payload,
                      const request_options& options = {});
 
+  /// The ids to come are higher than this one: for a connection that follows another.
+  void continue_ids_after(std::uint64_t id) { last_id_ = std::max(last_id_, id); }
+
   /// Asks the broker for its status, a JSON text; the answer has the id that is returned.
   std::uint64_t send_status();
 
@@ -74,8 +78,8 @@ public:
   /// `closed`).
   std::optional<client_answer> wait(std::chrono::milliseconds timeout);
 
-  /// One request and its answer. A broken connection is WORKER_LOST with a sentence about it; other
-  /// requests' answers are dropped.
+  /// One request and its answer; other requests' answers are dropped. Where the connection ends
+  /// first, the code is connection_lost and the payload says how it ended.
   client_answer call(std::string_view service, std::string_view payload,
                      const request_options& options = {});
 
@@ -103,6 +107,10 @@ public:
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] const std::string& why_closed() const { return why_closed_; }
 
+  /// It is over because the broker said so, in an ERROR about the connection: another would end the
+  /// same way.
+  [[nodiscard]] bool refused() const { return refused_; }
+
 private:
   void write_fields(std::string_view service, const request_options& options);
   bool read_once();
@@ -119,6 +127,7 @@ private:
   std::uint64_t unanswered_ = 0;
   bool blocked_ = false;
   bool closed_ = false;
+  bool refused_ = false;
   std::string why_closed_;
 };
 

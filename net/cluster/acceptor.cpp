@@ -29,10 +29,13 @@ void acceptor::open(caf::intrusive_ptr<caf::io::doorman> owner) {
   add_to_loop();
 }
 
-void acceptor::accept_waiting() {
+bool acceptor::accept_waiting() {
   const auto guard = owner_;
   for (int i = 0; i < max_at_once && guard && !guard->detached(); ++i) {
-    if (leaves_it_to_others()) return pause();
+    if (leaves_it_to_others()) {
+      pause();
+      return false;
+    }
     sockaddr_storage peer{};
     auto accepted = accept_one(peer);
     if (accepted.valid()) {
@@ -40,10 +43,15 @@ void acceptor::accept_waiting() {
       settings_.on_accepted(std::move(accepted), peer);
       continue;
     }
-    if (!out_of_descriptors(errno)) return; // nothing waits, or what waited has gone away again
-    if (settings_.answer == when_exhausted::pause) return pause();
-    if (!reject()) return;
+    if (!out_of_descriptors(errno))
+      return false; // nothing waits, or what waited has gone away again
+    if (settings_.answer == when_exhausted::pause) {
+      pause();
+      return false;
+    }
+    if (!reject()) return false;
   }
+  return true;
 }
 
 descriptor acceptor::accept_one(sockaddr_storage& peer) const {

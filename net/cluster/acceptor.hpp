@@ -36,8 +36,8 @@ public:
   /// Accepts what comes from now on. `owner` is kept as long as the loop may call.
   void open(caf::intrusive_ptr<caf::io::doorman> owner);
 
-  /// Accepts what waits.
-  void accept_waiting();
+  /// Accepts what waits, so many at a time; true if there may be more.
+  bool accept_waiting();
 
 private:
   void on_readable() override { accept_waiting(); }

@@ -87,8 +87,9 @@ bool basp_scribe::read_some() {
   const bool was_ready = wire().ready();
   do {
     if (read_piece()) continue;
-    if (!was_ready && !detached() && when_refused_)
-      when_refused_(peer_ + ": " + (wire().why().empty() ? "it went away" : wire().why()));
+    // Who goes away without a word, as a probe of the port does, is not refused.
+    if (!was_ready && !detached() && when_refused_ && !wire().why().empty())
+      when_refused_(peer_ + ": " + wire().why());
     return false;
   } while (reads_on());
   if (!was_ready && wire().ready()) on_handshake_done();

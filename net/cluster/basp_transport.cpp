@@ -4,6 +4,7 @@
 #include "net/cluster/basp_scribe.hpp"
 #include "net/cluster/compact_basp.hpp"
 #include "net/cluster/shared_loop.hpp"
+#include "net/transport/greeted_stream.hpp"
 #include "net/transport/socket.hpp"
 #include "net/transport/unix_socket.hpp"
 
@@ -87,15 +88,16 @@ private:
       ::close(fd);
       return;
     }
+    connection = expect_greeting(std::move(connection), settings_.server != nullptr);
     auto scribe = caf::make_counted<basp_scribe>(loop_, std::move(connection), std::move(shared),
                                                  settings_.when_refused);
     const auto hdl = scribe->hdl();
-    if (settings_.server) keep_few_waiting(scribe.get());
+    keep_few_waiting(scribe.get());
     parent()->add_scribe(std::move(scribe));
     doorman::new_connection(&loop_, hdl);
   }
 
-  // Who connects and does not shake hands must not keep workers out: only so many may be at it, the
+  // Who connects and does not greet, or shake hands, must not keep workers out: only so many may be at it, the
   // latest ones.
   void keep_few_waiting(basp_scribe* newcomer) {
     if (shaking_hands_->size() == limits::node_handshakes) {
@@ -129,6 +131,8 @@ protected:
     auto connected = connect_stream(where);
     if (!connected)
       return caf::make_error(caf::sec::cannot_connect_to_node, connected.why().text());
+    if (const auto greeted = greet_broker(**connected, connect_timeout); !greeted)
+      return caf::make_error(caf::sec::cannot_connect_to_node, greeted.why().text());
     return make_scribe(*std::move(connected), {});
   }
 
@@ -147,9 +151,7 @@ protected:
 
 private:
   result<std::unique_ptr<stream>> connect_stream(const ropewalk::endpoint& where) const {
-    // In BASP the word is the broker's first: whether it takes our certificate is known here.
-    if (settings_.client)
-      return connect_tls(where, *settings_.client, connect_timeout, who_begins::the_peer);
+    if (settings_.client) return connect_tls(where, *settings_.client, connect_timeout);
     auto connected = connect_tcp(where, connect_timeout);
     if (!connected) return std::move(connected).why();
     return make_plain_stream(*std::move(connected));
@@ -161,7 +163,9 @@ private:
     if (!socket) return nullptr;
     const auto memory = take_descriptor(socket->get(), connect_timeout);
     if (!memory) return nullptr;
-    return make_scribe(make_plain_stream(*std::move(socket)), map_rings(*memory, false));
+    auto connection = make_plain_stream(*std::move(socket));
+    if (!greet_broker(*connection, connect_timeout)) return nullptr; // TCP will say why
+    return make_scribe(std::move(connection), map_rings(*memory, false));
   }
 
   caf::io::scribe_ptr make_scribe(std::unique_ptr<stream> connection, std::optional<rings> shared) {

@@ -81,6 +81,16 @@ decoder_event* decoder::malformed(std::string_view reason) {
   return &event_;
 }
 
+namespace {
+
+// How a TLS connection begins (a record of a handshake, RFC 8446, 5.1), read as a frame's length: so
+// long is none.
+bool begins_tls(const frame_header& head) {
+  return head.length >> 16 == 0x1603;
+}
+
+} // namespace
+
 decoder_event* decoder::next_frame() {
   if (body_.valid()) {
     const auto take = std::min(body_.size() - body_have_, in_.size());
@@ -99,6 +109,7 @@ decoder_event* decoder::next_frame() {
   read_header(carrying ? carry_.data() : in_.data(), made.head);
   if (head.length >= frame_length_end)
     return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
+  if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");
   if (head.kind < frame_kind::hello || head.kind > frame_kind::pong)

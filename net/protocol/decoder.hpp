@@ -11,6 +11,11 @@
 
 namespace ropewalk {
 
+/// Why a stream makes no sense that begins as TLS does.
+inline constexpr std::string_view speaks_tls =
+    "this port does not speak TLS: leave out --tls-ca, or start the broker with --tls-cert and "
+    "--tls-key";
+
 /// A whole frame, or a text line made into one: a request with ids 1, 2, 3, ... by line.
 struct incoming_frame {
   frame_header head;

@@ -26,6 +26,8 @@ std::string_view name_of(error_code code) {
     return "DRAINING";
   case error_code::cancelled:
     return "CANCELLED";
+  case error_code::connection_lost:
+    return "CONNECTION_LOST";
   }
   return "UNKNOWN";
 }
@@ -55,6 +57,8 @@ std::string_view sentence_of(error_code code) {
     return "the broker is going down; send it to another, or again when it is back";
   case error_code::cancelled:
     return "the request was taken back";
+  case error_code::connection_lost:
+    return "the connection to the broker ended before there was an answer; it may have run";
   }
   return "an error that this version does not know; update it";
 }

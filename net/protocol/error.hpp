@@ -19,9 +19,13 @@ enum class error_code : std::uint8_t {
   unauthorized = 8, ///< not allowed
   draining = 9,     ///< the broker is going down
   cancelled = 10,   ///< the client took it back
+
+  /// Never on the wire: the client library's word for a request whose connection ended before its
+  /// answer came. Whether it ran, or runs on, is not known.
+  connection_lost = 255,
 };
 
-inline constexpr int error_codes = 11;
+inline constexpr int error_codes = 11; // that are on the wire
 
 /// The name as PROTOCOL.md and the text protocol spell it: "OK", "FAILED", ...; "UNKNOWN" for a
 /// number not in the set.

@@ -93,6 +93,16 @@ inline constexpr std::size_t kept_descriptors = 64;
 /// drain and wants no more of it takes longer than a second to say so.
 inline constexpr std::uint32_t second_signal_ms = 1000;
 
+/// When it is worth trying again after a DRAINING, over another connection, in milliseconds: about
+/// what a process takes to be started in the place of one that was told to stop.
+inline constexpr std::uint32_t draining_retry_ms = 500;
+
+/// How often a client that has closed its sending half, and waits for answers, is asked whether it is
+/// still there, in milliseconds. One that was killed does not run a handler on for longer, and who
+/// asks for something short is never asked. (The kernel's own keep-alive would not do: for a minute
+/// after a client's death its kernel answers that as if it were there; to bytes it says the truth.)
+inline constexpr std::uint32_t half_closed_ping_ms = 2000;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

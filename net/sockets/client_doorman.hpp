@@ -38,6 +38,8 @@ public:
 
   /// Accepts what waits.
   bool new_connection() override;
+  /// The same; true if there may be more.
+  bool accept_waiting() { return acceptor_.accept_waiting(); }
   void launch() override { add_to_loop(); }
   void graceful_shutdown() override;
   std::string addr() const override;

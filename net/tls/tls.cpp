@@ -5,11 +5,13 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <vector>
 
 namespace ropewalk {
@@ -33,6 +35,14 @@ std::string complaint() {
   const char* text = ::ERR_reason_error_string(code);
   ::ERR_clear_error();
   return text ? text : "no reason given";
+}
+
+// What came is no TLS at all.
+bool is_plain_speech(unsigned long code) {
+  const auto reason = ::ERR_GET_REASON(code);
+  return ::ERR_GET_LIB(code) == ERR_LIB_SSL &&
+         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
+          reason == SSL_R_BAD_RECORD_TYPE || reason == SSL_R_HTTP_REQUEST);
 }
 
 // Alerts (RFC 8446, 6) that say that our certificate will not do.
@@ -59,6 +69,10 @@ std::string tls_complaint(std::string_view where) {
   if (alert == SSL_AD_CERTIFICATE_REQUIRED) {
     ::ERR_clear_error();
     return "the peer asks for a certificate, and there is none to show";
+  }
+  if (is_plain_speech(code)) {
+    ::ERR_clear_error();
+    return "the peer does not speak TLS here: leave TLS out on this side, or switch it on there";
   }
   if (!is_about_a_certificate(alert)) return std::string{where} + complaint();
   ::ERR_clear_error();
@@ -134,14 +148,6 @@ public:
     const auto one = once([&](std::size_t*) { return ::SSL_do_handshake(session_.get()); });
     read_wants_write_ = wants_ == SSL_ERROR_WANT_WRITE;
     return one;
-  }
-
-  /// Ok when the peer has said something after the handshake, which is left for `receive`.
-  result await_word() {
-    return once([&](std::size_t* count) {
-      char first = 0;
-      return ::SSL_peek_ex(session_.get(), &first, 1, count);
-    });
   }
 
   void finish() override {
@@ -242,11 +248,15 @@ private:
 
 std::string cannot(const std::string& what, const std::string& file) {
   const auto why = complaint();
-  return "cannot use " + what + " " + file + ": " +
-         (why.find("No such file") != std::string::npos ||
-                  why.find("no such file") != std::string::npos
-              ? "there is no such file"
-              : why);
+  const auto start = "cannot use " + what + " " + file + ": ";
+  const descriptor opened{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!opened.valid())
+    return start + (errno == ENOENT ? "there is no such file" : std::strerror(errno));
+  struct stat found {};
+  if (::fstat(opened.get(), &found) == 0 && S_ISDIR(found.st_mode)) return start + "it is a folder";
+  if (why.find("no start line") != std::string::npos || why.find("PEM") != std::string::npos)
+    return start + "there is none in it; it must be a PEM file";
+  return start + why;
 }
 
 failure bad_file(std::string what) {
@@ -354,7 +364,7 @@ std::unique_ptr<stream> tls_context::connect(int fd, const std::string& host) co
 }
 
 result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
-                                            std::chrono::milliseconds timeout, who_begins first) {
+                                            std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   auto connected = connect_tcp(where, timeout);
   if (!connected) return std::move(connected).why();
@@ -364,8 +374,7 @@ result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_con
   if (!session) return failure{failure_kind::exhausted, "no memory for a TLS connection", {}};
   auto made = std::make_unique<tls_stream>(session, fd, std::move(socket), context.peer_);
   for (;;) {
-    auto done = made->shake_hands().state;
-    if (done == stream::state::ok && first == who_begins::the_peer) done = made->await_word().state;
+    const auto done = made->shake_hands().state;
     if (done == stream::state::ok) return std::unique_ptr<stream>{std::move(made)};
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());

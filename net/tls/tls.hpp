@@ -38,9 +38,6 @@ inline constexpr tls_roles client_to_broker{clients_or_foreign, brokers_or_forei
 inline constexpr tls_roles nobody_asks{};
 } // namespace roles
 
-/// Who says the first word when hands are shaken.
-enum class who_begins : std::uint8_t { we, the_peer };
-
 /// What connections of one kind have in common. Immutable, and shared by them: a reload makes a new
 /// one for the connections to come.
 class tls_context {
@@ -68,10 +65,8 @@ public:
   [[nodiscard]] std::unique_ptr<stream> connect(int fd, const std::string& host) const;
 
 private:
-  friend result<std::unique_ptr<stream>> connect_tls(const endpoint& where,
-                                                     const tls_context& context,
-                                                     std::chrono::milliseconds timeout,
-                                                     who_begins first);
+  friend result<std::unique_ptr<stream>>
+  connect_tls(const endpoint& where, const tls_context& context, std::chrono::milliseconds timeout);
 
   tls_context(void* context, const certificate_rule& peer) : context_(context), peer_(peer) {}
   static result<std::shared_ptr<const tls_context>> make(const tls_files& files,
@@ -82,10 +77,9 @@ private:
 };
 
 /// Connects, and shakes hands, all within `timeout`. Blocks. The failure says what the peer's
-/// certificate lacks. Where the peer begins, its first word is waited for: in TLS 1.3 the handshake
-/// is over here before the peer has looked at our certificate, and only then does it refuse it.
+/// certificate lacks. In TLS 1.3 the handshake is over here before the peer has looked at our
+/// certificate: that it refuses it is known when something is read.
 result<std::unique_ptr<stream>> connect_tls(const endpoint& where, const tls_context& context,
-                                            std::chrono::milliseconds timeout,
-                                            who_begins first = who_begins::we);
+                                            std::chrono::milliseconds timeout);
 
 } // namespace ropewalk

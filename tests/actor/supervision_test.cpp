@@ -322,9 +322,10 @@ struct broker_bench {
     dependencies.transport = time.system().spawn([this](caf::event_based_actor*) -> caf::behavior {
       return {[this](caf::publish_atom, std::uint16_t port, const caf::strong_actor_ptr& who,
                      const std::set<std::string>&, const std::string&, bool) {
-        cluster = caf::actor_cast<caf::actor>(who);
-        return port;
-      }};
+                cluster = caf::actor_cast<caf::actor>(who);
+                return port;
+              },
+              [this](caf::close_atom, std::uint16_t port) { closed_port = port; }};
     });
     dependencies.start_front = [this](caf::event_based_actor* self,
                                       const broker_settings& settings) {
@@ -346,6 +347,7 @@ struct broker_bench {
   bool listens = true;
   int fronts = 0;
   std::vector<endpoint> listened;
+  std::uint16_t closed_port = 0;
   caf::actor cluster, front, top;
   std::shared_ptr<caf::optional<caf::error>> ended;
 };
@@ -392,4 +394,17 @@ TEST_CASE("a broker whose cluster falls gives up: its own supervisor decides") {
   b.time.run();
   REQUIRE(*b.ended);
   REQUIRE(**b.ended == caf::sec::runtime_error);
+}
+
+TEST_CASE("a broker that drains closes its cluster port, ends what is published there, and then "
+          "itself in good order") {
+  broker_bench b;
+  b.time.run();
+  const auto published = watch(b.cluster);
+  caf::anon_send(b.top, drain_atom_v);
+  b.time.run();
+  REQUIRE(b.closed_port == broker_settings{}.cluster.port);
+  REQUIRE(*published); // nodes that were let go know by it that this broker takes them no more
+  REQUIRE(*b.ended);   // the front was told, and had nothing to do
+  REQUIRE(**b.ended == caf::exit_reason::user_shutdown);
 }

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <openssl/ssl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace ropewalk;
 
@@ -278,4 +281,74 @@ TEST_CASE("plain clients that have closed their sending half and wait cost nothi
   CHECK(unread.receive(never, 10s).size() == 3 * (2'000'000 + frame_header_bytes));
   CHECK(unread.closed);
   CHECK(eventually([&] { return c.status()["connections"] == 1; })); // that of the status itself
+}
+
+namespace {
+
+// A client in a process of its own, which asks, is heard, and is killed.
+void ask_and_be_killed(const cluster& c, const std::string& bytes, int asked) {
+  const auto pid = ::fork();
+  if (pid == 0) {
+    auto connected = connect_tcp(c.clients(), 5s);
+    if (!connected) ::_exit(1);
+    for (std::string_view rest = bytes; !rest.empty();) {
+      const auto count = ::send(connected->get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+      if (count > 0) rest.remove_prefix(static_cast<std::size_t>(count));
+    }
+    for (;;) ::pause();
+  }
+  const bool heard = eventually([&] {
+    const auto status = c.status();
+    return status["in_flight"].get<int>() + status["queued"].get<int>() == asked;
+  });
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  REQUIRE(heard);
+}
+
+} // namespace
+
+TEST_CASE(
+    "a client that was killed is noticed in seconds: its handlers are stopped, and what it had "
+    "waiting is let go") {
+  for (const bool with_master : {false, true}) {
+    INFO("with a master: " << with_master);
+    cluster c;
+    std::vector<std::string> options{"--service", "run=cmd:sh -c \"cat >/dev/null; sleep 60\"",
+                                     "--slots", "1"};
+    if (with_master) options.insert(options.end(), {"--processes", "3"});
+    c.start_node("a", options);
+    REQUIRE(c.has_nodes(with_master ? 3 : 1));
+    std::string all;
+    for (std::uint64_t id = 1; id <= 20; ++id)
+      all += frame(frame_kind::request, id, "run", std::string(1'000'000, 'x'));
+    ask_and_be_killed(c, all, 20);
+    CHECK(eventually(
+        [&] {
+          const auto status = c.status();
+          return status["in_flight"] == 0 && status["queued"] == 0;
+        },
+        10s * time_factor));
+    CHECK(eventually([&] { return c.status()["connections"] == 1; })); // that of the status itself
+  }
+}
+
+TEST_CASE(
+    "a client that has closed its sending half and lives is asked whether it does, and gets its "
+    "answer") {
+  cluster c;
+  c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "4"});
+  REQUIRE(c.has_nodes(1));
+  raw binary{c.clients()};
+  binary.send(frame(frame_kind::request, 1, "sleep", "5000"));
+  binary.finish();
+  raw text{c.clients()};
+  text.send("sleep 5000\n");
+  text.finish();
+  const auto heard = binary.receive(never, 10s);
+  CHECK(binary.closed);
+  const auto ping = frame(frame_kind::ping, 0, "", "");
+  CHECK(heard.starts_with(ping));
+  CHECK(heard.ends_with("5000"));
+  CHECK(text.receive(never, 10s) == "OK 5000\n");
 }

@@ -1,4 +1,5 @@
 #include "net/bytes/byte_order.hpp"
+#include "net/protocol/cluster_greeting.hpp"
 #include "net/protocol/frame.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/bystanders.hpp"
@@ -288,6 +289,13 @@ TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes
 }
 #endif
 
+// As a worker does, before all else.
+void greet(raw& to) {
+  to.send(cluster_greeting_line(own_cluster_greeting()));
+  const auto is_whole = [](const std::string& s) { return s.size() >= cluster_greeting_bytes; };
+  REQUIRE(to.receive(is_whole).starts_with(cluster_greeting_word));
+}
+
 TEST_CASE("random bytes on either port end no process") {
   cluster c;
   auto& node = c.start_node("a", {"--service", "echo=builtin:echo"});
@@ -296,6 +304,7 @@ TEST_CASE("random bytes on either port end no process") {
   std::mt19937_64 random{42};
   for (int round = 0; round < 200; ++round) {
     raw r{round % 2 ? c.nodes() : c.clients()};
+    if (round % 4 == 1) greet(r);
     std::string bytes(1 + random() % 2000, '\0');
     for (auto& b : bytes) b = static_cast<char>(random() % 3 == 0 ? random() : random() % 4);
     r.send(bytes);
@@ -330,6 +339,7 @@ TEST_CASE("batches at the cluster port from who has not shaken hands, or of a fo
         compact_frame(0x80, 0xffffffff, 0, 10, batch),
         compact_frame(0xc0, 8, 0, 10, "\0\0\0\0zzzz"), compact_frame(0xc0, 40, 0, 10, batch)}) {
     raw r{c.nodes()};
+    greet(r);
     r.send(bad);
     r.receive([](const std::string&) { return false; });
     CHECK(r.closed);
@@ -350,6 +360,7 @@ TEST_CASE("a header that announces gigabytes on the cluster port costs nothing")
     header[0] = 1;
     header[4] = '\xb0';
     many.push_back(std::make_unique<raw>(c.nodes()));
+    greet(*many.back());
     many.back()->send(header);
   }
   others_are_served(c);

@@ -1,4 +1,5 @@
 #include "net/tls/tls.hpp"
+#include "net/transport/greeted_stream.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/certificate_by_hand.hpp"
 #include "tests/cluster/certificates.hpp"
@@ -79,8 +80,10 @@ context_of(const result<std::shared_ptr<const tls_context>>& made) {
 // What becomes of a node that checks nothing of its own certificate; empty: it is let in.
 std::string join_by_hand(const cluster& c, const tls_files& files) {
   const auto context = context_of(tls_context::for_client(files, roles::nobody_asks));
-  auto connected = connect_tls(c.nodes(), *context, 5s, who_begins::the_peer);
-  return connected ? std::string{} : connected.why().text();
+  auto connected = connect_tls(c.nodes(), *context, 5s);
+  if (!connected) return connected.why().text();
+  const auto greeted = greet_broker(**connected, 5s);
+  return greeted ? std::string{} : greeted.why().text();
 }
 
 // Serves with a certificate of which it checks nothing, and says nothing.

@@ -1,9 +1,8 @@
-#include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
+#include "tests/cluster/free_ports.hpp"
 #include "tests/cluster/processes.hpp"
 
 #include <csignal>
-#include <random>
 #include <set>
 #include <thread>
 
@@ -27,22 +26,6 @@ void every_shard_answers(const cluster& c) {
     INFO(answer.payload.view());
     REQUIRE(answer.code == error_code::ok);
   }
-}
-
-// The first of `count` ports in a row that are free, below those that the system gives out by
-// itself.
-std::uint16_t free_ports(int count) {
-  std::random_device random;
-  for (int tries = 0; tries < 1000; ++tries) {
-    const auto first = static_cast<std::uint16_t>(15'000 + random() % 15'000);
-    std::vector<result<descriptor>> taken;
-    for (int i = 0; i < count; ++i)
-      taken.push_back(listen_tcp({"127.0.0.1", static_cast<std::uint16_t>(first + i)}));
-    if (std::all_of(taken.begin(), taken.end(), [](const auto& t) { return static_cast<bool>(t); }))
-      return first;
-  }
-  FAIL("no free ports");
-  return 0;
 }
 
 // Loads on connections of their own, side by side.

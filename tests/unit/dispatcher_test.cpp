@@ -101,6 +101,60 @@ TEST_CASE("a service is known once a node offered it, and stays known") {
   REQUIRE(b.d.find_service("svc"));
 }
 
+TEST_CASE(
+    "a request that waited in vain for a service whose last node left is told so at its end") {
+  bench b;
+  const auto node = b.join(1);
+  b.d.lose(node, "gone", b.now);
+  b.submit(1, {}, 2500ms);
+  REQUIRE(b.d.waiting_without_node("svc") == 1u);
+  REQUIRE_FALSE(b.d.waiting_without_node("other"));
+  b.now += 2500ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{1, error_code::timeout}});
+  REQUIRE(b.detail ==
+          "no node has offered service 'svc' since its last one left 2.5 s ago; start a "
+          "worker that does");
+  b.join(1);
+  REQUIRE_FALSE(b.d.waiting_without_node("svc"));
+  b.submit(2, {}, 1s);
+  b.placed();
+  b.now += 1s;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{2, error_code::timeout}});
+  REQUIRE(b.detail.empty()); // it is offered: that is not why
+}
+
+TEST_CASE(
+    "told so, a request for a service whose last node left is answered at once, and those that "
+    "wait are, too") {
+  dispatch_settings settings;
+  settings.refuse_unoffered = true;
+  bench b{settings};
+  const auto first = b.join(1);
+  const auto second = b.join(1);
+  b.submit(1);
+  b.submit(2);
+  b.placed();
+  b.submit(3);
+  b.d.lose(first, "gone", b.now);
+  REQUIRE(b.refused().empty()); // there is another one
+  b.d.lose(second, "gone", b.now);
+  b.d.check();
+  auto answered = b.refused();
+  std::sort(answered.begin(), answered.end());
+  REQUIRE(answered == refusals{{1, error_code::worker_lost}, // it ran
+                               {2, error_code::worker_lost},
+                               {3, error_code::no_service}});
+  b.submit(4);
+  REQUIRE(b.refused() == refusals{{4, error_code::no_service}});
+  REQUIRE(b.detail.find("no node has offered service 'svc' since") == 0);
+  REQUIRE(b.d.totals().waiting == 0);
+  const auto third = b.join(1);
+  b.submit(5);
+  REQUIRE(b.placed() == placements{{third, 5}});
+}
+
 TEST_CASE("a request goes to a free slot at once and its answer to its client, once") {
   bench b;
   const auto node = b.join(1);

@@ -1,5 +1,7 @@
 #include "actors/broker/sessions/request_intake.hpp"
 
+#include "net/protocol/cluster_greeting.hpp"
+
 #include <cstring>
 
 namespace ropewalk {
@@ -31,6 +33,9 @@ void request_intake::read(session& from, instant now) {
   auto& input = connection.input();
   from.last_heard = now;
   if (connection.without_tls()) {
+    const auto* event = input.next();
+    const auto* frame = event ? std::get_if<incoming_frame>(event) : nullptr;
+    if (frame && frame->service == cluster_greeting_word) return refuse_worker(from, now);
     with_.rejections.connection(now, "a client (" + connection.address() +
                                          ") is refused: it does not speak TLS");
     return refuse_and_close(from, 0, error_code::unauthorized,
@@ -46,8 +51,7 @@ void request_intake::read(session& from, instant now) {
     else if (const auto* big = std::get_if<oversized_frame>(&*event))
       handle_oversized(from, big->head, now);
     else
-      refuse_and_close(from, 0, error_code::bad_request, std::get<malformed_stream>(*event).reason,
-                       now);
+      handle_malformed(from, std::get<malformed_stream>(*event).reason, now);
     if (from.is(session_state::closing)) break;
   }
   slow_down_idle_talk(from, frames, frames - (with_.work.totals().admitted - admitted));
@@ -87,6 +91,28 @@ void request_intake::handle_oversized(session& from, const frame_header& head, i
                            " bytes; split it, or raise --max-message-bytes");
 }
 
+void request_intake::handle_malformed(session& from, std::string_view reason, instant now) {
+  if (reason == speaks_tls)
+    with_.rejections.connection(
+        now,
+        "a client (" + from.connection->address() +
+            ") is refused: it speaks TLS, and this client port does not (--tls-cert, --tls-key)");
+  refuse_and_close(from, 0, error_code::bad_request, reason, now);
+}
+
+// It greets as it would a cluster port: as a request in text, that nobody else makes.
+void request_intake::refuse_worker(session& from, instant now) {
+  with_.rejections.connection(now,
+                              "a worker (" + from.connection->address() +
+                                  ") is refused: it came to the client port; its --broker must "
+                                  "be this broker's --cluster address");
+  refuse_and_close(
+      from, 0, error_code::bad_request,
+      "this is the client port, and workers join at the cluster port: --broker must be "
+      "the broker's --cluster address (7071 unless told otherwise)",
+      now);
+}
+
 void request_intake::handle(session& from, const incoming_frame& frame, instant now) {
   // Most clients say the same again and again.
   const auto& usual = from.usual_fields;
@@ -95,6 +121,7 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
       std::memcmp(frame.fields.data(), usual.data(), usual.size()) == 0 && frame.head.id != 0 &&
       !draining_)
     return submit(from, frame, {}, now);
+  if (frame.service == cluster_greeting_word) return refuse_worker(from, now);
   const auto id = frame.head.id;
   frame_fields fields;
   if (!read_fields(frame.fields, fields))
@@ -151,7 +178,8 @@ void request_intake::handle_request(session& from, const incoming_frame& frame,
   };
   if (id == 0) // an answer with id 0 is about the connection
     return refuse_and_close(from, 0, error_code::bad_request, "a request's id must not be 0", now);
-  if (draining_) return refuse(error_code::draining, {});
+  if (draining_)
+    return with_.answers.refuse(from, id, error_code::draining, {}, limits::draining_retry_ms);
   if (!fields.key.empty() && shards_.several)
     return refuse(error_code::bad_request,
                   "an ordering key holds for all clients, and these are spread over shards here: "

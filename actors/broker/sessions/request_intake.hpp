@@ -43,6 +43,8 @@ private:
   void handle_hello(session& from, const frame_fields& fields, std::uint64_t id, instant now);
   void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields,
                       instant now);
+  void handle_malformed(session& from, std::string_view reason, instant now);
+  void refuse_worker(session& from, instant now);
   void handle_oversized(session& from, const frame_header& head, instant now);
   [[nodiscard]] bool find_service(session& from, std::uint64_t id, std::string_view name,
                                   instant now);

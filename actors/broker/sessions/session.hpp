@@ -73,6 +73,7 @@ struct session {
   instant opened;
   instant last_heard;           ///< when it last sent something
   instant message_since;        ///< when the message in progress began; none is: instant{}
+  instant pinged;               ///< half closed: when it was last asked whether it is there
   instant since;                ///< when it last took something, or began to close
   std::uint64_t taken_then = 0; ///< bytes that it had taken by then
   bool slow = false;            ///< has more unread answers than it may: nothing is read from it

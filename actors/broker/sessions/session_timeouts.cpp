@@ -5,8 +5,23 @@ namespace ropewalk {
 void session_timeouts::sweep(instant now) {
   sessions_.for_each([&](session& s) {
     sessions_.count_unread(s); // what has left since it was last answered
+    if (s.is(session_state::half_closed)) ask_whether_there(s, now);
     if (s.is(session_state::open) && !s.connection->input_ended()) check(s, now);
   });
+}
+
+// Who was killed looks like who has closed the sending half and waits, until bytes come: its kernel
+// answers those with a reset. Where bytes are on their way already nothing need be asked. (A line of
+// text would be an answer: those who speak it cannot be asked.)
+void session_timeouts::ask_whether_there(session& s, instant now) {
+  const auto& connection = *s.connection;
+  if (s.text() || dispatcher_.requests_of(s.id) == 0 || !connection.output().empty() ||
+      connection.unacknowledged() > 0)
+    return;
+  if (s.pinged == instant{}) s.pinged = now; // it has closed it since the last sweep
+  if (now - s.pinged < milliseconds{limits::half_closed_ping_ms}) return;
+  s.pinged = now;
+  answers_.frame(s, frame_kind::ping, 0, {}, {});
 }
 
 void session_timeouts::check(session& s, instant now) {

@@ -6,7 +6,8 @@
 namespace ropewalk {
 
 /// Ends the sessions of clients that do not get on: with their handshake, with saying who they are,
-/// with a message that they began, or that ask for nothing.
+/// with a message that they began, or that ask for nothing. Those that have closed their sending half
+/// are asked now and then whether they are still there.
 class session_timeouts {
 public:
   /// How often `sweep` is to be called while there are sessions.
@@ -21,6 +22,7 @@ public:
 
 private:
   void check(session& s, instant now);
+  void ask_whether_there(session& s, instant now);
 
   const broker_tuning& limits_;
   const dispatcher& dispatcher_;

@@ -1,0 +1,12 @@
+# Removes what `cmake --install` wrote, as its manifest has it: cmake -P uninstall.cmake, with BUILD the build's folder.
+if(NOT EXISTS "${BUILD}/install_manifest.txt")
+  message(FATAL_ERROR "nothing was installed from ${BUILD} (cmake --install ${BUILD})")
+endif()
+file(STRINGS "${BUILD}/install_manifest.txt" files)
+foreach(file IN LISTS files)
+  if(EXISTS "$ENV{DESTDIR}${file}")
+    file(REMOVE "$ENV{DESTDIR}${file}")
+    message(STATUS "Removed: $ENV{DESTDIR}${file}")
+  endif()
+endforeach()
+file(REMOVE "${BUILD}/install_manifest.txt")

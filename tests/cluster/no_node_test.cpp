@@ -1,0 +1,80 @@
+#include "tests/catch.hpp"
+#include "tests/cluster/processes.hpp"
+
+#include <csignal>
+
+using namespace ropewalk;
+
+/// A service whose last node has left: what waits for it, and what becomes of that, is said.
+
+namespace {
+
+bool log_says(const process& of, const std::string& what) {
+  return eventually([&] { return of.log().find(what) != std::string::npos; }, 10s * time_factor);
+}
+
+bool contains(std::string_view text, std::string_view what) {
+  return text.find(what) != std::string_view::npos;
+}
+
+} // namespace
+
+TEST_CASE(
+    "a request for a service whose last node has left is told since when nobody offers it, and "
+    "the log says what waits") {
+  for (const auto& shards : {std::vector<std::string>{}, {"--shards", "2"}}) {
+    INFO(shards.size());
+    cluster c{shards};
+    auto& node = c.start_node("a", {"--service", "echo=builtin:echo"});
+    REQUIRE(c.has_nodes(1));
+    REQUIRE(eventually([&] { return c.connect().call("echo", "x").code == error_code::ok; }));
+    node.signal(SIGTERM);
+    REQUIRE(node.wait(10s) == 0);
+    REQUIRE(log_says(c.broker(), "no node offers service echo any more"));
+    request_options options;
+    options.timeout = 1200ms;
+    const auto answer = c.connect().call("echo", "x", options);
+    CHECK(answer.code == error_code::timeout);
+    CHECK(contains(answer.payload.view(),
+                   "no node has offered service 'echo' since its last one left "));
+    CHECK(contains(answer.payload.view(), "start a worker that does"));
+    options.timeout = 20s;
+    auto waits = c.connect();
+    waits.send("echo", shared_bytes::copy_of("waited"), options);
+    waits.flush();
+    REQUIRE_FALSE(waits.wait(300ms));
+    c.start_node("b", {"--service", "echo=builtin:echo"});
+    const auto answered = waits.wait(20s);
+    REQUIRE(answered);
+    CHECK(answered->payload.view() == "waited");
+  }
+}
+
+TEST_CASE(
+    "--no-node-reply now: what waits for a service is answered when its last node leaves, and "
+    "what comes then, at once") {
+  cluster c{{"--no-node-reply", "now"}};
+  auto& node = c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  const auto runs = connection.send("sleep", shared_bytes::copy_of("60000"));
+  connection.flush();
+  REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
+  const auto waits = connection.send("sleep", shared_bytes::copy_of("1"));
+  connection.flush();
+  REQUIRE(eventually([&] {
+    const auto status = c.status();
+    return status["in_flight"].get<int>() + status["queued"].get<int>() == 2;
+  }));
+  node.signal(SIGKILL);
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = connection.wait(5s);
+    REQUIRE(answer);
+    CHECK((answer->id == runs || answer->id == waits));
+    CHECK(answer->code == (answer->id == runs ? error_code::worker_lost : error_code::no_service));
+  }
+  const auto asked = c.run({"send", "sleep", "--data", "1", "--broker", c.clients().text()});
+  CHECK(asked.status == 1);
+  CHECK(contains(asked.err,
+                 "NO_SERVICE: no node has offered service 'sleep' since its last one left"));
+}

@@ -1,0 +1,113 @@
+#include "tests/catch.hpp"
+#include "tests/cluster/certificates.hpp"
+#include "tests/cluster/processes.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+
+using namespace ropewalk;
+
+/// What `ropewalk status` says and how it ends, which is what health checks and scripts read.
+
+namespace {
+
+bool contains(const std::string& text, const std::string& what) {
+  return text.find(what) != std::string::npos;
+}
+
+// A broker that asks for tokens, and one that it knows.
+struct with_tokens {
+  with_tokens() {
+    const auto made = run_ropewalk({"token", "health"}, folder.path());
+    std::ofstream{folder.path() + "/token"} << made.out;
+    std::ofstream{folder.path() + "/access"} << made.err;
+  }
+  [[nodiscard]] std::string operator/(const std::string& name) const {
+    return folder.path() + "/" + name;
+  }
+  temporary_folder folder;
+};
+
+} // namespace
+
+TEST_CASE(
+    "status of a broker that asks for a token says so and fails, as JSON too, and never dies") {
+  const with_tokens files;
+  cluster c{{"--access-file", files / "access"}};
+  const auto broker = c.clients().text();
+  for (const auto& words : {std::vector<std::string>{}, {"--json"}, {"--expect-nodes", "0"}}) {
+    const auto asked = c.run(std::vector<std::string>{"status", "--broker", broker} + words);
+    CHECK(asked.status == 1);
+    CHECK(asked.out.empty());
+    CHECK(contains(asked.err, "ropewalk status: UNAUTHORIZED: the first frame must be a HELLO"));
+    CHECK(contains(asked.err, "--token-file"));
+  }
+  std::ofstream{files / "wrong"} << "no-such-token\n";
+  const auto wrong =
+      c.run({"status", "--json", "--broker", broker, "--token-file", files / "wrong"});
+  CHECK(wrong.status == 1);
+  CHECK(contains(wrong.err, "the token is not known"));
+  const auto right =
+      c.run({"status", "--json", "--broker", broker, "--token-file", files / "token"});
+  CHECK(right.status == 0);
+  CHECK(nlohmann::json::parse(right.out)["nodes"].empty());
+}
+
+TEST_CASE(
+    "a health check finds a broker alive whatever it asks of its clients, and one that is gone "
+    "dead") {
+  const with_tokens files;
+  const certificates certs{{"--client", "alice"}};
+  for (const auto& options :
+       {std::vector<std::string>{},
+        {"--access-file", files / "access"},
+        client_port_tls(certs),
+        client_port_tls(certs) + std::vector<std::string>{"--client-ca", certs / "ca.pem"},
+        client_port_tls(certs) + std::vector<std::string>{"--access-file", files / "access"}}) {
+    INFO(options.size());
+    cluster c{options};
+    const auto alive = c.run({"status", "--alive", "--broker", c.clients().text()});
+    INFO(alive.err);
+    CHECK(alive.status == 0);
+    CHECK(alive.out.empty());
+    CHECK(alive.err.empty());
+    c.broker().signal(SIGSTOP);
+    const auto stopped = c.run({"status", "--alive", "--broker", c.clients().text()});
+    CHECK(stopped.status == 3);
+    c.broker().signal(SIGCONT);
+    c.broker().signal(SIGKILL);
+    REQUIRE(c.broker().wait(10s));
+    CHECK(c.run({"status", "--alive", "--broker", c.clients().text()}).status == 3);
+  }
+}
+
+TEST_CASE("a health check that is told by the environment gets in with TLS and a token") {
+  const with_tokens files;
+  const certificates certs;
+  cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", files / "access"}};
+  const std::pair<const char*, std::string> told[] = {{"ROPEWALK_BROKER", c.clients().text()},
+                                                      {"ROPEWALK_TLS_CA", certs / "ca.pem"},
+                                                      {"ROPEWALK_TOKEN_FILE", files / "token"}};
+  for (const auto& [name, value] : told) ::setenv(name, value.c_str(), 1);
+  const auto asked = c.run({"status", "--json"});
+  for (const auto& [name, value] : told) ::unsetenv(name);
+  INFO(asked.err);
+  CHECK(asked.status == 0);
+  CHECK(contains(asked.out, "\"nodes\""));
+}
+
+TEST_CASE("status tells a broker without nodes from one with") {
+  cluster c;
+  const auto broker = c.clients().text();
+  CHECK(c.run({"status", "--broker", broker}).status == 0);
+  const auto none = c.run({"status", "--broker", broker, "--expect-nodes", "1"});
+  CHECK(none.status == 5);
+  CHECK(contains(none.err, "0 of 1 nodes have joined"));
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  CHECK(c.run({"status", "--broker", broker, "--expect-nodes", "1", "--wait", "20s"}).status == 0);
+  CHECK(c.run({"status", "--broker", broker, "--expect-nodes", "2"}).status == 5);
+  const auto full = run_ropewalk({"status", "--broker", broker}, c.folder(), "/dev/full");
+  CHECK(full.status == 4);
+  CHECK(contains(full.err, "cannot write to stdout"));
+}
