@@ -143,6 +143,9 @@ void front::take_answers(node_number node, const batch& answers) {
   const auto* from = nodes_.find(node);
   if (!from) return; // it was declared lost: refused
   const auto now = clock_now();
+  const auto what_is_known = [from](const answer_item& item) {
+    return "on node " + from->description.name + ": " + std::string{item.payload.view()};
+  };
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
@@ -155,9 +158,10 @@ void front::take_answers(node_number node, const batch& answers) {
       dispatcher_.give_back(node, item->token, item->fence, now);
       break;
     case item_end::crashed:
-      dispatcher_.crash(
-          node, item->token, item->fence,
-          "on node " + from->description.name + ": " + std::string{item->payload.view()}, now);
+      dispatcher_.crash(node, item->token, item->fence, what_is_known(*item), now);
+      break;
+    case item_end::interrupted:
+      dispatcher_.interrupt(node, item->token, item->fence, what_is_known(*item), now);
       break;
     }
   }

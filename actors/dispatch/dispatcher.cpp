@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <utility>
 
 namespace ropewalk {
@@ -435,6 +436,23 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   const auto service = requests_[index].service;
   charge(index, what);
   mark_runnable(service);
+  run_ready(now);
+}
+
+void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
+                           std::string_view what, instant now) {
+  const auto index = sent_to(from, which, fence);
+  if (index == no_index) return;
+  auto& r = requests_[index];
+  if (r.attempts == 1) return crash(from, which, fence, what, now);
+  constexpr auto max = std::numeric_limits<std::uint8_t>::max();
+  if (r.attempts < max) { // its handler is to see that it was started before
+    ++r.attempts;
+    ++r.charged;
+  }
+  rest(r.offer, now);
+  mark_runnable(r.service);
+  if (return_unstarted(index)) ++totals_.redispatched;
   run_ready(now);
 }
 

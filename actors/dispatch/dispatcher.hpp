@@ -117,6 +117,11 @@ public:
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
 
+  /// Who told the node to leave has ended what ran it, too. It is started again elsewhere, at once,
+  /// and that is none of the starts that it is allowed; what may be started only once is not.
+  void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
+                 instant now);
+
   // -- time ---------------------------------------------------------------------------------------
 
   /// Deadlines up to now.

@@ -1,6 +1,7 @@
 #include "actors/node/slot.hpp"
 
 #include "actors/time/coarse_clock.hpp"
+#include "net/protocol/limits.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
@@ -69,9 +70,21 @@ private:
     answer.payload = std::move(result.payload);
     answer.run_us =
         static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
+    if (result.what == outcome::kind::stopped && was_meant_for_the_node())
+      answer.end = item_end::interrupted;
     const auto after = s_.queue->finish_and_next(*s_.seat, answer, now_, job);
     if (after.notify_gateway) notify_gateway(after.has_next);
     return after.has_next;
+  }
+
+  // Who stops a node and all that it started (a service manager that signals every process) reaches
+  // the one and the other within moments, in any order.
+  bool was_meant_for_the_node() {
+    const auto end = std::chrono::steady_clock::now() + milliseconds{limits::stop_spread_ms};
+    while (!s_.queue->leaving() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(milliseconds{5});
+    now_ = time();
+    return s_.queue->leaving();
   }
 
   // Nobody is charged for what this node could not start. The slot pauses: what comes next would

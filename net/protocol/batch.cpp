@@ -130,7 +130,7 @@ answer_item* batch_reader::next_answer() {
   answer_.fence = load_be<std::uint32_t>(head + 16);
   answer_.end = static_cast<item_end>(head[20]);
   answer_.code = static_cast<error_code>(head[21]);
-  if (answer_.end > item_end::crashed || static_cast<int>(answer_.code) >= error_codes) {
+  if (answer_.end > item_end::interrupted || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
     return nullptr;
   }

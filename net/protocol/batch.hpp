@@ -42,6 +42,8 @@ enum class item_end : std::uint8_t {
   answered = 0, ///< the handler came to an end; `code` says how
   returned = 1, ///< never started: run it elsewhere, nobody is to blame
   crashed = 2,  ///< its slot died while running it; the payload says what is known
+  /// The signal by which its node was told to leave has ended what ran it; the payload as above.
+  interrupted = 3,
 };
 
 /// Node to broker.

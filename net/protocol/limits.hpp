@@ -93,6 +93,11 @@ inline constexpr std::size_t kept_descriptors = 64;
 /// drain and wants no more of it takes longer than a second to say so.
 inline constexpr std::uint32_t second_signal_ms = 1000;
 
+/// How long after a program that SIGTERM or SIGINT has ended its node may get the same, in
+/// milliseconds: then that was no fault of the message. A service manager signals all processes of
+/// a service within one, a loaded machine takes some more to let the node hear of it.
+inline constexpr std::uint32_t stop_spread_ms = 100;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;
