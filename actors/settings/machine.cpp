@@ -33,10 +33,10 @@ std::optional<std::uint64_t> memory_of_machine() {
   return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(bytes);
 }
 
-// The share of all memory that a setting's default takes at most: `parts` of 1024.
+// The share of all memory that a setting's default takes at most, in 1024ths.
 struct part_of_memory {
   std::string_view name;
-  std::uint64_t parts;
+  std::uint64_t in_1024;
 };
 
 // As 512 MiB, 384 MiB, 64 MiB, 16 MiB and 256 MiB of 1 GiB, below which the defaults would be more
@@ -71,7 +71,7 @@ std::string fit_memory(broker_tuning& settings, std::uint64_t memory,
   for (const auto& part : parts_of_memory) {
     const auto& s = *std::find_if(all_settings.begin(), all_settings.end(),
                                   [&](const setting& one) { return one.name() == part.name; });
-    const auto room = std::max(memory / 1024 * part.parts, s.min());
+    const auto room = std::max(memory / 1024 * part.in_1024, s.min());
     if (was_said(s.name()) || s.get(settings) <= room) continue;
     s.set(settings, room);
     lowered +=
