@@ -56,9 +56,12 @@ program_channel::event wait_for(program_channel& c) {
 using kind = program_channel::event::kind;
 
 struct told_pids {
-  std::string path = std::filesystem::temp_directory_path() /
-                     ("ropewalk-spawner-test-" + std::to_string(::getpid()));
-  told_pids() { std::filesystem::remove(path); }
+  std::string path;
+  explicit told_pids(const std::string& name = {})
+      : path(std::filesystem::temp_directory_path() /
+             ("ropewalk-spawner-test-" + std::to_string(::getpid()) + name)) {
+    std::filesystem::remove(path);
+  }
   ~told_pids() { std::filesystem::remove(path); }
 
   std::vector<pid_t> read() const {
@@ -250,8 +253,8 @@ TEST_CASE("when the spawner's process is killed, so is all that it started, and 
 TEST_CASE("a channel that the spawner closes by itself costs its own program, and no other") {
   spawner s;
   const auto keeper = keeper_of(s);
-  told_pids theirs;
-  told_pids own;
+  told_pids theirs{"theirs"};
+  told_pids own{"own"};
   auto other = open(s, shell("echo $$ >> " + theirs.path + "; exec sleep 1000"));
   REQUIRE(other.start({}, {null(), null(), null()}) == 0);
   auto c = open(s, shell("echo $$ >> " + own.path + "; exec sleep 1000"));
