@@ -66,15 +66,19 @@ private:
     answer.token = job.item.token;
     answer.fence = job.item.fence;
     answer.code = result.code;
-    if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
     answer.payload = std::move(result.payload);
     answer.run_us =
         static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
-    if (result.what == outcome::kind::stopped && was_meant_for_the_node())
-      answer.end = item_end::interrupted;
+    if (result.code != error_code::ok) answer.end = end_of(result);
     const auto after = s_.queue->finish_and_next(*s_.seat, answer, now_, job);
     if (after.notify_gateway) notify_gateway(after.has_next);
     return after.has_next;
+  }
+
+  item_end end_of(const outcome& result) {
+    if (result.what == outcome::kind::stopped && was_meant_for_the_node())
+      return item_end::interrupted;
+    return result.code == error_code::worker_lost ? item_end::crashed : item_end::answered;
   }
 
   // Who stops a node and all that it started (a service manager that signals every process) reaches
