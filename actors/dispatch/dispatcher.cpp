@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <utility>
 
 namespace ropewalk {
@@ -486,15 +487,14 @@ void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
   if (index == no_index) return;
   auto& r = requests_[index];
   if (r.attempts == 1) return crash(from, which, fence, what, now);
-  const auto service = r.service;
-  unplace(index);
-  if (r.connection == no_index) {
-    release(index);
-  } else {
-    if (r.interrupted < request::max_interrupted) ++r.interrupted;
-    run_again(index);
+  constexpr auto max = std::numeric_limits<std::uint8_t>::max();
+  if (r.attempts < max) { // its handler is to see that it was started before
+    ++r.attempts;
+    ++r.charged;
   }
-  mark_runnable(service);
+  rest(r.offer, now);
+  mark_runnable(r.service);
+  if (return_unstarted(index)) ++totals_.redispatched;
   run_ready(now);
 }
 

@@ -123,8 +123,9 @@ public:
   void crash_among_others(node_number node, token request, std::uint32_t fence,
                           std::string_view what, instant now);
 
-  /// What ran it was ended because of another message: it is run again and not charged, unless it
-  /// may be started only once.
+  /// What ran it was ended for a reason that it has nothing to do with: another message, or who told
+  /// the node to leave. It is started again elsewhere, at once, and that is none of the starts that
+  /// it is allowed; what may be started only once is not.
   void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
                  instant now);
 

@@ -3,7 +3,6 @@
 #include "actors/time/instant.hpp"
 #include "net/bytes/shared_bytes.hpp"
 
-#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -77,10 +76,7 @@ struct request {
   ropewalk::stage stage = ropewalk::stage::free;
   bool sent : 1 = false;  ///< placed, and on its way to its node or there
   bool alone : 1 = false; ///< it may be what a process died of: nothing is to run beside it
-  ropewalk::priority priority : 2 = ropewalk::priority::normal;
-  /// Starts that ended because of other messages; those beyond the largest number are not counted.
-  std::uint8_t interrupted : 4 = 0;
-  static constexpr std::uint8_t max_interrupted = 15;
+  ropewalk::priority priority : 6 = ropewalk::priority::normal;
 
   /// What the record was is over. All fields that a new request does not set are as at first; the
   /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
@@ -91,14 +87,11 @@ struct request {
     fence = 0;
     charged = 0;
     sent = alone = false;
-    interrupted = 0;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not
   /// brought to an end had their worker lost.
-  [[nodiscard]] std::uint8_t attempt() const {
-    return static_cast<std::uint8_t>(std::min(charged + interrupted + 1, 255));
-  }
+  [[nodiscard]] std::uint8_t attempt() const { return static_cast<std::uint8_t>(charged + 1); }
 };
 
 // One and a half cache lines: a byte more, and every second one lies in three of them.

@@ -223,6 +223,11 @@ outcome command::run(invocation& what) {
   }
 }
 
+// What a service manager or a terminal sends to all that there is of a node.
+bool is_stop(int signal) {
+  return signal == SIGTERM || signal == SIGINT;
+}
+
 outcome command::answer(const program_channel::event& end, const conversation& had) const {
   const auto said = readable_end(had.complaint(), limits::max_stderr_bytes);
   const auto with_what_it_said = [&](const std::string& text, const char* between) {
@@ -240,14 +245,21 @@ outcome command::answer(const program_channel::event& end, const conversation& h
         "the program was ended together with the process that starts programs", ": "));
   if (WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)
     return {error_code::ok, shared_bytes::copy_of(had.reply())};
-  if (WIFEXITED(end.status))
-    return failed(
-        with_what_it_said("exit status " + std::to_string(WEXITSTATUS(end.status)), ": "));
+  if (WIFEXITED(end.status)) {
+    auto result =
+        failed(with_what_it_said("exit status " + std::to_string(WEXITSTATUS(end.status)), ": "));
+    // A shell says so of what it ran.
+    if (is_stop(WEXITSTATUS(end.status) - 128)) result.what = outcome::kind::stopped;
+    return result;
+  }
   // It did not say that it failed: it crashed, or somebody killed it (out of memory, perhaps).
   const int signal = WTERMSIG(end.status);
-  return lost(with_what_it_said("the program was killed by signal " + std::to_string(signal) +
-                                    " (" + ::strsignal(signal) + ")",
-                                ": "));
+  auto result =
+      lost(with_what_it_said("the program was killed by signal " + std::to_string(signal) + " (" +
+                                 ::strsignal(signal) + ")",
+                             ": "));
+  if (is_stop(signal)) result.what = outcome::kind::stopped;
+  return result;
 }
 
 } // namespace

@@ -33,6 +33,7 @@ struct outcome {
   enum class kind : std::uint8_t {
     answer,      ///< what `code` and `payload` say
     not_started, ///< nothing has seen the message, which goes back; `payload` says why, to the node
+    stopped, ///< as an answer, but by a SIGTERM or SIGINT, which may have been meant for the node
   };
   error_code code = error_code::ok;
   shared_bytes payload;

@@ -306,6 +306,7 @@ void gateway::lose_front(shard_number which) {
 
 void gateway::drain() {
   draining_ = true;
+  for (const auto& service : services_) service->leave();
   for (std::uint16_t i = 0; i < service_count(); ++i)
     for (const auto& which : services_[i]->take_waiting()) give_back(i, which);
   for (const auto& s : shards_)

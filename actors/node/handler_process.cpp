@@ -29,6 +29,11 @@ constexpr milliseconds exit_time{1000};
 // One look at what a handler prints reads so much at most, in bytes: the others wait meanwhile.
 constexpr std::size_t output_bytes = 64 * limits::kib;
 
+bool is_stop(const program_channel::event& event) {
+  return event.what == program_channel::event::kind::ended && WIFSIGNALED(event.status) &&
+         (WTERMSIG(event.status) == SIGTERM || WTERMSIG(event.status) == SIGINT);
+}
+
 struct both_ends {
   descriptor ours;
   descriptor theirs;
@@ -70,6 +75,7 @@ void handler_process::start(instant now) {
   state_until_ = now + with_.options.start_timeout;
   was_ready_ = wanted_ = overdue_ = channel_over_ = wants_write_ = false;
   killed_why_.clear();
+  stopped_.reset();
   requests_ = answered_ = 0;
   // The second time is for a spawner that was ended since the last start.
   for (int tries = 0; tries < 2; ++tries) {
@@ -236,6 +242,8 @@ std::vector<process_load::verdict> handler_process::give_up(instant now) {
 }
 
 void handler_process::check_time(instant now) {
+  if (stopped_ && (owner_.is_leaving() || now >= state_until_))
+    return went_down(*std::exchange(stopped_, std::nullopt));
   if (state_ == state::down || state_ == state::ending) return;
   for (const auto id : load_.take_unwanted(now, with_.options.stop_timeout)) channel_->cancel(id);
   flush();
@@ -274,7 +282,17 @@ void handler_process::on_program() {
     errno = before;
     if (nothing) break;
   }
-  went_down(event);
+  if (!waits_for_news_of_leaving(event)) went_down(event);
+}
+
+// Who stops a node and all that it started (a service manager that signals every process) reaches
+// the one and the other within moments, in any order.
+bool handler_process::waits_for_news_of_leaving(const program_channel::event& event) {
+  if (!is_stop(event) || load_.running() == 0 || owner_.is_leaving()) return false;
+  state_ = state::ending;
+  state_until_ = clock_now() + milliseconds{limits::stop_spread_ms};
+  stopped_ = event;
+  return true;
 }
 
 std::string handler_process::end_of(const program_channel::event& event) const {
@@ -307,7 +325,7 @@ void handler_process::went_down(const program_channel::event& event) {
   const auto now = clock_now();
   if (overdue_)
     how.runs = load_.ended_overdue(now);
-  else if (event.what == kind::lost)
+  else if (event.what == kind::lost || (is_stop(event) && owner_.is_leaving()))
     how.runs = load_.ended_by_others(now);
   else
     how.runs = load_.died(now);

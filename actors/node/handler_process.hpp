@@ -55,6 +55,9 @@ public:
                            shared_bytes&& payload) = 0;
     virtual void on_down(handler_process& which, ending&& how) = 0;
 
+    /// Whether the node was told to leave.
+    [[nodiscard]] virtual bool is_leaving() const = 0;
+
   protected:
     ~owner() = default;
   };
@@ -108,6 +111,7 @@ private:
   bool take(handler_channel::event& said);
   void violated(const std::string& what);
   void kill(std::string why);
+  bool waits_for_news_of_leaving(const program_channel::event& event);
   void went_down(const program_channel::event& event);
   void close_all();
   [[nodiscard]] std::string end_of(const program_channel::event& event) const;
@@ -120,11 +124,12 @@ private:
   state state_ = state::down;
   instant state_until_{}; // starting, stopping: until it must have got further
   bool was_ready_ = false;
-  bool wanted_ = false;       // that it comes to its end
-  bool overdue_ = false;      // it was killed since a request was
-  bool channel_over_ = false; // it has closed its end
-  bool wants_write_ = false;  // its channel is full
-  std::string killed_why_;    // empty: it was not
+  bool wanted_ = false;                           // that it comes to its end
+  bool overdue_ = false;                          // it was killed since a request was
+  bool channel_over_ = false;                     // it has closed its end
+  bool wants_write_ = false;                      // its channel is full
+  std::optional<program_channel::event> stopped_; // a SIGTERM or SIGINT ended it: the node's, too?
+  std::string killed_why_;                        // empty: it was not
   std::uint64_t requests_ = 0;
   std::uint64_t answered_ = 0;
 

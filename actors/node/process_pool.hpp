@@ -77,6 +77,7 @@ private:
   void on_answer(handler_process& which, process_load::ended what, error_code code,
                  shared_bytes&& payload) override;
   void on_down(handler_process& which, handler_process::ending&& how) override;
+  [[nodiscard]] bool is_leaving() const override { return queue_->leaving(); }
 
   [[nodiscard]] bool may_begin(const member& m) const;
   [[nodiscard]] bool is_worn(const member& m) const;

@@ -94,6 +94,10 @@ public:
   /// those that run are told to stop.
   std::vector<attempt_ref> withdraw(shard_number shard, const std::vector<attempt_ref>& attempts);
 
+  /// The node was told to leave.
+  void leave() { leaving_ = true; }
+  [[nodiscard]] bool leaving() const { return leaving_; }
+
   /// Takes out everything that has not started.
   std::vector<origin> take_waiting();
 
@@ -191,6 +195,7 @@ private:
   bool announced_ = false;  // and has not fetched them yet
   mean_run_time mean_{0};   // as if all had been quick so far
   std::atomic<bool> fast_{false};
+  std::atomic<bool> leaving_{false};
 };
 
 } // namespace ropewalk

@@ -1,6 +1,7 @@
 #include "actors/node/slot.hpp"
 
 #include "actors/time/coarse_clock.hpp"
+#include "net/protocol/limits.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
@@ -65,13 +66,29 @@ private:
     answer.token = job.item.token;
     answer.fence = job.item.fence;
     answer.code = result.code;
-    if (result.code == error_code::worker_lost) answer.end = item_end::crashed;
     answer.payload = std::move(result.payload);
     answer.run_us =
         static_cast<std::uint32_t>(std::chrono::duration_cast<microseconds>(now_ - begin).count());
+    if (result.code != error_code::ok) answer.end = end_of(result);
     const auto after = s_.queue->finish_and_next(*s_.seat, answer, now_, job);
     if (after.notify_gateway) notify_gateway(after.has_next);
     return after.has_next;
+  }
+
+  item_end end_of(const outcome& result) {
+    if (result.what == outcome::kind::stopped && was_meant_for_the_node())
+      return item_end::interrupted;
+    return result.code == error_code::worker_lost ? item_end::crashed : item_end::answered;
+  }
+
+  // Who stops a node and all that it started (a service manager that signals every process) reaches
+  // the one and the other within moments, in any order.
+  bool was_meant_for_the_node() {
+    const auto end = std::chrono::steady_clock::now() + milliseconds{limits::stop_spread_ms};
+    while (!s_.queue->leaving() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(milliseconds{5});
+    now_ = time();
+    return s_.queue->leaving();
   }
 
   // Nobody is charged for what this node could not start. The slot pauses: what comes next would

@@ -23,13 +23,15 @@ inline constexpr std::array all_settings{
             kept_in<&node_tuning::max_message_bytes>,
             "the largest payload of a request or a reply; the ceiling keeps a frame's first byte "
             "below 0x20, by which binary frames are told from text lines"},
-    setting{"memory",
-            unit::bytes,
-            {8 * limits::mib, 1024 * limits::gib},
-            sharing::divided,
-            of_dispatch<&dispatch_settings::memory>,
-            "request bytes that the broker holds until they are answered; beyond it a request is "
-            "answered BUSY"},
+    setting{
+        "memory",
+        unit::bytes,
+        {8 * limits::mib, 1024 * limits::gib},
+        sharing::divided,
+        of_dispatch<&dispatch_settings::memory>,
+        "request bytes that the broker holds until they are answered; beyond it a request is "
+        "answered BUSY. Where less than 1 GiB of memory is there for the broker (in a container, "
+        "or by `ulimit -v`), the standard is half of that"},
     setting{"service-memory",
             unit::bytes,
             {1 * limits::mib, 1024 * limits::gib},
@@ -166,11 +168,13 @@ inline constexpr std::array all_settings{
             "threads of a broker that own clients and dispatch; the memory and queue limits are of "
             "all of them. More than one pays when the first has a processor of its own and that is "
             "not enough"},
-    setting{"slots",
-            unit::slots,
-            {0, limits::max_slots},
-            kept_in<&node_tuning::slots>,
-            "messages run at the same time, per service; 0: one a processor"},
+    setting{
+        "slots",
+        unit::slots,
+        {0, limits::max_slots},
+        kept_in<&node_tuning::slots>,
+        "messages run at the same time, per service; 0: one a processor that the worker may use "
+        "(its affinity, and the quota of its container)"},
     setting{"restarts",
             unit::restarts,
             {1, 10'000},

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ namespace {
   if (::getppid() != parent) ::_exit(1);
   ::fcntl(control_pipe, F_SETFD, 0);
   ::execv("/proc/self/exe", arguments.data());
+  // No /proc: by the name that this program was started by, which may be another release by now.
+  ::execv(reinterpret_cast<const char*>(::getauxval(AT_EXECFN)), arguments.data());
   ::_exit(127);
 }
 

@@ -176,7 +176,7 @@ void program_runs::reap() {
     const auto main = running_.find(info.si_pid);
     // While it is not reaped its group is surely its own.
     if (main != running_.end()) ::kill(-info.si_pid, SIGKILL);
-    int status = 0;
+    int status = SIGKILL; // of whom nothing is known, it is no success
     ::waitpid(info.si_pid, &status, 0);
     orphans_.erase(info.si_pid);
     if (main == running_.end()) continue;

@@ -1,5 +1,6 @@
 #include "actors/broker/broker_supervisor.hpp"
 #include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/settings/machine.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
@@ -55,12 +56,33 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
   return held;
 }
 
-int run_broker(broker_options& o) {
+// What nobody has said follows what there is: a broker in a small container is not to be killed for
+// what its defaults would let it hold.
+void fit_to_machine(broker_settings& s, const CLI::App& command_line) {
+  const auto memory = machine_share::of_this_process().memory;
+  if (!memory) return;
+  const auto lowered = fit_memory(s, *memory, [&](std::string_view name) {
+    return command_line.count("--" + std::string{name}) > 0;
+  });
+  if (!lowered.empty())
+    spdlog::info("there are {} MiB of memory for this process (container, `ulimit -v` or machine), "
+                 "so that defaults are lowered: {}",
+                 *memory / limits::mib, lowered);
+}
+
+int run_broker(broker_options& o, const CLI::App& command_line) {
   take_signals();
   auto& s = o.settings;
   s.dispatch.refuse_unoffered = o.no_node_reply == "now";
   s.listen.clear();
-  for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
+  for (const auto& text : o.listen) {
+    const auto addresses = listening_addresses(*parse_endpoint(text));
+    if (!addresses) {
+      std::cerr << "ropewalk broker: " << addresses.why().text() << '\n';
+      return 1;
+    }
+    s.listen.insert(s.listen.end(), addresses->begin(), addresses->end());
+  }
   s.cluster = *parse_endpoint(o.cluster);
   if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty()) {
     std::cerr
@@ -94,6 +116,7 @@ int run_broker(broker_options& o) {
     return 2;
   }
   set_up_log("broker", o.log_level);
+  fit_to_machine(s, command_line);
   tune_allocator();
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
@@ -156,7 +179,7 @@ command_action add_broker(CLI::App& app) {
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
   add_settings(app, o->settings);
-  return [o] { return run_broker(*o); };
+  return [o, &app] { return run_broker(*o, app); };
 }
 
 } // namespace ropewalk

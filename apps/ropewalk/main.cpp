@@ -1,9 +1,11 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/process.hpp"
 
 #include <iostream>
 #include <map>
 
 int main(int argc, char** argv) {
+  ropewalk::prepare_process();
   CLI::App app{
       "Ropewalk: messages in over TCP, through worker processes, and back.\n"
       "One broker owns the sockets; workers, on as many machines as you like, run your handlers.",
@@ -32,7 +34,10 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    return actions.at(app.get_subcommands().front()->get_name())();
+    const auto name = app.get_subcommands().front()->get_name();
+    // The others take signals as they want them: blocked without a gap, also if they are now.
+    if (name != "broker" && name != "worker") ropewalk::unblock_signals();
+    return actions.at(name)();
   } catch (const CLI::ParseError& error) {
     return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
   }

@@ -1,14 +1,19 @@
 #include "apps/ropewalk/process.hpp"
 
 #include "actors/messages.hpp"
+#include "actors/supervise/memory_return.hpp"
 #include "actors/supervise/stop_signals.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -26,7 +31,8 @@ process_config::process_config() {
   // Measured on two processors: half the latency of work stealing, and no idle CPU.
   set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", std::size_t{2});
-  // Who does not know compact_basp's frames does not get in: the number changes with them.
+  // Who does not know compact_basp's frames, or what the batches in them say, does not get in: the
+  // number changes with them.
   set("middleman.app-identifiers", std::vector<std::string>{"ropewalk 3"});
   // BASP messages are taken apart on the event loop's thread: one thread hop less a batch.
   set("middleman.workers", std::size_t{0});
@@ -36,6 +42,23 @@ process_config::process_config() {
   set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{3}});
 }
 
+void prepare_process() {
+  // An open takes the lowest number that is free. What is open for its path only can be neither
+  // read nor written (EBADF), which no /dev/null does: a reply that goes there would be a success.
+  int fd = -1;
+  do {
+    fd = ::open("/", O_PATH);
+  } while (fd >= 0 && fd <= 2);
+  if (fd > 2) ::close(fd);
+  for (const int number : {SIGPIPE, SIGHUP}) ::signal(number, SIG_IGN);
+}
+
+void unblock_signals() {
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 void tune_allocator() {
   // Messages of any size come from the heap and their memory stays with it, up to so much: glibc's
   // standard gives a freed 2 MiB message back to the kernel and pays for every page of the next one
@@ -43,6 +66,51 @@ void tune_allocator() {
   ::mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
 }
+
+namespace {
+
+// Gives back what a burst has left behind, as memory_return decides; on the main thread, which has
+// nothing else to do: no event loop waits for it, but for the moment that it holds an arena's lock.
+class heap {
+public:
+  void tick() {
+    const auto resident = resident_bytes();
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    const auto processor_time =
+        std::chrono::seconds{used.tv_sec} + std::chrono::nanoseconds{used.tv_nsec};
+    if (!decides_.is_time(std::chrono::steady_clock::now(), processor_time, resident) ||
+        !decides_.is_worth_it(resident, in_use()))
+      return;
+    ::malloc_trim(0);
+    const auto left = resident_bytes();
+    decides_.given_back(left, in_use());
+    spdlog::debug("{} MiB of free memory went back to the system",
+                  (resident - std::min(resident, left)) / limits::mib);
+  }
+
+private:
+  static std::uint64_t in_use() {
+    const auto all = ::mallinfo2();
+    return all.uordblks + all.hblkhd;
+  }
+
+  // Without what is shared with others, such as rings; 0 if there is no /proc: then all is kept.
+  [[nodiscard]] std::uint64_t resident_bytes() const {
+    std::array<char, 128> text{};
+    if (::pread(statm_.get(), text.data(), text.size() - 1, 0) <= 0) return 0;
+    unsigned long long resident = 0;
+    unsigned long long shared = 0;
+    if (std::sscanf(text.data(), "%*u %llu %llu", &resident, &shared) != 2) return 0;
+    return (resident - std::min(resident, shared)) *
+           static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  }
+
+  descriptor statm_{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
+  memory_return decides_;
+};
+
+} // namespace
 
 void allow_descriptors() {
   rlimit limit{};
@@ -99,8 +167,16 @@ int run_until_done(const std::vector<caf::actor>& tops, int master_fd) {
   // capabilities loses that when it is started.
   std::array<pollfd, 3> fds{pollfd{signal_fd.get(), POLLIN, 0}, pollfd{done.get(), POLLIN, 0},
                             pollfd{master_fd, 0, 0}};
+  heap memory;
+  auto next_look = std::chrono::steady_clock::now() + memory_return::interval;
   while (true) {
-    ::poll(fds.data(), fds.size(), -1);
+    const auto before = std::chrono::steady_clock::now();
+    const auto left = std::chrono::ceil<milliseconds>(next_look - before).count();
+    ::poll(fds.data(), fds.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (std::chrono::steady_clock::now() >= next_look) {
+      memory.tick();
+      next_look = std::chrono::steady_clock::now() + memory_return::interval;
+    }
     if (fds[1].revents != 0) return good ? 0 : 1;
     if (fds[2].revents != 0) {
       fds[2] = {-1, 0, 0};

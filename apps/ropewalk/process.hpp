@@ -13,6 +13,17 @@ public:
   process_config();
 };
 
+/// What every command does before anything else, whatever its parent left it. Descriptors 0, 1 and
+/// 2 that are closed are taken, so that no socket or pipe of ours gets such a number and with it
+/// what is meant for people; reading and writing them goes on failing, as on closed ones. SIGPIPE
+/// and SIGHUP end nothing: what cannot be written is an error, and what a client asked for is
+/// answered although its terminal is gone.
+void prepare_process();
+
+/// How a command that comes to its end by itself takes signals: SIGTERM and SIGINT end it, also
+/// where a parent has left them blocked.
+void unblock_signals();
+
 /// Sets glibc's allocator up for messages of up to 2 MB that come and go; call it first.
 void tune_allocator();
 

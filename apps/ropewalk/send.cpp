@@ -2,6 +2,9 @@
 #include "apps/ropewalk/options.hpp"
 #include "net/client/reconnecting_client.hpp"
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -191,6 +194,12 @@ int run_send(const send_options& o) {
     message.assign(std::istreambuf_iterator<char>{in}, {});
   } else {
     message.assign(std::istreambuf_iterator<char>{std::cin}, {});
+    // An empty message that nobody meant is none.
+    if (std::ferror(stdin) != 0)
+      return report_error(
+          "cannot read the message from stdin: " + std::string{std::strerror(errno)} +
+              "; say --data or --file, or redirect it",
+          cannot_start);
   }
   const auto payload = shared_bytes::copy_of(message);
   reconnect_settings settings;

@@ -1,5 +1,6 @@
 #include "actors/handlers/registry.hpp"
 #include "actors/node/node.hpp"
+#include "actors/settings/machine.hpp"
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
@@ -17,7 +18,6 @@
 #include <random>
 #include <set>
 #include <spdlog/spdlog.h>
-#include <thread>
 #include <unistd.h>
 
 namespace ropewalk {
@@ -178,7 +178,7 @@ int run_worker(worker_options& o) {
   if (s.master_fd >= 0) ::fcntl(s.master_fd, F_SETFD, FD_CLOEXEC);
   s.broker = *parse_endpoint(o.broker);
   s.host = host_name();
-  if (s.slots == 0) s.slots = std::max(1u, std::thread::hardware_concurrency());
+  if (s.slots == 0) s.slots = machine_share::of_this_process().slots();
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
   auto services = parse_services(o.services);

@@ -17,7 +17,8 @@ result<client> client::connect(const endpoint& broker, std::chrono::milliseconds
   auto connected = connect_tcp(broker, timeout);
   if (!connected) {
     auto why = std::move(connected).why();
-    why.advice = "is the broker running? (ropewalk broker --listen " + broker.text() + ")";
+    if (why.advice.empty())
+      why.advice = "is the broker running? (ropewalk broker --listen " + broker.text() + ")";
     return why;
   }
   return client{make_plain_stream(*std::move(connected))};

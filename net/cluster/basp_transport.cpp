@@ -15,6 +15,8 @@
 #include <memory>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace ropewalk {
 
@@ -25,43 +27,47 @@ constexpr std::chrono::milliseconds connect_timeout{3000};
 
 class basp_doorman final : public caf::io::doorman {
 public:
-  // `listening`: for TCP; `beside`: on this machine, none if it is not valid.
-  basp_doorman(shared_loop& loop, descriptor listening, descriptor beside,
+  // `listening`: for TCP, one at least; `beside`: on this machine, none if it is not valid.
+  basp_doorman(shared_loop& loop, std::vector<descriptor> listening, descriptor beside,
                const basp_transport_settings& settings)
-      : doorman(caf::io::accept_handle::from_int(listening.get())), loop_(loop),
-        settings_(settings), acceptor_(loop, std::move(listening),
-                                       {acceptor::when_exhausted::reject,
-                                        [this](descriptor accepted, const sockaddr_storage&) {
-                                          let_in(accepted.release(), {});
-                                        },
-                                        [this] { rejected_one(); }}) {
+      : doorman(caf::io::accept_handle::from_int(listening.front().get())), loop_(loop),
+        settings_(settings) {
+    for (auto& socket : listening)
+      add_acceptor(std::move(socket), [this](descriptor accepted, const sockaddr_storage&) {
+        let_in(accepted.release(), {});
+      });
     if (beside.valid())
-      beside_ = std::make_unique<acceptor>(
-          loop, std::move(beside),
-          acceptor::settings{acceptor::when_exhausted::reject,
-                             [this](descriptor accepted, const sockaddr_storage&) {
-                               let_in_local(accepted.release());
-                             },
-                             [this] { rejected_one(); }});
+      add_acceptor(std::move(beside), [this](descriptor accepted, const sockaddr_storage&) {
+        let_in_local(accepted.release());
+      });
   }
 
   bool new_connection() override { return true; } // the acceptors let in
   void launch() override { add_to_loop(); }
   void graceful_shutdown() override { detach(&loop_, false); }
 
-  std::string addr() const override { return local_endpoint(acceptor_.fd()).host; }
-  std::uint16_t port() const override { return local_endpoint(acceptor_.fd()).port; }
+  std::string addr() const override { return where().host; }
+  std::uint16_t port() const override { return where().port; }
 
   void add_to_loop() override {
-    acceptor_.open(this);
-    if (beside_) beside_->open(this);
+    for (const auto& one : acceptors_) one->open(this);
   }
   void remove_from_loop() override {
-    acceptor_.remove_from_loop();
-    if (beside_) beside_->remove_from_loop();
+    for (const auto& one : acceptors_) one->remove_from_loop();
   }
 
 private:
+  using let_in_function = std::function<void(descriptor, const sockaddr_storage&)>;
+
+  void add_acceptor(descriptor listening, let_in_function let_in) {
+    acceptors_.push_back(std::make_unique<acceptor>(
+        loop_, std::move(listening),
+        acceptor::settings{acceptor::when_exhausted::reject, std::move(let_in),
+                           [this] { rejected_one(); }}));
+  }
+
+  ropewalk::endpoint where() const { return local_endpoint(acceptors_.front()->fd()); }
+
   void rejected_one() const {
     if (settings_.when_refused)
       settings_.when_refused(
@@ -110,8 +116,7 @@ private:
 
   shared_loop& loop_;
   basp_transport_settings settings_;
-  acceptor acceptor_;
-  std::unique_ptr<acceptor> beside_; // null: there is none
+  std::vector<std::unique_ptr<acceptor>> acceptors_; // the first one's address is named
   // Alive as long as they are in here; they may outlive this doorman.
   std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
       std::make_shared<std::vector<basp_scribe*>>();
@@ -137,16 +142,24 @@ protected:
   }
 
   caf::expected<caf::io::doorman_ptr> open(std::uint16_t port, const char* addr, bool) override {
-    auto listening = listen_tcp({addr ? addr : "127.0.0.1", port});
-    if (!listening) return caf::make_error(caf::sec::cannot_open_port, listening.why().text());
-    auto fd = *std::move(listening);
+    const auto cannot = [](const failure& why) {
+      return caf::make_error(caf::sec::cannot_open_port, why.text());
+    };
+    const auto addresses = listening_addresses({addr ? addr : "127.0.0.1", port});
+    if (!addresses) return cannot(addresses.why());
+    std::vector<descriptor> listening;
+    for (const auto& address : *addresses) {
+      auto socket = listen_tcp(address);
+      if (!socket) return cannot(socket.why());
+      listening.push_back(*std::move(socket));
+    }
     descriptor beside;
     if (settings_.local && !settings_.server) {
-      auto local = listen_local(local_endpoint(fd.get()));
+      auto local = listen_local(local_endpoint(listening.front().get()));
       if (local) beside = *std::move(local);
     }
-    return caf::io::doorman_ptr{
-        caf::make_counted<basp_doorman>(loop(), std::move(fd), std::move(beside), settings_)};
+    return caf::io::doorman_ptr{caf::make_counted<basp_doorman>(loop(), std::move(listening),
+                                                                std::move(beside), settings_)};
   }
 
 private:

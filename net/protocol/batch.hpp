@@ -46,7 +46,8 @@ enum class item_end : std::uint8_t {
   /// It was one of several that were running in a process which died: which of them it died of is
   /// not known. The payload as above.
   suspect = 3,
-  /// It was running in a process that was ended because of another message. The payload as above.
+  /// What ran it was ended because of another message, or by the signal by which its node was told
+  /// to leave; the payload as above.
   interrupted = 4,
 };
 

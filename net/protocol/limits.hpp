@@ -102,6 +102,10 @@ inline constexpr std::uint32_t draining_retry_ms = 500;
 /// asks for something short is never asked. (The kernel's own keep-alive would not do: for a minute
 /// after a client's death its kernel answers that as if it were there; to bytes it says the truth.)
 inline constexpr std::uint32_t half_closed_ping_ms = 2000;
+/// How long after a program that SIGTERM or SIGINT has ended its node may get the same, in
+/// milliseconds: then that was no fault of the message. A service manager signals all processes of
+/// a service within one, a loaded machine takes some more to let the node hear of it.
+inline constexpr std::uint32_t stop_spread_ms = 100;
 
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.

@@ -45,7 +45,9 @@ failure cannot(const std::string& doing) {
 
 result<void> make_folder(const std::string& path) {
   std::error_code failed;
-  fs::create_directories(path, failed);
+  // Whatever the umask is, who made it goes on to use it.
+  if (fs::create_directories(path, failed))
+    fs::permissions(path, fs::perms::owner_all, fs::perm_options::add, failed);
   if (failed)
     return failure{
         failure_kind::unavailable, "cannot make the folder " + path + ": " + failed.message(), {}};

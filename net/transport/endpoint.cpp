@@ -27,8 +27,4 @@ std::optional<endpoint> parse_endpoint(std::string_view text) {
   return result;
 }
 
-bool is_loopback(const endpoint& where) {
-  return where.host == "localhost" || where.host == "::1" || where.host.starts_with("127.");
-}
-
 } // namespace ropewalk

@@ -19,7 +19,4 @@ struct endpoint {
 /// Nothing if `text` is not HOST:PORT with a port from 0 to 65535.
 std::optional<endpoint> parse_endpoint(std::string_view text);
 
-/// True for 127.0.0.0/8, ::1 and "localhost".
-bool is_loopback(const endpoint& where);
-
 } // namespace ropewalk

@@ -217,6 +217,58 @@ TEST_CASE("SIGHUP and SIGPIPE kill no process") {
   CHECK(c.connect().call("sleep", "1").code == error_code::ok);
 }
 
+TEST_CASE("SIGHUP and SIGPIPE end no client: what it asked for is answered") {
+  cluster c;
+  const auto started = c.folder() + "/started";
+  c.start_node("a", {"--service", "run=cmd:sh -c 'touch " + started + "; sleep 0.5; echo done'",
+                     "--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  const strings broker{"--broker", c.clients().text()};
+  strings words{ROPEWALK_PROGRAM, "send", "run", "--data", "x"};
+  words.insert(words.end(), broker.begin(), broker.end());
+  process send{words, c.folder() + "/send.out"};
+  REQUIRE(eventually([&] { return std::ifstream{started}.good(); }));
+  for (const int number : {SIGHUP, SIGPIPE}) send.signal(number);
+  CHECK(send.wait(10s) == 0);
+  CHECK(send.log() == "done\n");
+  words = {ROPEWALK_PROGRAM, "bench", "echo", "--seconds", "1"};
+  words.insert(words.end(), broker.begin(), broker.end());
+  process bench{words, c.folder() + "/bench.out"};
+  REQUIRE(eventually([&] { return c.status()["nodes"][0]["answered"].get<int>() > 100; }));
+  for (const int number : {SIGHUP, SIGPIPE}) bench.signal(number);
+  CHECK(bench.wait(20s) == 0);
+}
+
+TEST_CASE("a reply for a reader that has gone is no success, and no death by SIGPIPE") {
+  cluster c;
+  c.start_node("a", {"--service", "late=cmd:sh -c 'sleep 0.3; echo late'"});
+  REQUIRE(c.has_nodes(1));
+  process send{{"/bin/sh", "-c",
+                "{ \"$0\" send late --data x --broker " + c.clients().text() +
+                    "; echo status $? >&2; } | true",
+                ROPEWALK_PROGRAM},
+               c.folder() + "/send.log"};
+  REQUIRE(send.wait(10s));
+  CHECK(comes_to_say(send, "status 4"));
+}
+
+TEST_CASE("a client whose parent has blocked signals can be interrupted all the same") {
+  cluster c;
+  const auto started = c.folder() + "/started";
+  c.start_node("a", {"--service", "run=cmd:sh -c 'touch " + started + "; exec sleep 20'"});
+  REQUIRE(c.has_nodes(1));
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  process send{{ROPEWALK_PROGRAM, "send", "run", "--data", "x", "--broker", c.clients().text()},
+               c.folder() + "/send.log"};
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  REQUIRE(eventually([&] { return std::ifstream{started}.good(); }));
+  send.signal(SIGINT);
+  CHECK(send.wait(5s) == 128 + SIGINT);
+}
+
 TEST_CASE("a master that was started with SIGCHLD ignored starts its fallen again") {
   cluster c;
   process master{{"/bin/sh", "-c",

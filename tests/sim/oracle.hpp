@@ -2,7 +2,6 @@
 
 #include "actors/dispatch/dispatcher.hpp"
 
-#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <utility>
@@ -107,7 +106,7 @@ public:
     must(nodes_[node].open, "a node that drains or is lost gets no work");
     must((nodes_[node].failing >> a.service & 1) == 0,
          "a node whose pool is failing gets no work for it");
-    must(r.charged <= a.lost_starts || a.attempts == 1 || now >= a.deadline,
+    must(r.charged <= a.lost_starts + a.interrupted || a.attempts == 1 || now >= a.deadline,
          "only what may have been started on a lost worker is charged");
     must(a.attempts > 1 || a.starts == 0, "at most once: what was started is not placed again");
     must(r.fence != a.fence, "every placing has a number of its own");
@@ -140,8 +139,8 @@ public:
     must(nodes_[node].present, "a node that was given up starts nothing");
     must(cut || !a.answered || now - a.answered_at <= news_on_the_way,
          "what is over is not started");
-    const auto before = a.lost_starts + std::min<std::uint32_t>(a.interrupted, 15);
-    must(attempt <= before + 1 && attempt <= a.attempts + a.interrupted && attempt >= a.attempt,
+    must(attempt <= a.lost_starts + a.interrupted + 1 && attempt <= a.attempts + a.interrupted &&
+             attempt >= a.attempt,
          "a handler sees which start this is, of those that count");
     a.attempt = attempt;
     const bool current = a.node == node && a.fence == fence;

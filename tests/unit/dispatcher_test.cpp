@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <utility>
 
 using namespace ropewalk;
 using namespace std::chrono_literals;
@@ -304,6 +305,37 @@ TEST_CASE("a message that crashes its slot is set apart after its attempts, with
   REQUIRE(b.detail.find("signal 11") != std::string::npos);
   b.submit(2); // the service lives on
   REQUIRE(b.placed().size() == 1);
+}
+
+TEST_CASE("what its node's stop signal has ended is started again at once, and not charged") {
+  bench b;
+  auto node = b.join(1);
+  b.submit(1, std::uint8_t{2});
+  for (std::uint8_t start = 1; start <= 5; ++start) { // more than it is allowed to crash
+    REQUIRE(b.placed().size() == 1);
+    const auto l = b.last.at(1);
+    REQUIRE(l.attempt == start); // the handler sees that it was started before
+    b.d.interrupt(l.node, l.request, l.fence, "stopped", b.now);
+    b.d.check();
+    REQUIRE(b.placed().empty()); // that node is on its way out
+    b.d.lose(std::exchange(node, b.join(1)), "left", b.now);
+  }
+  b.placed();
+  b.crash(1);
+  REQUIRE(b.refused().empty());
+  b.crash(1);
+  REQUIRE(b.refused() == refusals{{1, error_code::worker_lost}});
+}
+
+TEST_CASE("with one attempt what its node's stop signal has ended is not run again") {
+  bench b;
+  b.join(1);
+  b.submit(1, std::uint8_t{1});
+  b.placed();
+  const auto l = b.last.at(1);
+  b.d.interrupt(l.node, l.request, l.fence, "stopped", b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{1, error_code::worker_lost}});
 }
 
 TEST_CASE("with one attempt a request that may have run is never run again") {

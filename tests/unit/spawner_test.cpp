@@ -56,9 +56,12 @@ program_channel::event wait_for(program_channel& c) {
 using kind = program_channel::event::kind;
 
 struct told_pids {
-  std::string path = std::filesystem::temp_directory_path() /
-                     ("ropewalk-spawner-test-" + std::to_string(::getpid()));
-  told_pids() { std::filesystem::remove(path); }
+  std::string path;
+  explicit told_pids(const std::string& name = {})
+      : path(std::filesystem::temp_directory_path() /
+             ("ropewalk-spawner-test-" + std::to_string(::getpid()) + name)) {
+    std::filesystem::remove(path);
+  }
   ~told_pids() { std::filesystem::remove(path); }
 
   std::vector<pid_t> read() const {
@@ -245,6 +248,28 @@ TEST_CASE("when the spawner's process is killed, so is all that it started, and 
   const auto event = wait_for(again);
   REQUIRE(event.what == kind::ended);
   REQUIRE(WEXITSTATUS(event.status) == 7);
+}
+
+TEST_CASE("a channel that the spawner closes by itself costs its own program, and no other") {
+  spawner s;
+  const auto keeper = keeper_of(s);
+  told_pids theirs{"theirs"};
+  told_pids own{"own"};
+  auto other = open(s, shell("echo $$ >> " + theirs.path + "; exec sleep 1000"));
+  REQUIRE(other.start({}, {null(), null(), null()}) == 0);
+  auto c = open(s, shell("echo $$ >> " + own.path + "; exec sleep 1000"));
+  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(eventually([&] { return theirs.read().size() == 1 && own.read().size() == 1; }));
+  REQUIRE(c.start({}, {null(), null(), null()}) == 0); // it has lost count of its runs
+  REQUIRE(wait_for(c).what == kind::lost);
+  CHECK(eventually([&] { return own.all_gone(); }));
+  CHECK_FALSE(theirs.all_gone());
+  auto again = open(s, shell("exit 7"));
+  REQUIRE(again.start({}, {null(), null(), null()}) == 0);
+  CHECK(WEXITSTATUS(wait_for(again).status) == 7);
+  CHECK(last_child_of(::getpid(), "ropewalk-keeper") == keeper);
+  other.kill(SIGTERM);
+  CHECK(wait_for(other).what == kind::ended);
 }
 
 TEST_CASE("signals other than SIGKILL mean nothing to the spawner") {

@@ -1,5 +1,6 @@
 #include "net/client/client.hpp"
 #include "net/protocol/limits.hpp"
+#include "net/transport/connect_race.hpp"
 #include "net/transport/endpoint.hpp"
 #include "net/transport/outbox.hpp"
 #include "net/transport/socket.hpp"
@@ -7,10 +8,12 @@
 #include "tests/catch.hpp"
 
 #include <array>
+#include <chrono>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 using namespace ropewalk;
 
@@ -200,4 +203,123 @@ TEST_CASE(
   CHECK(said("a", {}) == "a");
   CHECK(said("b", {}) == "b");
   CHECK(said("", {}) == "");
+}
+
+TEST_CASE("only what is surely this machine counts as loopback") {
+  for (const auto* own : {"127.0.0.1", "127.0.0.0", "127.255.255.255", "127.1", "::1", "localhost",
+                          "LOCALHOST", "localhost.", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1"})
+    CHECK(is_loopback({own, 1}));
+  for (const auto* other : {"127.x.invalid", "127.0.0.1.invalid", "127.", "", "0.0.0.0",
+                            "::", "128.0.0.1", "10.127.0.1", "localhost.example", "xlocalhost",
+                            "::2", "::ffff:10.0.0.1", "fe80::1", "1.0.0.127"})
+    CHECK_FALSE(is_loopback({other, 1}));
+}
+
+TEST_CASE("a name that nobody knows says so, and not that nothing listens there") {
+  const auto unknown = client::connect({"nobody.invalid", 7070}, std::chrono::seconds{20});
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.why().text().find("cannot find host 'nobody.invalid'") != std::string::npos);
+  CHECK(unknown.why().text().find("is the broker running?") == std::string::npos);
+}
+
+TEST_CASE("localhost is both families, on one port") {
+  const auto where = listening_addresses({"localhost", 0});
+  REQUIRE(where);
+  CHECK((*where)[0].host == "127.0.0.1");
+  CHECK((*where)[0].port != 0);
+  if (where->size() == 1) {
+    WARN("no ::1 on this machine");
+    return;
+  }
+  REQUIRE(where->size() == 2);
+  CHECK((*where)[1] == endpoint{"::1", (*where)[0].port});
+  // Whichever of them somebody listens on is found.
+  for (const auto& one : *where) {
+    const auto listening = listen_tcp(one);
+    REQUIRE(listening);
+    CHECK(connect_tcp({"localhost", one.port}, std::chrono::seconds{2}));
+  }
+  CHECK(listening_addresses({"127.0.0.1", 5})->size() == 1);
+}
+
+namespace {
+
+using std::chrono::milliseconds;
+
+socket_address address_of(const descriptor& listening) {
+  const auto where = local_endpoint(listening.get());
+  return resolve(where)->front();
+}
+
+// Takes connections until its backlog is full: what comes then gets no answer, as behind a firewall
+// that drops packets.
+class silent_listener {
+public:
+  silent_listener() {
+    REQUIRE(::listen(listening_.get(), 0) == 0);
+    for (int i = 0; i < 10; ++i) {
+      auto next = connect_tcp(local_endpoint(listening_.get()), milliseconds{100});
+      if (!next) return;
+      connected_.push_back(*std::move(next));
+    }
+    FAIL("everything is taken here");
+  }
+
+  [[nodiscard]] socket_address address() const { return address_of(listening_); }
+
+private:
+  descriptor listening_ = *listen_tcp({"127.0.0.1", 0});
+  std::vector<descriptor> connected_;
+};
+
+milliseconds since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
+}
+
+} // namespace
+
+TEST_CASE("an address that drops packets costs a quarter of a second, one that refuses nothing") {
+  const silent_listener silent;
+  const auto good = listen_tcp({"127.0.0.1", 0});
+  const auto reserved = reserve_port({"127.0.0.1", 0}); // nobody listens there
+  const endpoint name{"several", 0};
+  auto begin = std::chrono::steady_clock::now();
+  const auto behind_silence =
+      connect_tcp(name, {silent.address(), address_of(*good)}, std::chrono::seconds{5});
+  CHECK(behind_silence);
+  CHECK(since(begin) >= milliseconds{200});
+  CHECK(since(begin) < milliseconds{2000});
+  begin = std::chrono::steady_clock::now();
+  CHECK(connect_tcp(name, {address_of(*reserved), address_of(*reserved), address_of(*good)},
+                    std::chrono::seconds{5}));
+  CHECK(since(begin) < milliseconds{200});
+  // What has had its moment still wins if it is the only one.
+  begin = std::chrono::steady_clock::now();
+  const auto nobody =
+      connect_tcp(name, {silent.address(), address_of(*reserved)}, milliseconds{600});
+  REQUIRE_FALSE(nobody);
+  CHECK(since(begin) >= milliseconds{600});
+  CHECK(nobody.why().text() == "cannot connect to several:0: 127.0.0.1: Connection timed out, "
+                               "127.0.0.1: Connection refused");
+}
+
+TEST_CASE(
+    "a race to connect: families take turns, an attempt has a moment for itself, and one that "
+    "failed makes room at once") {
+  using time_point = connect_race::time_point;
+  const time_point start{milliseconds{1'000}};
+  connect_race race{{6, 6, 6, 4, 4}};
+  CHECK(race.next(start) == 0);
+  CHECK(race.next(start) == std::nullopt);
+  CHECK(race.due() == start + milliseconds{250});
+  CHECK(race.next(start + milliseconds{249}) == std::nullopt);
+  CHECK(race.next(start + milliseconds{250}) == 3);
+  race.failed(start + milliseconds{260});
+  CHECK(race.next(start + milliseconds{260}) == 1);
+  CHECK(race.next(start + milliseconds{509}) == std::nullopt);
+  CHECK(race.next(start + milliseconds{510}) == 4);
+  CHECK(race.next(start + milliseconds{760}) == 2);
+  CHECK(race.next(start + milliseconds{9999}) == std::nullopt);
+  CHECK(race.due() == std::nullopt);
+  CHECK(connect_race{{}}.next(start) == std::nullopt);
 }
