@@ -256,16 +256,16 @@ TEST_CASE("a channel that the spawner closes by itself costs its own program, an
   told_pids theirs{"theirs"};
   told_pids own{"own"};
   auto other = open(s, shell("echo $$ >> " + theirs.path + "; exec sleep 1000"));
-  REQUIRE(other.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(other.start({}, std::array{null(), null(), null()}) == 0);
   auto c = open(s, shell("echo $$ >> " + own.path + "; exec sleep 1000"));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0);
   REQUIRE(eventually([&] { return theirs.read().size() == 1 && own.read().size() == 1; }));
-  REQUIRE(c.start({}, {null(), null(), null()}) == 0); // it has lost count of its runs
+  REQUIRE(c.start({}, std::array{null(), null(), null()}) == 0); // it has lost count of its runs
   REQUIRE(wait_for(c).what == kind::lost);
   CHECK(eventually([&] { return own.all_gone(); }));
   CHECK_FALSE(theirs.all_gone());
   auto again = open(s, shell("exit 7"));
-  REQUIRE(again.start({}, {null(), null(), null()}) == 0);
+  REQUIRE(again.start({}, std::array{null(), null(), null()}) == 0);
   CHECK(WEXITSTATUS(wait_for(again).status) == 7);
   CHECK(last_child_of(::getpid(), "ropewalk-keeper") == keeper);
   other.kill(SIGTERM);
