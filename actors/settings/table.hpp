@@ -97,7 +97,8 @@ inline constexpr std::array all_settings{
             {100, 3'600'000},
             sharing::same_for_each,
             kept_in<&broker_tuning::hello_time>,
-            "how long a client may take to shake hands (TLS) and to say who it is (token)"},
+            "how long a client may take to shake hands (TLS) and to say who it is (token), and a "
+            "worker at the cluster port to shake hands"},
     setting{"message-time",
             unit::milliseconds,
             {100, 3'600'000},

@@ -71,6 +71,7 @@ int run_broker(broker_options& o) {
   }
   basp_transport_settings transport;
   transport.forms = frequent_messages();
+  transport.hello_time = s.hello_time;
   transport.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
     log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
   };

@@ -5,6 +5,7 @@
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,7 +19,8 @@ struct basp_transport_settings {
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
   /// and no TLS is asked for.
   bool local = true;
-  compact_forms forms; ///< of messages that are sent very often
+  compact_forms forms;                          ///< of messages that are sent very often
+  std::chrono::milliseconds hello_time{10'000}; ///< within which who connects shakes hands
   /// Hears who was refused and why; called on the loop's thread.
   std::function<void(const std::string&)> when_refused;
   /// Hears of the socket of every connection that was made (not of those that were let in), before
