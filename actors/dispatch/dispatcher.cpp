@@ -186,7 +186,7 @@ void dispatcher::submit(const submission& what, instant now) {
   if (offers_.all_failing(what.service))
     return refuse(what, error_code::worker_lost,
                   "service " + s.name + " is failing: its workers keep crashing");
-  const auto timeout = what.timeout.value_or(settings_.timeout);
+  const auto timeout = std::min(what.timeout.value_or(settings_.timeout), settings_.max_deadline);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
   ++totals_.admitted;

@@ -28,11 +28,14 @@ struct broker_options {
 // A CAF system with one shard of the broker in it.
 class shard_system {
 public:
-  shard_system(const broker_settings& settings, const basp_transport_settings& transport)
+  // `cluster_tls`: what this shard is to reload, for all of them; null: nothing.
+  shard_system(const broker_settings& settings, const basp_transport_settings& transport,
+               std::shared_ptr<reloadable_tls> cluster_tls)
       : system_(config_) {
     shared_loop::of(system_).start();
-    top_ = system_.spawn(broker_supervisor, settings,
-                         default_broker_dependencies(spawn_basp_transport(system_, transport)));
+    auto dependencies = default_broker_dependencies(spawn_basp_transport(system_, transport));
+    dependencies.cluster_tls = std::move(cluster_tls);
+    top_ = system_.spawn(broker_supervisor, settings, std::move(dependencies));
   }
 
   [[nodiscard]] const caf::actor& top() const { return top_; }
@@ -69,6 +72,7 @@ int run_broker(broker_options& o) {
            "--insecure-cluster.\n";
     return 2;
   }
+  std::shared_ptr<reloadable_tls> cluster_tls;
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.hello_time = s.hello_time;
@@ -76,12 +80,15 @@ int run_broker(broker_options& o) {
     log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
   };
   if (!o.cluster_tls.empty()) {
-    auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
-    if (!context) {
-      std::cerr << "ropewalk broker: " << context.why().text() << '\n';
+    auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
+      return tls_context::for_server(files, roles::broker_to_workers);
+    });
+    if (!opened) {
+      std::cerr << "ropewalk broker: " << opened.why().text() << '\n';
       return 2;
     }
-    transport.server = *std::move(context);
+    cluster_tls = *std::move(opened);
+    transport.server = cluster_tls;
   }
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
     std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
@@ -111,7 +118,8 @@ int run_broker(broker_options& o) {
   std::vector<std::unique_ptr<shard_system>> systems;
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
-    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport));
+    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
+                                                     i == 0 ? cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));

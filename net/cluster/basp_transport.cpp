@@ -87,7 +87,7 @@ private:
 
   void let_in(int fd, std::optional<rings> shared) {
     auto connection = detached()         ? nullptr
-                      : settings_.server ? settings_.server->accept(fd)
+                      : settings_.server ? settings_.server->current()->accept(fd)
                                          : make_plain_stream(fd);
     if (!connection) {
       ::close(fd);

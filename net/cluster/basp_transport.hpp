@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/cluster/compact_form.hpp"
+#include "net/tls/reloadable_tls.hpp"
 #include "net/tls/tls.hpp"
 
 #include <caf/actor.hpp>
@@ -14,8 +15,8 @@ namespace ropewalk {
 
 /// How nodes are let in.
 struct basp_transport_settings {
-  std::shared_ptr<const tls_context> server; ///< null: plain TCP
-  std::shared_ptr<const tls_context> client; ///< null: plain TCP
+  std::shared_ptr<const reloadable_tls> server; ///< null: plain TCP
+  std::shared_ptr<const tls_context> client;    ///< null: plain TCP
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
   /// and no TLS is asked for.
   bool local = true;

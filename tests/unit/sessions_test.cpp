@@ -140,6 +140,33 @@ TEST_CASE("who does not take his answers is not read from until he has taken hal
 }
 
 TEST_CASE(
+    "who is slow while all have left much is read from again at half of what he may leave then") {
+  broker_tuning limits;
+  limits.unread_answers = 16 * limits::mib;
+  limits.answers_memory = 8 * limits::mib;
+  broker_by_hand b{limits};
+  b.add_node("echo", 100);
+  // One leaves a quarter of the memory; nobody may leave as much beside him.
+  const auto first = b.connect();
+  first->takes(0);
+  first->asks(1, "echo");
+  b.read(first);
+  b.answer_next(std::string(6 * limits::mib, 'a'));
+  const auto c = b.connect();
+  c->takes(0);
+  c->asks(1, "echo");
+  b.read(c);
+  b.answer_next(std::string(800'000, 'b')); // the share is about 300 kB
+  CHECK_FALSE(c->is_read());
+  c->takes(400'000);
+  b.pass(20ms);
+  CHECK_FALSE(c->is_read()); // far under half of --unread-answers, and over half of the share
+  c->takes(350'000);
+  b.pass(20ms);
+  CHECK(c->is_read());
+}
+
+TEST_CASE(
     "who takes nothing for the time for it is cut off, and who takes a byte now and then not") {
   broker_tuning limits;
   limits.unread_answers = 64 * 1024;
