@@ -146,6 +146,7 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s), make_handler(offered.handler, {bytes}))};
     };
+    p.message_in = [queue](std::uint32_t slot) { return queue->message_in(slot); };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };
   return dependencies;
