@@ -9,6 +9,7 @@
 
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <spdlog/spdlog.h>
 
@@ -23,6 +24,19 @@ struct broker_options {
   bool insecure_cluster = false;
   std::string cluster_tls;
   broker_settings settings;
+};
+
+// One for all connections, which each have a copy of who is to be told, and for all shards.
+class refusal_log {
+public:
+  void warn(std::string what) {
+    const std::lock_guard lock{mutex_};
+    log_.warn(std::chrono::steady_clock::now(), std::move(what));
+  }
+
+private:
+  std::mutex mutex_;
+  log_rate_limiter log_;
 };
 
 // A CAF system with one shard of the broker in it.
@@ -76,8 +90,8 @@ int run_broker(broker_options& o) {
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.hello_time = s.hello_time;
-  transport.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
-    log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
+  transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
+    log->warn("refused at the cluster port: " + who);
   };
   if (!o.cluster_tls.empty()) {
     auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
