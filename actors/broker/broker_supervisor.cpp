@@ -69,6 +69,15 @@ void open_cluster(self_pointer self, const std::string& clients) {
           });
 }
 
+// For workers that come; those that are here stay.
+void reload_cluster_tls(const broker_dependencies& with) {
+  if (!with.cluster_tls) return;
+  if (const auto loaded = with.cluster_tls->reload(); !loaded)
+    spdlog::error("the cluster port's certificates are not reloaded: {}", loaded.why().text());
+  else
+    spdlog::info("the cluster port's certificates are reloaded");
+}
+
 void on_exit(self_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.acceptor && state.draining) return;
@@ -91,11 +100,13 @@ void on_exit(self_pointer self, const caf::down_msg& down) {
 } // namespace
 
 broker_dependencies default_broker_dependencies(caf::actor transport) {
-  return {std::move(transport), [](caf::event_based_actor* self, const broker_settings& settings) {
+  return {std::move(transport),
+          [](caf::event_based_actor* self, const broker_settings& settings) {
             caf::actor_config config{&shared_loop::of(self->system())};
             return self->system().spawn_class<front, caf::no_spawn_options>(config, settings,
                                                                             caf::actor{self});
-          }};
+          },
+          nullptr};
 }
 
 caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
@@ -118,7 +129,10 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
           spdlog::info("{}ready again: clients={}", self->state.settings.shard.label(), clients);
       },
       [self](again_atom) { start_front(self); },
-      [self](reload_atom) { self->send(self->state.front, reload_atom_v); },
+      [self](reload_atom) {
+        reload_cluster_tls(self->state.dependencies);
+        self->send(self->state.front, reload_atom_v);
+      },
       [self](drain_atom) { begin_drain(self); },
       [self](release_atom, std::uint32_t node) {
         if (self->state.cluster) self->send(self->state.cluster, release_atom_v, node);

@@ -2,8 +2,10 @@
 
 #include "actors/broker/settings.hpp"
 #include "actors/messages.hpp"
+#include "net/tls/reloadable_tls.hpp"
 
 #include <functional>
+#include <memory>
 
 namespace ropewalk {
 
@@ -11,6 +13,7 @@ namespace ropewalk {
 struct broker_dependencies {
   caf::actor transport; ///< answers (publish_atom, ...) as CAF's middleman actor does
   std::function<caf::actor(caf::event_based_actor* supervisor, const broker_settings&)> start_front;
+  std::shared_ptr<reloadable_tls> cluster_tls; ///< to be read again on (reload); null: nothing is
 };
 
 /// The parts of a real broker.

@@ -189,7 +189,7 @@ void dispatcher::submit(const submission& what, instant now) {
                   "service " + s.name + " is failing: its workers keep crashing");
   if (s.unoffered && settings_.refuse_unoffered)
     return refuse(what, error_code::no_service, no_node_for(s, now));
-  const auto timeout = what.timeout.value_or(settings_.timeout);
+  const auto timeout = std::min(what.timeout.value_or(settings_.timeout), settings_.max_deadline);
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
   ++totals_.admitted;

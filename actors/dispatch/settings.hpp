@@ -19,6 +19,7 @@ struct dispatch_settings {
   std::uint32_t node_prefetch = 4096;
   microseconds node_prefetch_time{2000};
   milliseconds timeout{30'000};
+  milliseconds max_deadline{86'400'000};
   std::uint8_t attempts = 3;
   std::uint32_t retry_share = 20;
   bool refuse_unoffered = false; ///< --no-node-reply: requests whose service's last node has left

@@ -208,6 +208,7 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
           make_handler(offered.handler,
                        {bytes, offered.options.folder, offered.options.environment}))};
     };
+    p.message_in = [queue](std::uint32_t slot) { return queue->message_in(slot); };
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };
   return dependencies;

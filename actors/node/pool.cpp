@@ -37,8 +37,11 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
     *found = nullptr;
     const auto number = static_cast<std::uint32_t>(found - s.slots.begin());
     const auto why = text_of(down.reason);
+    // Before the gateway hears of it, which then takes the message out of there.
+    const auto cause =
+        s.settings.message_in ? s.settings.message_in(number) : std::optional<std::uint64_t>{};
     self->send(s.gateway, slot_down_atom_v, s.settings.service, number, why);
-    const auto pause = s.policy.on_exit(self->clock().now());
+    const auto pause = s.policy.on_exit(self->clock().now(), cause);
     if (!pause) {
       spdlog::error("service {}: its slots fall too often; the last time: {}", s.settings.name,
                     why);

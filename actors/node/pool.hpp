@@ -3,7 +3,9 @@
 #include "actors/messages.hpp"
 #include "actors/supervise/restart_policy.hpp"
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,11 +19,14 @@ struct pool_settings {
   restart_policy::settings restarts;
   std::function<caf::actor(caf::event_based_actor* pool, std::uint32_t number)>
       start_slot; ///< monitored by the pool
+  /// What a slot that has fallen was running: a number that is the same whenever that message is
+  /// started again. May be empty.
+  std::function<std::optional<std::uint64_t>(std::uint32_t number)> message_in;
 };
 
 /// Supervises one service's slots, one_for_one: a slot that falls is started again by itself after
-/// the policy's pause. Too many falls in the policy's window end the pool with an error; its node
-/// decides what then.
+/// the policy's pause. Too many falls in the policy's window, those of one message counted once, end
+/// the pool with an error; its node decides what then.
 struct pool_state {
   pool_settings settings;
   caf::actor gateway;

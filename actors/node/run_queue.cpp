@@ -203,6 +203,14 @@ void run_queue::forget(shard_number shard) {
   }
 }
 
+// A token is one of its shard's.
+std::optional<std::uint64_t> run_queue::message_in(std::uint32_t slot) const {
+  const std::lock_guard lock{mutex_};
+  const auto& s = *seats_[slot];
+  if (!s.running) return std::nullopt;
+  return s.runs.attempt.token + (std::uint64_t{s.runs.shard} << 24);
+}
+
 std::optional<run_queue::origin> run_queue::slot_died(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
   auto& s = *seats_[slot];

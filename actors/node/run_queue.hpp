@@ -109,6 +109,10 @@ public:
   /// Nobody wants what the shard asked for, nor the answers: it is gone.
   void forget(shard_number shard);
 
+  /// What the slot is running, as a number that stays the same through a message's attempts and is
+  /// hardly another message's; nothing if it is idle.
+  [[nodiscard]] std::optional<std::uint64_t> message_in(std::uint32_t slot) const;
+
   /// The slot's actor died, or another takes its place: what it was running, if it was. The slot
   /// counts as busy until `revived`.
   std::optional<origin> slot_died(std::uint32_t slot);

@@ -99,7 +99,8 @@ inline constexpr std::array all_settings{
             {100, 3'600'000},
             sharing::same_for_each,
             kept_in<&broker_tuning::hello_time>,
-            "how long a client may take to shake hands (TLS) and to say who it is (token)"},
+            "how long a client may take to shake hands (TLS) and to say who it is (token), and a "
+            "worker at the cluster port to shake hands"},
     setting{"message-time",
             unit::milliseconds,
             {100, 3'600'000},
@@ -119,6 +120,14 @@ inline constexpr std::array all_settings{
             sharing::same_for_each,
             of_dispatch<&dispatch_settings::timeout>,
             "the deadline of a request that names none; after it the answer is TIMEOUT"},
+    setting{"max-deadline",
+            unit::milliseconds,
+            {1, 4'294'967'295},
+            sharing::same_for_each,
+            of_dispatch<&dispatch_settings::max_deadline>,
+            "the longest deadline that a request gets, whatever it asks for: so long a client that "
+            "waits may hold its place and its message's memory. A day is more than most jobs take "
+            "that somebody waits for; the most that a request can say is 49 days"},
     setting{"attempts",
             unit::runs,
             {1, 100},

@@ -19,11 +19,16 @@ milliseconds with_jitter(milliseconds pause, double jitter, double random) {
 
 } // namespace
 
-std::optional<milliseconds> restart_policy::on_exit(instant now) {
-  while (!recent_.empty() && now - recent_.front() >= with_.window) recent_.pop_front();
-  if (recent_.size() >= with_.restarts) return std::nullopt;
+std::optional<milliseconds> restart_policy::on_exit(instant now,
+                                                    std::optional<std::uint64_t> cause) {
+  while (!recent_.empty() && now - recent_.front().at >= with_.window) recent_.pop_front();
+  const bool again = cause && std::any_of(recent_.begin(), recent_.end(),
+                                          [&](const fall& f) { return f.cause == cause; });
+  const auto counted =
+      std::count_if(recent_.begin(), recent_.end(), [](const fall& f) { return f.counts; });
+  if (!again && static_cast<std::size_t>(counted) >= with_.restarts) return std::nullopt;
   const auto pause = doubled(with_.first_pause, with_.longest_pause, recent_.size());
-  recent_.push_back(now);
+  recent_.push_back({now, cause, !again});
   ++granted_;
   return with_jitter(pause, with_.jitter, random_.unit());
 }

@@ -27,8 +27,12 @@ public:
   explicit restart_policy(const settings& with, std::uint64_t seed = 1)
       : with_(with), random_(seed) {}
 
-  /// A child fell at `now`. How long to wait before it is started again; nothing: give up.
-  std::optional<milliseconds> on_exit(instant now);
+  /// A child fell at `now`. How long to wait before it is started again; nothing: give up. `cause`:
+  /// the message that it fell of, if that is known. What falls of one and the same message in the
+  /// window counts as once, though each time the pause is longer: a message is started only so often
+  /// (--attempts), and must not use up what its service has. Children that fall of one message after
+  /// the other are a loop, as are those that fall of none.
+  std::optional<milliseconds> on_exit(instant now, std::optional<std::uint64_t> cause = {});
 
   /// It works: what fell before is no sign of a crash loop any more.
   void forget() { recent_.clear(); }
@@ -39,7 +43,12 @@ public:
 private:
   settings with_;
   random_source random_;
-  std::deque<instant> recent_;
+  struct fall {
+    instant at;
+    std::optional<std::uint64_t> cause;
+    bool counts; // is not another of the same cause
+  };
+  std::deque<fall> recent_;
   std::uint64_t granted_ = 0;
 };
 

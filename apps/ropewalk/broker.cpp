@@ -10,6 +10,7 @@
 
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <spdlog/spdlog.h>
 
@@ -27,14 +28,30 @@ struct broker_options {
   broker_settings settings;
 };
 
+// One for all connections, which each have a copy of who is to be told, and for all shards.
+class refusal_log {
+public:
+  void warn(std::string what) {
+    const std::lock_guard lock{mutex_};
+    log_.warn(std::chrono::steady_clock::now(), std::move(what));
+  }
+
+private:
+  std::mutex mutex_;
+  log_rate_limiter log_;
+};
+
 // A CAF system with one shard of the broker in it.
 class shard_system {
 public:
-  shard_system(const broker_settings& settings, const basp_transport_settings& transport)
+  // `cluster_tls`: what this shard is to reload, for all of them; null: nothing.
+  shard_system(const broker_settings& settings, const basp_transport_settings& transport,
+               std::shared_ptr<reloadable_tls> cluster_tls)
       : system_(config_) {
     shared_loop::of(system_).start();
-    top_ = system_.spawn(broker_supervisor, settings,
-                         default_broker_dependencies(spawn_basp_transport(system_, transport)));
+    auto dependencies = default_broker_dependencies(spawn_basp_transport(system_, transport));
+    dependencies.cluster_tls = std::move(cluster_tls);
+    top_ = system_.spawn(broker_supervisor, settings, std::move(dependencies));
   }
 
   [[nodiscard]] const caf::actor& top() const { return top_; }
@@ -93,18 +110,23 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
            "--insecure-cluster.\n";
     return 2;
   }
+  std::shared_ptr<reloadable_tls> cluster_tls;
   basp_transport_settings transport;
   transport.forms = frequent_messages();
-  transport.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
-    log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
+  transport.hello_time = s.hello_time;
+  transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
+    log->warn("refused at the cluster port: " + who);
   };
   if (!o.cluster_tls.empty()) {
-    auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
-    if (!context) {
-      std::cerr << "ropewalk broker: " << context.why().text() << '\n';
+    auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
+      return tls_context::for_server(files, roles::broker_to_workers);
+    });
+    if (!opened) {
+      std::cerr << "ropewalk broker: " << opened.why().text() << '\n';
       return 2;
     }
-    transport.server = *std::move(context);
+    cluster_tls = *std::move(opened);
+    transport.server = cluster_tls;
   }
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
     std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
@@ -135,7 +157,8 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<std::unique_ptr<shard_system>> systems;
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
-    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport));
+    systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
+                                                     i == 0 ? cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -18,38 +19,58 @@ public:
 
   static void* take(std::size_t bytes) {
     if (!recycles || bytes > largest) return ::operator new(bytes);
-    auto& cache = mine();
     const auto size = class_of(bytes);
-    auto& first = cache.kept_[size];
+    auto& first = mine_.kept[size];
     if (!first) return ::operator new(bytes_of(size));
-    cache.kept_bytes_ -= bytes_of(size);
+    mine_.kept_bytes -= bytes_of(size);
     return std::exchange(first, first->next);
   }
 
-  /// Whichever thread took it.
+  /// Whichever thread took it, and however near this one is to its end.
   static void give(void* memory, std::size_t bytes) {
-    auto& cache = mine();
+    if (!recycles || bytes > largest) return ::operator delete(memory);
     const auto size = class_of(bytes);
-    if (!recycles || bytes > largest || cache.kept_bytes_ + bytes_of(size) > max_kept)
+    if (mine_.kept_bytes + bytes_of(size) > max_kept && !begins_to_keep())
       return ::operator delete(memory);
-    cache.kept_bytes_ += bytes_of(size);
-    cache.kept_[size] = ::new (memory) block{cache.kept_[size]};
+    mine_.kept_bytes += bytes_of(size);
+    mine_.kept[size] = ::new (memory) block{mine_.kept[size]};
   }
 
   /// What the calling thread keeps.
-  static std::size_t kept_bytes() { return mine().kept_bytes_; }
-
-  small_blocks(const small_blocks&) = delete;
-  small_blocks& operator=(const small_blocks&) = delete;
+  static std::size_t kept_bytes() { return mine_.now == phase::keeping ? mine_.kept_bytes : 0; }
 
 private:
   struct block {
     block* next;
   };
-  small_blocks() = default;
-  ~small_blocks() {
-    for (auto& first : kept_)
-      while (first) ::operator delete(std::exchange(first, first->next));
+
+  enum class phase : std::uint8_t { untouched, keeping, over };
+
+  // Memory of the thread as long as it runs, whatever of its own is destroyed when: what is given
+  // back after `at_thread_end` finds no room. There is none before the first block either, so that
+  // only who finds none has to ask why.
+  struct pool {
+    std::array<block*, largest / step> kept{};
+    std::size_t kept_bytes = max_kept;
+    phase now = phase::untouched;
+  };
+  struct at_thread_end {
+    ~at_thread_end() {
+      for (auto& first : mine_.kept)
+        while (first) ::operator delete(std::exchange(first, first->next));
+      mine_.kept_bytes = max_kept;
+      mine_.now = phase::over;
+    }
+  };
+
+  // True if there was no room because nothing was kept yet.
+  static bool begins_to_keep() {
+    if (mine_.now != phase::untouched) return false;
+    thread_local const at_thread_end last;
+    (void)last;
+    mine_.now = phase::keeping;
+    mine_.kept_bytes = 0;
+    return true;
   }
 
   // A sanitizer sees who uses what was given back only if it is given back.
@@ -66,13 +87,9 @@ private:
     return (size + 1) * step;
   }
 
-  static small_blocks& mine() {
-    thread_local small_blocks blocks;
-    return blocks;
-  }
-
-  std::array<block*, largest / step> kept_{};
-  std::size_t kept_bytes_ = 0;
+  static constinit thread_local pool mine_;
 };
+
+inline constinit thread_local small_blocks::pool small_blocks::mine_{};
 
 } // namespace ropewalk

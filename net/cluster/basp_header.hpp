@@ -43,6 +43,8 @@ static_assert(sizeof(caf_header::payload_len) == 4);
 static_assert(offsetof(caf_header, operation_data) == operation_data_at);
 static_assert(offsetof(caf_header, dest_actor) == to_at);
 static_assert(sizeof(caf_header::dest_actor) == 8);
+static_assert(static_cast<int>(caf::io::basp::message_type::server_handshake) == 0 &&
+              static_cast<int>(caf::io::basp::message_type::client_handshake) == 1);
 static_assert(((compact_flag | in_ring_flag) &
                (caf_header::named_receiver_flag | caf_header::select_connection_flag)) == 0);
 
@@ -50,6 +52,12 @@ static_assert(((compact_flag | in_ring_flag) &
 
 // `header`: so many `bytes`.
 
+/// True of the two by which nodes shake hands.
+[[nodiscard]] inline bool is_handshake(const char* header) {
+  using caf::io::basp::message_type;
+  const auto operation = static_cast<message_type>(header[operation_at]);
+  return operation == message_type::server_handshake || operation == message_type::client_handshake;
+}
 [[nodiscard]] inline std::uint8_t flags(const char* header) {
   return static_cast<std::uint8_t>(header[flags_at]);
 }

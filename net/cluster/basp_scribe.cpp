@@ -23,7 +23,7 @@ constexpr std::size_t ring_place_bytes = 8;
 } // namespace
 
 basp_scribe::~basp_scribe() {
-  on_handshake_done();
+  on_settled();
   ::shutdown(fd(), SHUT_RDWR);
 }
 
@@ -88,16 +88,29 @@ bool basp_scribe::read_some() {
   do {
     if (read_piece()) continue;
     // Who goes away without a word, as a probe of the port does, is not refused.
-    if (!was_ready && !detached() && when_refused_ && !wire().why().empty())
-      when_refused_(peer_ + ": " + wire().why());
+    if (!was_ready && !detached() && !wire().why().empty()) refuse(wire().why());
     return false;
   } while (reads_on());
-  if (!was_ready && wire().ready()) on_handshake_done();
   return true;
 }
 
-void basp_scribe::on_handshake_done() {
+void basp_scribe::on_settled() {
   if (const auto tell = std::exchange(when_settled_, {})) tell();
+}
+
+void basp_scribe::note_known() {
+  if (known_ || detached() || !basp_->knows(hdl())) return;
+  known_ = true;
+  on_settled();
+}
+
+void basp_scribe::refuse(const std::string& why) const {
+  if (when_refused_) when_refused_(peer_ + ": " + why);
+}
+
+void basp_scribe::give_up(const std::string& why) {
+  refuse(why);
+  fail_later();
 }
 
 bool basp_scribe::read_piece() {
@@ -178,6 +191,14 @@ void basp_scribe::make_room() {
   buffer.resize(std::min(wanted_, std::max({2 * have_, limits::read_bytes, buffer.capacity()})));
 }
 
+// Whether the header is one that who is not known yet may send. BASP itself would take messages to
+// actors from anybody, and as large as they say.
+bool basp_scribe::may_be_hello() const {
+  return basp_header::is_handshake(header_.data()) &&
+         (basp_header::flags(header_.data()) & basp_header::compact_flag) == 0 &&
+         basp_header::payload_bytes(header_.data()) <= limits::max_node_hello_bytes;
+}
+
 // False if the connection is over: BASP closed it, or a header makes no sense.
 bool basp_scribe::deliver() {
   have_ = 0;
@@ -185,6 +206,10 @@ bool basp_scribe::deliver() {
   case piece_kind::header: {
     const auto payload_bytes = basp_header::payload_bytes(header_.data());
     const auto flags = basp_header::flags(header_.data());
+    if (!known_ && !may_be_hello()) {
+      refuse("it does not begin as a worker does");
+      return false;
+    }
     if ((flags & basp_header::compact_flag) != 0) {
       const bool in_ring = (flags & basp_header::in_ring_flag) != 0;
       if (in_ring && (!rings_ || payload_bytes != ring_place_bytes)) return false;
@@ -198,7 +223,9 @@ bool basp_scribe::deliver() {
   }
   case piece_kind::payload:
     next_ = piece_kind::header;
-    return deliver_to_basp(payload_);
+    if (!deliver_to_basp(payload_)) return false;
+    note_known();
+    return true;
   case piece_kind::compact_payload: {
     receive_lease payload{payload_, wanted_}; // there may be room behind it
     next_ = piece_kind::header;

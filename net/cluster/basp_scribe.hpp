@@ -18,11 +18,12 @@ class compact_basp;
 /// A connection between two nodes under BASP, CAF's protocol: hands BASP pieces of exactly the size
 /// that it asked for, header and payload in turn, many of them from one read; to compact_basp the
 /// frames that only that understands. A payload over limits::max_basp_bytes closes the connection:
-/// BASP itself would believe any length.
+/// BASP itself would believe any length. So does anything but a short handshake from a peer that is
+/// not known yet.
 class basp_scribe final : public stream_scribe {
 public:
   /// `shared`: memory that both sides have, through which batches go. `when_refused` hears why a
-  /// connection came to nothing before hands were shaken.
+  /// connection came to nothing before its peer was known.
   basp_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
               std::optional<rings> shared = {},
               std::function<void(const std::string&)> when_refused = {})
@@ -42,23 +43,26 @@ public:
   /// duplicate of it (basp_transport_settings::when_connected).
   ~basp_scribe() override;
 
-  /// To be called once, when hands are shaken or the scribe goes away.
+  /// To be called once, when the peer is known or the scribe goes away.
   void when_settled(std::function<void()> tell) { when_settled_ = std::move(tell); }
 
-  /// Its peer takes too long to shake hands.
-  void give_up() { fail_later(); }
+  /// Its peer is given no more time to shake hands.
+  void give_up(const std::string& why);
 
 protected:
   bool read_some() override;
 
 private:
   std::vector<char>& piece();
-  void on_handshake_done();
+  void on_settled();
+  void note_known();
+  void refuse(const std::string& why) const;
   bool read_piece();
   bool read_frame();
   bool take(const char* bytes, std::size_t count);
   void make_room();
   bool deliver();
+  [[nodiscard]] bool may_be_hello() const;
   bool deliver_to_basp(std::vector<char>& delivered);
   bool deliver_from_ring();
   bool send_through_ring(std::vector<char>& buffer, std::size_t frame,
@@ -78,6 +82,7 @@ private:
   std::size_t landing_bytes_ = 0; // room for the next compact payload; 0: none is expected
   std::optional<rings> rings_;
   bool launched_ = false;
+  bool known_ = false; // hands are shaken, by BASP too
   std::function<void(const std::string&)> when_refused_;
   const std::string peer_ = addr(); // asked while it is there: who is refused may be gone by then
   std::function<void()> when_settled_;

@@ -4,13 +4,17 @@
 #include "net/cluster/basp_scribe.hpp"
 #include "net/cluster/compact_basp.hpp"
 #include "net/cluster/shared_loop.hpp"
+#include "net/cluster/unknown_peers.hpp"
+#include "net/protocol/limits.hpp"
 #include "net/transport/greeted_stream.hpp"
 #include "net/transport/socket.hpp"
 #include "net/transport/unix_socket.hpp"
 
+#include <algorithm>
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/io/middleman_actor_impl.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <sys/socket.h>
@@ -31,7 +35,8 @@ public:
   basp_doorman(shared_loop& loop, std::vector<descriptor> listening, descriptor beside,
                const basp_transport_settings& settings)
       : doorman(caf::io::accept_handle::from_int(listening.front().get())), loop_(loop),
-        settings_(settings) {
+        settings_(settings), waiting_(std::make_shared<unknown_peers>(unknown_peers::limits{
+                                 limits::node_handshakes, settings_.hello_time})) {
     for (auto& socket : listening)
       add_acceptor(std::move(socket), [this](descriptor accepted, const sockaddr_storage&) {
         let_in(accepted.release(), {});
@@ -88,7 +93,7 @@ private:
 
   void let_in(int fd, std::optional<rings> shared) {
     auto connection = detached()         ? nullptr
-                      : settings_.server ? settings_.server->accept(fd)
+                      : settings_.server ? settings_.server->current()->accept(fd)
                                          : make_plain_stream(fd);
     if (!connection) {
       ::close(fd);
@@ -98,28 +103,36 @@ private:
     auto scribe = caf::make_counted<basp_scribe>(loop_, std::move(connection), std::move(shared),
                                                  settings_.when_refused);
     const auto hdl = scribe->hdl();
-    keep_few_waiting(scribe.get());
+    expect_hello(scribe.get());
     parent()->add_scribe(std::move(scribe));
     doorman::new_connection(&loop_, hdl);
   }
 
-  // Who connects and does not greet, or shake hands, must not keep workers out: only so many may be at it, the
-  // latest ones.
-  void keep_few_waiting(basp_scribe* newcomer) {
-    if (shaking_hands_->size() == limits::node_handshakes) {
-      shaking_hands_->front()->give_up();
-      shaking_hands_->erase(shaking_hands_->begin());
-    }
-    shaking_hands_->push_back(newcomer);
-    newcomer->when_settled([all = shaking_hands_, newcomer] { std::erase(*all, newcomer); });
+  // The scribe is alive as long as it is among those who wait: it takes itself out.
+  void expect_hello(basp_scribe* newcomer) {
+    const bool first = waiting_->size() == 0;
+    const auto number =
+        waiting_->add(std::chrono::steady_clock::now(),
+                      [newcomer](const std::string& why) { newcomer->give_up(why); });
+    newcomer->when_settled([all = waiting_, number] { all->forget(number); });
+    if (first) check_later(loop_, waiting_);
+  }
+
+  static void check_later(shared_loop& loop, const std::shared_ptr<unknown_peers>& waiting) {
+    const auto next = waiting->next_end();
+    if (!next) return;
+    const auto now = std::chrono::steady_clock::now();
+    loop.remind(std::chrono::ceil<std::chrono::microseconds>(std::max(*next, now) - now),
+                [&loop, waiting] {
+                  waiting->check(std::chrono::steady_clock::now());
+                  check_later(loop, waiting);
+                });
   }
 
   shared_loop& loop_;
   basp_transport_settings settings_;
   std::vector<std::unique_ptr<acceptor>> acceptors_; // the first one's address is named
-  // Alive as long as they are in here; they may outlive this doorman.
-  std::shared_ptr<std::vector<basp_scribe*>> shaking_hands_ =
-      std::make_shared<std::vector<basp_scribe*>>();
+  std::shared_ptr<unknown_peers> waiting_;           // scribes may outlive this doorman
 };
 
 class basp_transport final : public caf::io::middleman_actor_impl {

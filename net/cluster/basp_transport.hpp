@@ -1,10 +1,12 @@
 #pragma once
 
 #include "net/cluster/compact_form.hpp"
+#include "net/tls/reloadable_tls.hpp"
 #include "net/tls/tls.hpp"
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,12 +15,13 @@ namespace ropewalk {
 
 /// How nodes are let in.
 struct basp_transport_settings {
-  std::shared_ptr<const tls_context> server; ///< null: plain TCP
-  std::shared_ptr<const tls_context> client; ///< null: plain TCP
+  std::shared_ptr<const reloadable_tls> server; ///< null: plain TCP
+  std::shared_ptr<const tls_context> client;    ///< null: plain TCP
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
   /// and no TLS is asked for.
   bool local = true;
-  compact_forms forms; ///< of messages that are sent very often
+  compact_forms forms;                          ///< of messages that are sent very often
+  std::chrono::milliseconds hello_time{10'000}; ///< within which who connects shakes hands
   /// Hears who was refused and why; called on the loop's thread.
   std::function<void(const std::string&)> when_refused;
   /// Hears of the socket of every connection that was made (not of those that were let in), before

@@ -52,6 +52,10 @@ bool compact_basp::take(caf::io::connection_handle from, const std::vector<char>
   return true;
 }
 
+bool compact_basp::knows(caf::io::connection_handle whom) {
+  return static_cast<bool>(instance.tbl().lookup_direct(whom));
+}
+
 void compact_basp::heard_from(caf::io::connection_handle whom) {
   if (const auto found = ctx.find(whom); found != ctx.end())
     found->second.last_seen = clock().now();

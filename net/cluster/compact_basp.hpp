@@ -31,6 +31,9 @@ public:
   [[nodiscard]] bool take(caf::io::connection_handle from, const std::vector<char>& header,
                           receive_lease& payload);
 
+  /// True if hands are shaken with whoever is there.
+  [[nodiscard]] bool knows(caf::io::connection_handle whom);
+
   /// Bytes have come from there: its node lives, however long the message takes.
   void heard_from(caf::io::connection_handle whom);
 

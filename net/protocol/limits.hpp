@@ -79,9 +79,13 @@ inline constexpr std::size_t direct_payload_bytes = 128 * kib;
 /// What is read ahead of the next header while a connection sends such payloads, in bytes.
 inline constexpr std::size_t read_ahead_bytes = 4 * kib;
 
-/// Connections on the cluster port that have not shaken hands yet; a newcomer takes the place of
-/// the oldest. Enough for a rack of workers that start at once.
+/// Connections on the cluster port that have not shaken hands yet, by TLS or without; a newcomer
+/// takes the place of the oldest. Enough for a rack of workers that start at once.
 inline constexpr std::size_t node_handshakes = 128;
+
+/// What who connects to the cluster port may say at once before it is known, in bytes: BASP's
+/// handshake is some 100 bytes.
+inline constexpr std::size_t max_node_hello_bytes = 4 * kib;
 
 /// Descriptors that clients leave free, or an eighth of what there may be if that is less: for
 /// nodes that come (back), and for what else a broker opens.

@@ -10,10 +10,19 @@ namespace {
 // A share costs two small allocations.
 constexpr std::size_t min_shared = 1024; // bytes
 
+// The pool of this thread has gone: shares may go later, with what else is the thread's own. (Of no
+// destructor, so that it can be asked for until then.)
+constinit thread_local bool spares_are_gone = false;
+
 // A pool: memory of buffers whose last share has gone, for the next that are taken; fresh memory
 // would be filled with zeros first. A thread keeps as much as a few of the largest messages need.
 class spare_buffers {
 public:
+  spare_buffers() = default;
+  spare_buffers(const spare_buffers&) = delete;
+  spare_buffers& operator=(const spare_buffers&) = delete;
+  ~spare_buffers() { spares_are_gone = true; }
+
   void give(std::vector<char> buffer) {
     if (kept_bytes_ + buffer.capacity() > max_kept) return;
     kept_bytes_ += buffer.capacity();
@@ -35,11 +44,20 @@ private:
 };
 
 thread_local spare_buffers spares;
+
+void keep_spare(std::vector<char> buffer) {
+  if (!spares_are_gone) spares.give(std::move(buffer));
+}
+
+std::vector<char> take_spare() {
+  return spares_are_gone ? std::vector<char>{} : spares.take();
+}
+
 } // namespace
 
 struct receive_lease::taken final : shared_memory {
   std::vector<char> bytes;
-  ~taken() override { spares.give(std::move(bytes)); }
+  ~taken() override { keep_spare(std::move(bytes)); }
 };
 
 receive_lease::receive_lease(std::vector<char>& buffer, std::size_t count)
@@ -49,7 +67,7 @@ receive_lease::receive_lease(std::vector<char>& buffer, std::size_t count)
 
 receive_lease::~receive_lease() {
   if (!taken_) return;
-  taken_->bytes = std::exchange(*buffer_, spares.take());
+  taken_->bytes = std::exchange(*buffer_, take_spare());
   taken_->let_go();
 }
 

@@ -43,7 +43,9 @@ packet take_packet(int socket, std::span<char> into) {
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control.room.data();
-  message.msg_controllen = control.room.size();
+  // Without what the room has beyond so many, for the sake of alignment: a descriptor in there
+  // would be nobody's.
+  message.msg_controllen = CMSG_LEN(sizeof(int) * max_passed_descriptors);
   ssize_t count = 0;
   while ((count = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0 &&
          errno == EINTR) {
@@ -57,10 +59,12 @@ packet take_packet(int socket, std::span<char> into) {
        head = CMSG_NXTHDR(&message, head)) {
     if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
     const auto there = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < there && result.passed < max_passed_descriptors; ++i) {
+    for (std::size_t i = 0; i < there; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(head) + i * sizeof fd, sizeof fd);
-      result.descriptors[result.passed++] = descriptor{fd};
+      descriptor one{fd};
+      if (result.passed < max_passed_descriptors)
+        result.descriptors[result.passed++] = std::move(one);
     }
   }
   return result;

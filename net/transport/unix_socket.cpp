@@ -54,7 +54,7 @@ struct one_byte {
     message.msg_iov = &part;
     message.msg_iovlen = 1;
     message.msg_control = beside.data();
-    message.msg_controllen = beside.size();
+    message.msg_controllen = CMSG_LEN(sizeof(int)); // no room for a second one, which would be lost
   }
   one_byte(const one_byte&) = delete;
   one_byte& operator=(const one_byte&) = delete;
@@ -93,9 +93,12 @@ std::optional<descriptor> take_descriptor(int socket, std::chrono::milliseconds 
   descriptor result;
   for (auto* head = CMSG_FIRSTHDR(&m.message); head; head = CMSG_NXTHDR(&m.message, head)) {
     if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
-    result = descriptor{fd};
+    for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= head->cmsg_len; at += sizeof(int)) {
+      int fd = -1;
+      std::memcpy(&fd, reinterpret_cast<const char*>(head) + at, sizeof fd);
+      descriptor one{fd};
+      if (!result.valid()) result = std::move(one);
+    }
   }
   return result;
 }

@@ -1,4 +1,5 @@
 #include "tests/catch.hpp"
+#include "tests/cluster/bystanders.hpp"
 #include "tests/cluster/processes.hpp"
 
 #include <algorithm>
@@ -92,6 +93,19 @@ TEST_CASE("a slot that crashes harms only the message that crashed it, which is 
   const auto s = c.status();
   REQUIRE(s["nodes"].size() == 1);
   REQUIRE(s["restarts"] == 3);
+}
+
+TEST_CASE("one message's crashes, however many attempts it has, use up nobody's restarts") {
+  cluster c{{"--attempts", "8"}};
+  auto& node = c.start_node(
+      "a", {"--service", "crash=builtin:crash", "--service", "echo=builtin:echo", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  const auto answer = c.connect().call("crash", "now");
+  REQUIRE(answer.code == error_code::worker_lost);
+  CHECK(answer.payload.view().find("lost 8 times") != std::string_view::npos);
+  CHECK(c.status()["restarts"] == 8);
+  CHECK(node.log().find("fall too often") == std::string::npos);
+  others_are_served(c);
 }
 
 TEST_CASE("a message that kills whole nodes is set apart, and what waited beside it is answered") {

@@ -278,6 +278,43 @@ TEST_CASE(
   REQUIRE_FALSE(over_tls(c, trust).hello(alice, 5s));
 }
 
+TEST_CASE(
+    "SIGHUP reloads the cluster port's certificates, on every shard: who is in stays, and who "
+    "comes must fit the new ones") {
+  const certificates old;
+  const certificates fresh; // of another authority
+  const temporary_folder used;
+  const auto use = [&](const certificates& which) {
+    fs::create_directories(used.path() + "/broker");
+    fs::copy(which / "ca.pem", used.path() + "/ca.pem", fs::copy_options::overwrite_existing);
+    fs::copy(which / "broker", used.path() + "/broker",
+             fs::copy_options::overwrite_existing | fs::copy_options::recursive);
+  };
+  use(old);
+  cluster c{{"--cluster-tls", used.path() + "/broker", "--shards", "2"}};
+  const auto start = [&](const std::string& name, const certificates& with) {
+    c.start_node(name, {"--service", "echo=builtin:echo", "--cluster-tls", with / "worker"});
+  };
+  start("a", old);
+  REQUIRE(c.has_nodes(1));
+  use(fresh);
+  c.broker().signal(SIGHUP);
+  REQUIRE(log_says(c.broker(), "the cluster port's certificates are reloaded"));
+  start("late", old);
+  start("b", fresh);
+  REQUIRE(log_says(c.broker(), "shard 0: node b joined"));
+  REQUIRE(log_says(c.broker(), "shard 1: node b joined"));
+  REQUIRE(log_says(c.broker(), "refused at the cluster port"));
+  CHECK(c.broker().log().find("node late joined") == std::string::npos);
+  CHECK(c.broker().log().find("node a is gone") == std::string::npos);
+
+  std::ofstream{used.path() + "/broker/key.pem"} << "nonsense\n";
+  c.broker().signal(SIGHUP);
+  REQUIRE(log_says(c.broker(), "the cluster port's certificates are not reloaded: "));
+  start("d", fresh);
+  REQUIRE(log_says(c.broker(), "shard 1: node d joined"));
+}
+
 TEST_CASE("who never says who it is, or never shakes hands, is shown the door in time") {
   const certificates certs;
   const access_file file;

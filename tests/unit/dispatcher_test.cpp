@@ -516,6 +516,28 @@ TEST_CASE("a request that waits is answered TIMEOUT at its deadline and never st
   REQUIRE(b.placed().empty());
 }
 
+TEST_CASE("whatever deadline a request asks for, it gets no more than the longest") {
+  dispatch_settings limits;
+  limits.max_deadline = 1s;
+  limits.timeout = 10s;
+  bench b{limits};
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  b.submit(2);            // asks for none
+  b.submit(3, {}, 1193h); // as long as a request can say
+  b.submit(4, {}, 500ms); // less is less
+  b.now += 510ms;
+  b.d.advance(b.now);
+  CHECK(b.refused() == refusals{{4, error_code::timeout}});
+  b.now += 500ms;
+  b.d.advance(b.now);
+  b.d.check();
+  const auto ended = b.refused();
+  CHECK(ended.size() == 3);
+  CHECK(b.d.totals().waiting == 0);
+}
+
 TEST_CASE("a request that runs beyond its deadline is answered TIMEOUT, its node told, its slot "
           "free when that says so") {
   bench b;

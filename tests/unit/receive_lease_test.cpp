@@ -3,6 +3,8 @@
 #include "tests/catch.hpp"
 
 #include <string>
+#include <thread>
+#include <vector>
 
 using namespace ropewalk;
 
@@ -32,6 +34,38 @@ TEST_CASE("who takes a share in received bytes keeps them, and the buffer gets o
   REQUIRE(buffer.data() != memory);
   buffer.assign(4 * large, 'b');
   REQUIRE(kept.view() == std::string(large, 'a'));
+}
+
+namespace {
+
+// Made before its thread keeps spare buffers, so that it goes when those have gone.
+struct gone_last {
+  ~gone_last() {
+    held.clear();
+    auto buffer = filled(2 * large, 'b');
+    receive_lease lease{buffer, buffer.size()};
+    kept = lease.share(part(buffer, 0, 2 * large)).has_value();
+  }
+  std::vector<shared_bytes> held;
+  static inline bool kept = false;
+};
+
+} // namespace
+
+TEST_CASE("shares that are given back when their thread's spare buffers are gone are no trouble") {
+  for (int round = 0; round < 20; ++round) {
+    gone_last::kept = false;
+    std::thread{[] {
+      thread_local gone_last last;
+      for (int i = 0; i < 20; ++i) {
+        auto buffer = filled(2 * large, 'a');
+        receive_lease lease{buffer, buffer.size()};
+        last.held.push_back(lease.share(part(buffer, 0, 2 * large)).value());
+      }
+      last.held.resize(10); // these are kept
+    }}.join();
+    CHECK(gone_last::kept);
+  }
 }
 
 TEST_CASE("a buffer in which nobody takes a share keeps its memory") {

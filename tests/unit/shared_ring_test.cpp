@@ -1,4 +1,5 @@
 #include "net/protocol/limits.hpp"
+#include "net/transport/descriptor_passing.hpp"
 #include "net/transport/shared_ring.hpp"
 #include "net/transport/unix_socket.hpp"
 #include "tests/catch.hpp"
@@ -6,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <random>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -131,6 +133,51 @@ TEST_CASE("memory that its other side could take away is not mapped") {
   REQUIRE_FALSE(map_rings(unsealed, false));
   REQUIRE(::ftruncate(good.get(), 0) != 0);
   REQUIRE(map_rings(good, false));
+}
+
+TEST_CASE("of descriptors that come with a message more than are wanted are closed") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
+  const descriptor sender{pair[0]};
+  const descriptor receiver{pair[1]};
+  const descriptor passed{::memfd_create("test", MFD_CLOEXEC)};
+  const std::array<int, 5> many{passed.get(), passed.get(), passed.get(), passed.get(),
+                                passed.get()};
+  const auto send = [&] {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof many)> control{};
+    char byte = 'r';
+    iovec part{&byte, 1};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    auto* const head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof many);
+    std::memcpy(CMSG_DATA(head), many.data(), sizeof many);
+    return ::sendmsg(sender.get(), &message, 0) == 1;
+  };
+  const auto open_descriptors = [] {
+    const std::filesystem::directory_iterator all{"/proc/self/fd"};
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = open_descriptors();
+  REQUIRE(send());
+  {
+    const auto one = take_descriptor(receiver.get(), 1s);
+    REQUIRE(one);
+    CHECK(one->valid());
+  }
+  CHECK(open_descriptors() == before);
+  REQUIRE(send());
+  {
+    std::array<char, 8> bytes{};
+    const auto packet = take_packet(receiver.get(), bytes);
+    CHECK(packet.passed == max_passed_descriptors);
+  }
+  CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("a descriptor goes over a local socket, or word that there is none") {

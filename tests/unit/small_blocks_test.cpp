@@ -29,6 +29,34 @@ TEST_CASE("a block that another thread gives back is no trouble") {
 }
 
 #ifndef __SANITIZE_ADDRESS__
+namespace {
+
+// Made before its thread keeps blocks, so that it goes when those have gone.
+struct gone_last {
+  ~gone_last() {
+    held.clear();
+    kept_then = small_blocks::kept_bytes();
+    taken_then = shared_bytes::copy_of(std::string(100, 'y')).view() == std::string(100, 'y');
+  }
+  std::vector<shared_bytes> held;
+  static inline std::size_t kept_then = 0;
+  static inline bool taken_then = false;
+};
+
+} // namespace
+
+TEST_CASE("blocks that are given back when their thread's own are gone already are not kept") {
+  gone_last::kept_then = 1;
+  std::thread{[] {
+    thread_local gone_last last;
+    for (int i = 0; i < 100; ++i) last.held.push_back(shared_bytes::copy_of(std::string(100, 'x')));
+    last.held.resize(50);
+    if (small_blocks::kept_bytes() == 0) gone_last::kept_then = 2;
+  }}.join();
+  CHECK(gone_last::kept_then == 0);
+  CHECK(gone_last::taken_then);
+}
+
 TEST_CASE("what is given back is taken again, up to a limit") {
   void* const block = small_blocks::take(100);
   small_blocks::give(block, 100);

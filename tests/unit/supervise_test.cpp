@@ -12,6 +12,33 @@ TEST_CASE("five restarts in ten seconds are granted, the sixth fall is one too m
   REQUIRE(policy.restarts() == 5);
 }
 
+TEST_CASE("falls of one message count once, however often it is started, and the pause grows") {
+  restart_policy policy{{}};
+  instant now{};
+  milliseconds last{0};
+  for (int i = 0; i < 8; ++i) {
+    const auto pause = policy.on_exit(now += milliseconds{1}, 7);
+    REQUIRE(pause);
+    CHECK(*pause > last);
+    last = *pause;
+  }
+  // It was one of five: four others are granted, and what falls of none counts as before.
+  for (std::uint64_t other = 100; other < 103; ++other) REQUIRE(policy.on_exit(now, other));
+  REQUIRE(policy.on_exit(now));
+  REQUIRE(policy.on_exit(now, 7)); // again
+  REQUIRE_FALSE(policy.on_exit(now));
+  REQUIRE_FALSE(policy.on_exit(now, 103));
+}
+
+TEST_CASE("children that fall of one message after the other are a loop, which is seen") {
+  restart_policy policy{{}};
+  instant now{};
+  for (std::uint64_t message = 1; message <= 5; ++message)
+    REQUIRE(policy.on_exit(now += milliseconds{1}, message));
+  REQUIRE_FALSE(policy.on_exit(now, 6));
+  REQUIRE(policy.on_exit(now + seconds{11}, 6)); // after the window as ever
+}
+
 TEST_CASE("falls that lie far enough apart are restarted for ever") {
   restart_policy policy{{}};
   instant now{};

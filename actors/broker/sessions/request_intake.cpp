@@ -2,6 +2,7 @@
 
 #include "net/protocol/cluster_greeting.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ropewalk {
@@ -166,7 +167,9 @@ void request_intake::handle_hello(session& from, const frame_fields& fields, std
   field_writer said;
   said.u8(field::version, protocol_version)
       .u32(field::max_message_bytes, static_cast<std::uint32_t>(limits_.max_message_bytes))
-      .u32(field::deadline_ms, static_cast<std::uint32_t>(limits_.dispatch.timeout.count()));
+      .u32(field::deadline_ms,
+           static_cast<std::uint32_t>(
+               std::min(limits_.dispatch.timeout, limits_.dispatch.max_deadline).count()));
   with_.answers.frame(from, frame_kind::hello_ok, id, said.bytes(), {});
 }
 

@@ -1,0 +1,70 @@
+"""What must hold of a broker while it is besieged, and after."""
+import dataclasses
+
+MIB = 1 << 20
+SLACK_MIB = 64  # what allocators, sockets and the program itself may take besides what the limits say
+CONNECTION_KIB = 16  # a connection's own, as the README has it: `ropewalk limits`, --connections
+# Below this a time says nothing: two processors run the broker, its workers, a hundred clients and whatever else there
+# is, and each turn of the broker's loop serves every one of the hundred. (106 to 180 ms at a load average of 10, 400
+# beside the cluster tests; what this is to find, such as texts made for each who asks, took a second.)
+FLOOR_MS = 500
+
+
+@dataclasses.dataclass
+class State:
+    """Of the broker, as its status and the kernel say."""
+    memory_mib: float
+    descriptors: int
+    connections: int = 1  # the one that asks
+    held_bytes: int = 0
+    queued: int = 0
+    in_flight: int = 0
+
+
+@dataclasses.dataclass
+class Siege:
+    limits: dict  # the broker's options
+    before: State
+    after: State
+    max_memory_mib: float  # the most that was seen
+    calm_p99_ms: float  # the modest client's
+    p99_ms: float
+    asked: int  # by the modest client, meanwhile
+    wrong: list  # what it was answered instead
+    alive: bool
+
+
+def allowed_mib(siege):
+    """What may be there at most: what was there before, and what the limits add up to."""
+    limits = siege.limits
+    memory = limits["--memory"] + limits["--answers-memory"]
+    # What counts of a message on its way is what has come. Its buffer is as large as was announced, and on a heap that
+    # was used before its pages may be there.
+    connection = CONNECTION_KIB * 1024 + limits["--max-message-bytes"]
+    return siege.before.memory_mib + (memory + limits["--connections"] * connection) / MIB + SLACK_MIB
+
+
+BOOKS = ("connections", "held_bytes", "queued", "in_flight", "descriptors")
+
+
+def books_are_back(before, now):
+    return all(getattr(now, what) <= getattr(before, what) for what in BOOKS)
+
+
+def faults(s):
+    found = []
+    if not s.alive:
+        return ["the broker is gone"]
+    if s.max_memory_mib > allowed_mib(s):
+        found.append(f"memory: {s.max_memory_mib:.0f} MiB, and the limits add up to {allowed_mib(s):.0f}")
+    if s.asked == 0 or s.wrong:
+        found.append(f"the modest client: {s.asked} asked, {len(s.wrong)} not answered as they should be"
+                     + (f", such as {s.wrong[0]}" if s.wrong else ""))
+    if s.p99_ms > max(2 * s.calm_p99_ms, FLOOR_MS):
+        found.append(f"the modest client's p99: {s.p99_ms:.1f} ms, and {s.calm_p99_ms:.1f} before")
+    if s.after.memory_mib > s.before.memory_mib + SLACK_MIB:
+        found.append(f"memory after: {s.after.memory_mib:.0f} MiB, and {s.before.memory_mib:.0f} before")
+    for what in BOOKS:
+        if getattr(s.after, what) > getattr(s.before, what):
+            found.append(f"{what} after: {getattr(s.after, what)}, and {getattr(s.before, what)} before")
+    return found
