@@ -1,6 +1,7 @@
 #include "actors/broker/broker_supervisor.hpp"
 #include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
@@ -19,7 +20,7 @@ namespace {
 struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
-  std::string log_level = "info";
+  log_options log;
   bool insecure_cluster = false;
   std::string cluster_tls;
   broker_settings settings;
@@ -91,7 +92,7 @@ int run_broker(broker_options& o) {
     std::cerr << "ropewalk broker: " << loaded.why().text() << '\n';
     return 2;
   }
-  set_up_log("broker", o.log_level);
+  set_up_log("broker", o.log);
   tune_allocator();
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
@@ -145,9 +146,7 @@ command_action add_broker(CLI::App& app) {
   app.add_option("--access-file", access.access_file,
                  "let in only who is in this file, and only to the services named there (`ropewalk "
                  "token`; read again on SIGHUP)");
-  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  add_log_options(app, o->log);
   add_settings(app, o->settings);
   return [o] { return run_broker(*o); };
 }

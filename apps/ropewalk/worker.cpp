@@ -3,6 +3,7 @@
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
@@ -28,7 +29,7 @@ struct worker_options {
   std::string broker = "127.0.0.1:7071";
   std::vector<std::string> services;
   std::string name;
-  std::string log_level = "info";
+  log_options log;
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
@@ -89,10 +90,11 @@ bool runs_programs(const node_settings& s) {
 
 // Before there are threads. A broker sees this process's death when its programs are gone, too:
 // what it then starts elsewhere never runs beside them.
-void start_spawner(basp_transport_settings& transport) {
-  if (!spawner::of_process().start())
-    spdlog::error("cannot start the process that starts programs: {}", std::strerror(errno));
+// Returns 0, or the error because of which it was not started.
+int start_spawner(basp_transport_settings& transport) {
+  const int error = spawner::of_process().start() ? 0 : errno;
   transport.when_connected = [](int socket) { spawner::of_process().hold(socket); };
+  return error;
 }
 
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
@@ -103,8 +105,11 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   transport.forms = frequent_messages();
   transport.local = !o.tcp_only;
   transport.client = std::move(tls);
-  set_up_log(o.name, o.log_level);
-  if (runs_programs(s)) start_spawner(transport);
+  const int spawner_error = runs_programs(s) ? start_spawner(transport) : 0;
+  set_up_log(o.name, o.log); // after that fork: the log has a thread
+  if (spawner_error != 0)
+    spdlog::error("cannot start the process that starts programs: {}",
+                  std::strerror(spawner_error));
   tune_allocator();
   process_config config;
   caf::actor_system system{config};
@@ -116,8 +121,8 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   leave_process(run_until_done({top}, s.master_fd));
 }
 
-int run_processes(const worker_options& o) {
-  set_up_log(o.name + " (master)", o.log_level);
+[[noreturn]] void run_processes(const worker_options& o) {
+  set_up_log(o.name + " (master)", o.log);
   master_settings m;
   m.processes = {o.processes, o.settings.drain_time, o.settings.restarts};
   std::mt19937_64 random{std::random_device{}()};
@@ -125,8 +130,9 @@ int run_processes(const worker_options& o) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
     if (who.generation > 0) name += "." + std::to_string(who.generation);
     std::vector<std::string> words{
-        "ropewalk", "worker",      "--broker",  o.broker,      "--name",
-        name,       "--log-level", o.log_level, "--master-fd", std::to_string(fd)};
+        "ropewalk",     "worker",      "--broker",     o.broker,     "--name",        name,
+        "--log-level",  o.log.level,   "--log-format", o.log.format, "--master-fd",
+        std::to_string(fd)};
     const auto numbers = arguments_for(o.settings);
     words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
@@ -149,7 +155,7 @@ int run_processes(const worker_options& o) {
     if (how == process_supervisor::severity::error) level = spdlog::level::err;
     spdlog::log(level, "{}", text);
   };
-  return run_master(m);
+  leave_process(run_master(m));
 }
 
 int run_worker(worker_options& o) {
@@ -179,7 +185,7 @@ int run_worker(worker_options& o) {
   }
   const bool is_child = s.master_fd >= 0;
   if (!is_child && (o.processes > 1 || o.recycle_after > 0))
-    return run_processes(o); // each child reads the files for itself, as they are then
+    run_processes(o); // each child reads the files for itself, as they are then
   return run_node(o, std::move(tls));
 }
 
@@ -207,9 +213,7 @@ command_action add_worker(CLI::App& app) {
   app.add_option("--recycle-after", o->recycle_after,
                  "replace a process after about so many messages, before its leaks hurt; 0: never")
       ->capture_default_str();
-  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  add_log_options(app, o->log);
   app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
   app.add_flag("--after-fall", o->after_fall)->group("");
   add_settings(app, o->settings);

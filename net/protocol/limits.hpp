@@ -93,6 +93,17 @@ inline constexpr std::size_t kept_descriptors = 64;
 /// drain and wants no more of it takes longer than a second to say so.
 inline constexpr std::uint32_t second_signal_ms = 1000;
 
+/// What a process keeps of its log while nobody takes it, in bytes; what comes after that is counted
+/// and dropped. Some 8,000 lines: minutes of a reader that stalls, and little beside a message.
+inline constexpr std::size_t log_queue_bytes = 1 * mib;
+
+/// How long a process that ends tries to write the rest of its log, in milliseconds: a disk or a
+/// pipe that works takes a few, and one that does not must not hold up who waits for the end.
+inline constexpr std::uint32_t log_end_ms = 500;
+
+/// A certificate that ends within so many days is spoken of: time for who has to renew it by hand.
+inline constexpr int certificate_warning_days = 30;
+
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;
