@@ -8,7 +8,6 @@
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
-#include <iostream>
 #include <memory>
 #include <random>
 #include <spdlog/spdlog.h>
@@ -22,6 +21,7 @@ struct broker_options {
   std::string cluster = "127.0.0.1:7071";
   log_options log;
   bool insecure_cluster = false;
+  bool check = false;
   std::string cluster_tls;
   broker_settings settings;
 };
@@ -55,43 +55,47 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
   return held;
 }
 
+// All that is wrong with what it was told; what it will speak with at the cluster port goes to
+// `transport`.
+std::vector<std::string> find_problems(const broker_options& o, basp_transport_settings& transport) {
+  const auto& s = o.settings;
+  std::vector<std::string> problems;
+  if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty())
+    problems.push_back(
+        "the cluster port " + o.cluster +
+        " could be reached from other machines, and whoever reaches it could run as a "
+        "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
+        "127.0.0.1; or, on a network that only your nodes are in, say "
+        "--insecure-cluster.");
+  if (!o.cluster_tls.empty()) {
+    auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
+    if (context)
+      transport.server = *std::move(context);
+    else
+      problems.push_back(context.why().text());
+  }
+  if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535)
+    problems.push_back(std::to_string(s.shards) + " shards take as many cluster ports, from " +
+                       std::to_string(s.cluster.port) +
+                       " on, and there are none beyond 65535: choose a lower one");
+  if (const auto loaded = client_access{s.access}.load(); !loaded)
+    problems.push_back(loaded.why().text());
+  return problems;
+}
+
 int run_broker(broker_options& o) {
   take_signals();
   auto& s = o.settings;
   s.listen.clear();
   for (const auto& text : o.listen) s.listen.push_back(*parse_endpoint(text));
   s.cluster = *parse_endpoint(o.cluster);
-  if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty()) {
-    std::cerr
-        << "ropewalk broker: the cluster port " << o.cluster
-        << " could be reached from other machines, and whoever reaches it could run as a "
-           "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
-           "127.0.0.1; or, on a network that only your nodes are in, say "
-           "--insecure-cluster.\n";
-    return 2;
-  }
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.when_refused = [log = log_rate_limiter{}](const std::string& who) mutable {
     log.warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
   };
-  if (!o.cluster_tls.empty()) {
-    auto context = tls_context::for_server(cluster_files(o.cluster_tls), roles::broker_to_workers);
-    if (!context) {
-      std::cerr << "ropewalk broker: " << context.why().text() << '\n';
-      return 2;
-    }
-    transport.server = *std::move(context);
-  }
-  if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
-    std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
-              << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
-    return 2;
-  }
-  if (const auto loaded = client_access{s.access}.load(); !loaded) {
-    std::cerr << "ropewalk broker: " << loaded.why().text() << '\n';
-    return 2;
-  }
+  const auto problems = find_problems(o, transport);
+  if (o.check || !problems.empty()) return report_check("broker", problems);
   set_up_log("broker", o.log);
   tune_allocator();
   allow_descriptors();
@@ -147,6 +151,7 @@ command_action add_broker(CLI::App& app) {
                  "let in only who is in this file, and only to the services named there (`ropewalk "
                  "token`; read again on SIGHUP)");
   add_log_options(app, o->log);
+  add_check(app, o->check);
   add_settings(app, o->settings);
   return [o] { return run_broker(*o); };
 }

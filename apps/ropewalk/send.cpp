@@ -1,10 +1,9 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/client.hpp"
 
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -115,17 +114,12 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
 }
 
 int run_send(const send_options& o) {
-  std::string message;
-  if (o.data) {
-    message = *o.data;
-  } else if (!o.file.empty()) {
-    std::ifstream in{o.file, std::ios::binary};
-    if (!in) return report_error("cannot read " + o.file, cannot_start);
-    message.assign(std::istreambuf_iterator<char>{in}, {});
-  } else {
-    message.assign(std::istreambuf_iterator<char>{std::cin}, {});
-  }
-  const auto payload = shared_bytes::copy_of(message);
+  auto message = o.data ? result<std::string>{*o.data}
+                        : read_input(o.file, limits::max_frame_payload_bytes);
+  if (!message) return report_error(message.why().text(), cannot_start);
+  if (message->size() > limits::max_frame_payload_bytes)
+    return report_error("a message has at most 256 MiB", cannot_start);
+  const auto payload = shared_bytes::copy_of(*message);
   auto connected = connect(o.connection);
   if (!connected) return report_error(connected.why().text(), no_broker);
   return send_all(*connected, o, payload);

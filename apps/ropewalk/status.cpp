@@ -59,7 +59,10 @@ int run_status(const status_options& o) {
     std::cout << answer->payload.view() << '\n';
   else
     print_table(nlohmann::json::parse(answer->payload.view()));
-  return 0;
+  std::cout.flush();
+  if (std::cout) return 0;
+  std::cerr << "ropewalk status: cannot write to stdout; is the disk full?\n";
+  return 4;
 }
 
 } // namespace

@@ -13,7 +13,6 @@
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
-#include <iostream>
 #include <memory>
 #include <random>
 #include <set>
@@ -34,6 +33,7 @@ struct worker_options {
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
   bool tcp_only = false;
+  bool check = false;
   std::string cluster_tls;
   node_settings settings;
 };
@@ -67,18 +67,21 @@ result<service_settings> parse_service(const std::string& text) {
 }
 
 // What is wrong with any of them is said before anything starts.
-result<std::vector<service_settings>> parse_services(const std::vector<std::string>& texts) {
+std::vector<service_settings> parse_services(const std::vector<std::string>& texts,
+                                             std::vector<std::string>& problems) {
   if (texts.size() > limits::max_services)
-    return bad_service("a worker may offer " + std::to_string(limits::max_services) +
+    problems.push_back("a worker may offer " + std::to_string(limits::max_services) +
                        " services; start another for the rest");
   std::vector<service_settings> services;
   std::set<std::string> names;
   for (const auto& text : texts) {
     auto service = parse_service(text);
-    if (!service) return std::move(service).why();
-    if (!names.insert(service->name).second)
-      return bad_service("the service '" + service->name + "' is named twice");
-    services.push_back(*std::move(service));
+    if (!service)
+      problems.push_back(service.why().text());
+    else if (!names.insert(service->name).second)
+      problems.push_back("the service '" + service->name + "' is named twice");
+    else
+      services.push_back(*std::move(service));
   }
   return services;
 }
@@ -168,21 +171,17 @@ int run_worker(worker_options& o) {
   if (s.slots == 0) s.slots = std::max(1u, std::thread::hardware_concurrency());
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
-  auto services = parse_services(o.services);
-  if (!services) {
-    std::cerr << "ropewalk worker: " << services.why().text() << '\n';
-    return 2;
-  }
-  s.services = *std::move(services);
+  std::vector<std::string> problems;
+  s.services = parse_services(o.services, problems);
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
-    if (!context) {
-      std::cerr << "ropewalk worker: " << context.why().text() << '\n';
-      return 2;
-    }
-    tls = *std::move(context);
+    if (context)
+      tls = *std::move(context);
+    else
+      problems.push_back(context.why().text());
   }
+  if (o.check || !problems.empty()) return report_check("worker", problems);
   const bool is_child = s.master_fd >= 0;
   if (!is_child && (o.processes > 1 || o.recycle_after > 0))
     run_processes(o); // each child reads the files for itself, as they are then
@@ -214,6 +213,7 @@ command_action add_worker(CLI::App& app) {
                  "replace a process after about so many messages, before its leaks hurt; 0: never")
       ->capture_default_str();
   add_log_options(app, o->log);
+  add_check(app, o->check);
   app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
   app.add_flag("--after-fall", o->after_fall)->group("");
   add_settings(app, o->settings);
