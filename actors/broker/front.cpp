@@ -86,11 +86,7 @@ caf::behavior front::make_behavior() {
         carry_out();
       },
       [this](failing_atom, node_number node, std::uint16_t service, bool failing) {
-        const auto refused_before = dispatcher_.pending().refuse.size();
-        const auto now = clock_now();
-        nodes_.set_failing(node, service, failing, now);
-        if (const auto* from = nodes_.find(node))
-          log_lost(from->description.name, refused_before, now);
+        set_failing(node, service, failing, clock_now());
         carry_out();
       },
       [this](status_atom) { return report(); },
@@ -183,6 +179,14 @@ void front::lose_node(node_number which, const std::string& why, instant now) {
   const auto refused_before = dispatcher_.pending().refuse.size();
   nodes_.lose(which, why, now);
   log_lost(name, refused_before, now);
+}
+
+void front::set_failing(node_number which, std::uint16_t service, bool failing, instant now) {
+  const auto* from = nodes_.find(which);
+  if (!from) return;
+  const auto refused_before = dispatcher_.pending().refuse.size();
+  nodes_.set_failing(which, service, failing, now);
+  log_lost(from->description.name, refused_before, now);
 }
 
 void front::log_failed(token which, const std::string& node, std::string_view why, instant now) {

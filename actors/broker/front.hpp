@@ -48,6 +48,7 @@ private:
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);
   void lose_node(node_number which, const std::string& why, instant now);
+  void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
   void log_failed(token which, const std::string& node, std::string_view why, instant now);
   void log_lost(const std::string& node, std::size_t refused_before, instant now);
   void reload();

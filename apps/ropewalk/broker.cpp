@@ -57,7 +57,8 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
 
 // All that is wrong with what it was told; what it will speak with at the cluster port goes to
 // `transport`.
-std::vector<std::string> find_problems(const broker_options& o, basp_transport_settings& transport) {
+std::vector<std::string> find_problems(const broker_options& o,
+                                       basp_transport_settings& transport) {
   const auto& s = o.settings;
   std::vector<std::string> problems;
   if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty())

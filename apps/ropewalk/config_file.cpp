@@ -33,10 +33,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 // "; do you mean 'access-file'?", or what there is.
 std::string nearest(std::string_view name, const std::vector<std::string>& names) {
-  const auto best =
-      std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-        return distance(name, a) < distance(name, b);
-      });
+  const auto best = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+    return distance(name, a) < distance(name, b);
+  });
   if (best == names.end()) return {};
   if (distance(name, *best) <= std::max<std::size_t>(2, name.size() / 3))
     return "; do you mean '" + *best + "'?";
@@ -117,9 +116,8 @@ private:
       const std::string name{key.str()};
       auto* option = option_named(app, name);
       if (!option) {
-        error(key.source(),
-              "there is no key '" + name + "' in [" + app.get_name() + "]" +
-                  nearest(name, keys_of(app)));
+        error(key.source(), "there is no key '" + name + "' in [" + app.get_name() + "]" +
+                                nearest(name, keys_of(app)));
         continue;
       }
       std::vector<std::string> values;
@@ -133,9 +131,7 @@ private:
     }
   }
 
-  static bool takes_several(CLI::Option& option) {
-    return option.get_expected_max() > 1;
-  }
+  static bool takes_several(CLI::Option& option) { return option.get_expected_max() > 1; }
   static bool is_flag(CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
   [[nodiscard]] bool is_given(const std::string& name) const {
@@ -161,8 +157,8 @@ private:
     const auto key = "'" + option.get_lnames().front() + "' in [" + app.get_name() + "]";
     if (is_flag(option) != node.is_boolean())
       return error(node.source(),
-                   key + (is_flag(option) ? " is true or false" : " is not true or false: it takes " +
-                                                                      wanted(option)));
+                   key + (is_flag(option) ? " is true or false"
+                                          : " is not true or false: it takes " + wanted(option)));
     auto text = text_of(node);
     if (!text) return error(node.source(), key + " takes " + wanted(option));
     if (text->empty())
@@ -196,9 +192,7 @@ private:
     for (int i = 0;; ++i) {
       try {
         // It may change the text, as it would on the command line.
-        if (const auto wrong = (*option.get_validator(i))(text);
-            !wrong.empty())
-          return wrong;
+        if (const auto wrong = (*option.get_validator(i))(text); !wrong.empty()) return wrong;
       } catch (const CLI::OptionNotFound&) {
         return {};
       }
@@ -216,8 +210,8 @@ private:
       }
       const auto* one = value.as_table();
       if (!one) {
-        error(value.source(), "the service '" + name +
-                                  "' takes a handler in quotes, such as \"cmd:sha256sum\"");
+        error(value.source(),
+              "the service '" + name + "' takes a handler in quotes, such as \"cmd:sha256sum\"");
         continue;
       }
       for (const auto& [word, unused] : *one)
@@ -269,8 +263,7 @@ config_words read_config(std::string_view text, const std::string& file, CLI::Ap
   return reader{file, program, subcommand, given}.read(text);
 }
 
-result<std::vector<std::string>> with_config(CLI::App& program,
-                                             std::vector<std::string> words) {
+result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std::string> words) {
   const auto file = take_config(words);
   if (!file) return file.why();
   if (!*file) return words;
@@ -279,8 +272,8 @@ result<std::vector<std::string>> with_config(CLI::App& program,
   });
   const auto text = read_input(**file, max_config_bytes);
   if (!text) return text.why();
-  const auto said = read_config(*text, **file, program,
-                                command == words.end() ? std::string{} : *command, words);
+  const auto said =
+      read_config(*text, **file, program, command == words.end() ? std::string{} : *command, words);
   if (!said.errors.empty()) {
     std::string all;
     for (const auto& error : said.errors) all += (all.empty() ? "" : "\n") + error;

@@ -25,7 +25,6 @@ config_words read_config(std::string_view text, const std::string& file, CLI::Ap
 
 /// The command line with the words of its --config FILE, which may stand before and after the
 /// subcommand. The failure has all that is wrong, a line each.
-result<std::vector<std::string>> with_config(CLI::App& program,
-                                             std::vector<std::string> words);
+result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std::string> words);
 
 } // namespace ropewalk

@@ -13,7 +13,8 @@ namespace ropewalk {
 result<std::string> read_input(const std::string& path, std::size_t max_bytes) {
   const auto name = path.empty() ? std::string{"stdin"} : path;
   const auto failed = [&] {
-    return failure{failure_kind::bad_input, "cannot read " + name + " (" + std::strerror(errno) + ")",
+    return failure{failure_kind::bad_input,
+                   "cannot read " + name + " (" + std::strerror(errno) + ")",
                    errno == EISDIR ? "name a file in it" : ""};
   };
   descriptor opened;

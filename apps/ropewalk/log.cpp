@@ -24,10 +24,9 @@ class writer_sink final : public spdlog::sinks::base_sink<std::mutex> {
 public:
   writer_sink(std::string process, bool json)
       : process_(std::move(process)), json_(json), coloured_(::isatty(STDERR_FILENO) == 1),
-        writer_({STDERR_FILENO, limits::log_queue_bytes,
-                 [this](std::uint64_t lines, std::string_view why) {
-                   return missing(lines, why);
-                 }}) {}
+        writer_(
+            {STDERR_FILENO, limits::log_queue_bytes,
+             [this](std::uint64_t lines, std::string_view why) { return missing(lines, why); }}) {}
 
   bool finish(std::chrono::milliseconds timeout) { return writer_.finish(timeout); }
 
@@ -38,12 +37,12 @@ protected:
 private:
   // Called by the writer's thread as well: what it uses does not change.
   [[nodiscard]] std::string line_of(const spdlog::details::log_msg& what) const {
-    const auto parts = split_fields(view_of(what.payload));
+    const auto said = split_fields(view_of(what.payload));
     if (json_)
-      return json_of(parts, what.time, view_of(spdlog::level::to_string_view(what.level)),
+      return json_of(said, what.time, view_of(spdlog::level::to_string_view(what.level)),
                      process_) +
              "\n";
-    const auto text = text_of(parts);
+    const auto text = text_of(said);
     auto as_text = what;
     as_text.payload = text;
     spdlog::pattern_formatter format{"%Y-%m-%dT%H:%M:%S.%e %^%l%$ " + process_ + ": %v"};

@@ -106,7 +106,8 @@ void add_check(CLI::App& app, bool& check) {
 }
 
 int report_check(const std::string& command, const std::vector<std::string>& problems) {
-  for (const auto& problem : problems) std::cerr << "ropewalk " << command << ": " << problem << '\n';
+  for (const auto& problem : problems)
+    std::cerr << "ropewalk " << command << ": " << problem << '\n';
   if (!problems.empty()) return 2;
   std::cerr << "ropewalk " << command << ": everything is in order\n";
   return 0;

@@ -114,8 +114,8 @@ int send_all(client& c, const send_options& o, const shared_bytes& payload) {
 }
 
 int run_send(const send_options& o) {
-  auto message = o.data ? result<std::string>{*o.data}
-                        : read_input(o.file, limits::max_frame_payload_bytes);
+  auto message =
+      o.data ? result<std::string>{*o.data} : read_input(o.file, limits::max_frame_payload_bytes);
   if (!message) return report_error(message.why().text(), cannot_start);
   if (message->size() > limits::max_frame_payload_bytes)
     return report_error("a message has at most 256 MiB", cannot_start);

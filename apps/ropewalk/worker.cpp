@@ -132,10 +132,9 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   m.command = [&o, &random](process_ref who, int fd, bool after_fall) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
     if (who.generation > 0) name += "." + std::to_string(who.generation);
-    std::vector<std::string> words{
-        "ropewalk",     "worker",      "--broker",     o.broker,     "--name",        name,
-        "--log-level",  o.log.level,   "--log-format", o.log.format, "--master-fd",
-        std::to_string(fd)};
+    std::vector<std::string> words{"ropewalk",     "worker",     "--broker",    o.broker,
+                                   "--name",       name,         "--log-level", o.log.level,
+                                   "--log-format", o.log.format, "--master-fd", std::to_string(fd)};
     const auto numbers = arguments_for(o.settings);
     words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});

@@ -134,8 +134,8 @@ TEST_CASE("a reader of the log that stalls stops no broker: it answers, says wha
 TEST_CASE("a reader of the log that stalls stops no worker and no master") {
   cluster c;
   const bool master = GENERATE(false, true);
-  std::vector<std::string> words{"worker", "--broker", c.nodes().text(), "--name", "n",
-                                 "--service", "upper=cmd:tr a-z A-Z"};
+  std::vector<std::string> words{"worker", "--broker",  c.nodes().text(),      "--name",
+                                 "n",      "--service", "upper=cmd:tr a-z A-Z"};
   if (master) words.insert(words.end(), {"--processes", "3"});
   stalled_log worker{words, "joined"};
   REQUIRE(c.has_nodes(master ? 3 : 1));

@@ -45,8 +45,9 @@ struct program {
 
 } // namespace
 
-TEST_CASE("a file of options is TOML: a # within quotes is a letter, and every table is read by the "
-          "subcommand that it is for") {
+TEST_CASE(
+    "a file of options is TOML: a # within quotes is a letter, and every table is read by the "
+    "subcommand that it is for") {
   program p;
   const auto text = "# comment\n[broker]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n"
                     "access-file = \"a#b\" # comment\ninsecure-cluster = true\nattempts = 5\n"

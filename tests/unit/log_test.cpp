@@ -132,10 +132,9 @@ TEST_CASE("a log takes lines from several threads, each whole") {
 }
 
 TEST_CASE("a line of the log is text for people, or one JSON object with its fields") {
-  const auto joined = join_fields("a request is answered FAILED", {{"service", "sum"},
-                                                                   {"node", "left"},
-                                                                   {"reason", "it said \"no\""},
-                                                                   {"empty", ""}});
+  const auto joined = join_fields(
+      "a request is answered FAILED",
+      {{"service", "sum"}, {"node", "left"}, {"reason", "it said \"no\""}, {"empty", ""}});
   const auto line = split_fields(joined);
   CHECK(text_of(line) == "a request is answered FAILED service=sum node=left "
                          "reason=\"it said \\\"no\\\"\" empty=\"\"");
