@@ -19,7 +19,7 @@ output run_with_file(const std::string& command, const std::string& text,
 
 } // namespace
 
-TEST_CASE("--check reads everything, says all that is wrong, and ends") {
+TEST_CASE("the option --check reads everything, says all that is wrong, and ends") {
   const auto typo = run_with_file("broker", "[broker]\nacess-file = \"a\"\ntimeout = \"x\"\n");
   CHECK(typo.status == 2);
   CHECK(typo.err.find(":2: there is no key 'acess-file' in [broker]; do you mean 'access-file'?") !=
