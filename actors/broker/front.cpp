@@ -69,7 +69,7 @@ caf::behavior front::make_behavior() {
         return number;
       },
       [this](lost_atom, node_number node, const std::string& why) {
-        nodes_.lose(node, why, clock_now());
+        lose_node(node, why, clock_now());
         carry_out();
       },
       [this](retire_atom, node_number node) {
@@ -90,7 +90,7 @@ caf::behavior front::make_behavior() {
         carry_out();
       },
       [this](failing_atom, node_number node, std::uint16_t service, bool failing) {
-        nodes_.set_failing(node, service, failing, clock_now());
+        set_failing(node, service, failing, clock_now());
         carry_out();
       },
       [this](status_atom) { return report(); },
@@ -151,6 +151,8 @@ void front::take_answers(node_number node, const batch& answers) {
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
     case item_end::answered:
+      if (item->code == error_code::failed) [[unlikely]]
+        log_failed(item->token, from->description.name, item->payload.view(), now);
       if (const auto whom =
               dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now))
         clients_.answer(*whom, item->code, item->payload);
@@ -159,21 +161,67 @@ void front::take_answers(node_number node, const batch& answers) {
       dispatcher_.give_back(node, item->token, item->fence, now);
       break;
     case item_end::crashed:
-      dispatcher_.crash(node, item->token, item->fence, said_by(*from, *item), now);
-      break;
     case item_end::suspect:
-      dispatcher_.crash_among_others(node, item->token, item->fence, said_by(*from, *item), now);
+    case item_end::interrupted: {
+      const auto refused_before = dispatcher_.pending().refuse.size();
+      lose_run(node, *item, said_by(*from, *item), now);
+      log_lost(from->description.name, refused_before, now);
       break;
-    case item_end::interrupted:
-      dispatcher_.interrupt(node, item->token, item->fence, said_by(*from, *item), now);
-      break;
+    }
     }
   }
   if (reader.malformed()) {
     spdlog::error("node {} sent a batch that makes no sense; it is let go", from->description.name);
-    nodes_.lose(node, "it sent a batch that makes no sense", now);
+    lose_node(node, "it sent a batch that makes no sense", now);
   }
   carry_out();
+}
+
+void front::lose_node(node_number which, const std::string& why, instant now) {
+  const auto* lost = nodes_.find(which);
+  const auto name = lost ? lost->description.name : std::string{};
+  const auto refused_before = dispatcher_.pending().refuse.size();
+  nodes_.lose(which, why, now);
+  log_lost(name, refused_before, now);
+}
+
+void front::set_failing(node_number which, std::uint16_t service, bool failing, instant now) {
+  const auto* from = nodes_.find(which);
+  if (!from) return;
+  const auto refused_before = dispatcher_.pending().refuse.size();
+  nodes_.set_failing(which, service, failing, now);
+  log_lost(from->description.name, refused_before, now);
+}
+
+void front::log_failed(token which, const std::string& node, std::string_view why, instant now) {
+  const auto* failed = dispatcher_.find(which);
+  if (!failed) return; // nobody asks for it any more
+  failures_.warn(now, "a request is answered FAILED",
+                 {{"service", dispatcher_.service_name(failed->service)},
+                  {"node", node},
+                  {"reason", std::string{why}}});
+}
+
+// What ran a request has ended before that was done.
+void front::lose_run(node_number node, const answer_item& what, const std::string& why,
+                     instant now) {
+  if (what.end == item_end::suspect)
+    dispatcher_.crash_among_others(node, what.token, what.fence, why, now);
+  else if (what.end == item_end::interrupted)
+    dispatcher_.interrupt(node, what.token, what.fence, why, now);
+  else
+    dispatcher_.crash(node, what.token, what.fence, why, now);
+}
+
+// What the dispatcher has refused since: requests of which that node was the last chance.
+void front::log_lost(const std::string& node, std::size_t refused_before, instant now) {
+  const auto& refused = dispatcher_.pending().refuse;
+  for (auto i = refused_before; i < refused.size(); ++i)
+    if (refused[i].code == error_code::worker_lost)
+      failures_.warn(now, "a request is answered WORKER_LOST",
+                     {{"service", dispatcher_.service_name(refused[i].service)},
+                      {"node", node},
+                      {"reason", refused[i].detail}});
 }
 
 // -- turns and time -----------------------------------------------------------------------------------

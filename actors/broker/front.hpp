@@ -4,6 +4,7 @@
 #include "actors/broker/drain.hpp"
 #include "actors/broker/node_table.hpp"
 #include "actors/broker/sessions/client_sessions.hpp"
+#include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "actors/broker/settings.hpp"
 #include "actors/broker/status_round.hpp"
 #include "actors/dispatch/dispatcher.hpp"
@@ -46,6 +47,11 @@ private:
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);
+  void lose_node(node_number which, const std::string& why, instant now);
+  void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
+  void log_failed(token which, const std::string& node, std::string_view why, instant now);
+  void lose_run(node_number node, const answer_item& what, const std::string& why, instant now);
+  void log_lost(const std::string& node, std::size_t refused_before, instant now);
   void reload();
   void begin_drain();
 
@@ -71,6 +77,7 @@ private:
   drain drain_;
   std::unordered_map<caf::io::connection_handle, connection_id> by_handle_; // some may be gone
   expected_calls expected_;
+  log_rate_limiter failures_; // FAILED and WORKER_LOST: must not hide, or be hidden by, strangers
 };
 
 } // namespace ropewalk

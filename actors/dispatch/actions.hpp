@@ -16,6 +16,7 @@ struct refusal {
   error_code code;
   std::string detail;               ///< a sentence; empty: the code's own
   std::uint32_t retry_after_ms = 0; ///< with BUSY
+  service_index service = 0;
 };
 
 /// Tell the node that nobody wants the answer of this placing: it need not start, or may stop.

@@ -548,14 +548,15 @@ void dispatcher::refuse(const submission& what, error_code code, std::string det
                         std::uint32_t retry_after) {
   ++totals_.refused[static_cast<int>(code)];
   actions_.refuse.push_back(
-      {what.connection, what.request_id, code, std::move(detail), retry_after});
+      {what.connection, what.request_id, code, std::move(detail), retry_after, what.service});
 }
 
 // Tells the client, if there is one, that there will be no reply.
 void dispatcher::announce(const request& r, error_code code, std::string detail) {
   if (r.connection == no_index) return;
   ++totals_.refused[static_cast<int>(code)];
-  actions_.refuse.push_back({id_of(r.connection), r.client_id, code, std::move(detail), 0});
+  actions_.refuse.push_back(
+      {id_of(r.connection), r.client_id, code, std::move(detail), 0, r.service});
 }
 
 void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail) {

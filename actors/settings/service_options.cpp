@@ -117,6 +117,12 @@ result<void> set_service_option(service_options& in, bool stays_up, std::string_
   return {};
 }
 
+std::vector<std::string> service_option_names() {
+  std::vector<std::string> result;
+  for (const auto& one : options) result.emplace_back(one.name);
+  return result;
+}
+
 std::string service_options_usage() {
   std::string result;
   for (const auto& one : options)

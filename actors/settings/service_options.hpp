@@ -27,6 +27,8 @@ struct service_options {
 result<void> set_service_option(service_options& in, bool stays_up, std::string_view name,
                                 const std::string& value);
 
+[[nodiscard]] std::vector<std::string> service_option_names();
+
 /// All of them, a line each.
 std::string service_options_usage();
 

@@ -2,13 +2,13 @@
 #include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "actors/settings/machine.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
-#include <iostream>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -21,9 +21,10 @@ namespace {
 struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
-  std::string log_level = "info";
   std::string no_node_reply = "wait";
+  log_options log;
   bool insecure_cluster = false;
+  bool check = false;
   std::string cluster_tls;
   broker_settings settings;
 };
@@ -87,57 +88,58 @@ void fit_to_machine(broker_settings& s, const CLI::App& command_line) {
                  *memory / limits::mib, lowered);
 }
 
+// All that is wrong with what it was told; what it will speak with at the cluster port goes to
+// `transport`.
+std::vector<std::string> find_problems(broker_options& o, basp_transport_settings& transport) {
+  auto& s = o.settings;
+  std::vector<std::string> problems;
+  s.listen.clear();
+  for (const auto& text : o.listen) {
+    const auto addresses = listening_addresses(*parse_endpoint(text));
+    if (addresses)
+      s.listen.insert(s.listen.end(), addresses->begin(), addresses->end());
+    else
+      problems.push_back(addresses.why().text());
+  }
+  if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty())
+    problems.push_back(
+        "the cluster port " + o.cluster +
+        " could be reached from other machines, and whoever reaches it could run as a "
+        "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
+        "127.0.0.1; or, on a network that only your nodes are in, say "
+        "--insecure-cluster.");
+  if (!o.cluster_tls.empty()) {
+    auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
+      return tls_context::for_server(files, roles::broker_to_workers);
+    });
+    if (opened)
+      transport.server = *std::move(opened);
+    else
+      problems.push_back(opened.why().text());
+  }
+  if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535)
+    problems.push_back(std::to_string(s.shards) + " shards take as many cluster ports, from " +
+                       std::to_string(s.cluster.port) +
+                       " on, and there are none beyond 65535: choose a lower one");
+  if (const auto loaded = client_access{s.access}.load(); !loaded)
+    problems.push_back(loaded.why().text());
+  return problems;
+}
+
 int run_broker(broker_options& o, const CLI::App& command_line) {
   take_signals();
   auto& s = o.settings;
   s.dispatch.refuse_unoffered = o.no_node_reply == "now";
-  s.listen.clear();
-  for (const auto& text : o.listen) {
-    const auto addresses = listening_addresses(*parse_endpoint(text));
-    if (!addresses) {
-      std::cerr << "ropewalk broker: " << addresses.why().text() << '\n';
-      return 1;
-    }
-    s.listen.insert(s.listen.end(), addresses->begin(), addresses->end());
-  }
   s.cluster = *parse_endpoint(o.cluster);
-  if (!is_loopback(s.cluster) && !o.insecure_cluster && o.cluster_tls.empty()) {
-    std::cerr
-        << "ropewalk broker: the cluster port " << o.cluster
-        << " could be reached from other machines, and whoever reaches it could run as a "
-           "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
-           "127.0.0.1; or, on a network that only your nodes are in, say "
-           "--insecure-cluster.\n";
-    return 2;
-  }
-  std::shared_ptr<reloadable_tls> cluster_tls;
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.hello_time = s.hello_time;
   transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
     log->warn("refused at the cluster port: " + who);
   };
-  if (!o.cluster_tls.empty()) {
-    auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
-      return tls_context::for_server(files, roles::broker_to_workers);
-    });
-    if (!opened) {
-      std::cerr << "ropewalk broker: " << opened.why().text() << '\n';
-      return 2;
-    }
-    cluster_tls = *std::move(opened);
-    transport.server = cluster_tls;
-  }
-  if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535) {
-    std::cerr << "ropewalk broker: " << s.shards << " shards take as many cluster ports, from "
-              << s.cluster.port << " on, and there are none beyond 65535: choose a lower one\n";
-    return 2;
-  }
-  if (const auto loaded = client_access{s.access}.load(); !loaded) {
-    std::cerr << "ropewalk broker: " << loaded.why().text() << '\n';
-    return 2;
-  }
-  set_up_log("broker", o.log_level);
+  const auto problems = find_problems(o, transport);
+  if (o.check || !problems.empty()) return report_check("broker", problems);
+  set_up_log("broker", o.log);
   fit_to_machine(s, command_line);
   tune_allocator();
   allow_descriptors();
@@ -158,7 +160,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
     systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
-                                                     i == 0 ? cluster_tls : nullptr));
+                                                     i == 0 ? transport.server : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));
@@ -198,9 +200,8 @@ command_action add_broker(CLI::App& app) {
                  "deadline, or be answered now (NO_SERVICE)")
       ->check(CLI::IsMember({"wait", "now"}))
       ->capture_default_str();
-  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  add_log_options(app, o->log);
+  add_check(app, o->check);
   add_settings(app, o->settings);
   return [o, &app] { return run_broker(*o, app); };
 }

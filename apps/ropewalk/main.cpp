@@ -1,6 +1,8 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/config_file.hpp"
 #include "apps/ropewalk/process.hpp"
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 
@@ -12,16 +14,18 @@ int main(int argc, char** argv) {
       "ropewalk"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "ropewalk " ROPEWALK_VERSION);
-  app.set_config("--config", "",
-                 "read options from a TOML or INI file; [broker] and [worker] are its sections");
+  std::string config; // taken out of the words before they are parsed (with_config)
+  const auto* config_help = "read options from this TOML file too; [broker] and [worker] are its "
+                            "tables, what stands on the command line goes before it";
+  app.add_option("--config", config, config_help);
   app.get_formatter()->column_width(36);
 
   std::map<std::string, ropewalk::command_action> actions;
   auto add = [&](const std::string& name, const std::string& what,
                  ropewalk::command_action (*fill)(CLI::App&)) {
     auto* sub = app.add_subcommand(name, what);
-    sub->configurable();
     actions[name] = fill(*sub);
+    sub->add_option("--config", config, config_help);
   };
   add("broker", "own the client sockets and hand messages to workers", ropewalk::add_broker);
   add("worker", "run handlers for a broker", ropewalk::add_worker);
@@ -33,7 +37,13 @@ int main(int argc, char** argv) {
   add("limits", "every limit with its unit, default and reason", ropewalk::add_limits);
 
   try {
-    app.parse(argc, argv);
+    auto words = ropewalk::with_config(app, {argv + std::min(argc, 1), argv + argc});
+    if (!words) {
+      std::cerr << words.why().text() << '\n';
+      return 2;
+    }
+    std::reverse(words->begin(), words->end()); // as CLI11 takes them
+    app.parse(*std::move(words));
     const auto name = app.get_subcommands().front()->get_name();
     // The others take signals as they want them: blocked without a gap, also if they are now.
     if (name != "broker" && name != "worker") ropewalk::unblock_signals();

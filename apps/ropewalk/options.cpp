@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <iostream>
 
 namespace ropewalk {
 
@@ -105,6 +106,20 @@ void add_cluster_tls(CLI::App& app, std::string& folder) {
 
 tls_files cluster_files(const std::string& folder) {
   return {folder + "/cert.pem", folder + "/key.pem", folder + "/ca.pem"};
+}
+
+void add_check(CLI::App& app, bool& check) {
+  app.add_flag("--check", check,
+               "read everything (the configuration file, certificates, the access file, services), "
+               "say all that is wrong, and end: status 0, or 2 if something is");
+}
+
+int report_check(const std::string& command, const std::vector<std::string>& problems) {
+  for (const auto& problem : problems)
+    std::cerr << "ropewalk " << command << ": " << problem << '\n';
+  if (!problems.empty()) return 2;
+  std::cerr << "ropewalk " << command << ": everything is in order\n";
+  return 0;
 }
 
 CLI::Validator is_endpoint() {

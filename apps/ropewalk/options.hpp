@@ -9,6 +9,7 @@
 #include <chrono>
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 namespace ropewalk {
 
@@ -33,6 +34,13 @@ result<client> connect(const connection_options& options);
 /// Adds --cluster-tls: a folder with ca.pem, cert.pem and key.pem, as `ropewalk certs` makes them.
 void add_cluster_tls(CLI::App& app, std::string& folder);
 tls_files cluster_files(const std::string& folder);
+
+/// Adds --check: read everything, say what is wrong, and end.
+void add_check(CLI::App& app, bool& check);
+
+/// Says on stderr all that is wrong with what `command` was told, or that nothing is. Returns the
+/// exit status: 2 or 0.
+int report_check(const std::string& command, const std::vector<std::string>& problems);
 
 /// Accepts only HOST:PORT.
 CLI::Validator is_endpoint();

@@ -3,6 +3,7 @@
 #include "actors/messages.hpp"
 #include "actors/supervise/memory_return.hpp"
 #include "actors/supervise/stop_signals.hpp"
+#include "apps/ropewalk/log.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
@@ -16,7 +17,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -199,16 +199,8 @@ int run_until_done(const std::vector<caf::actor>& tops, int master_fd) {
 }
 
 void leave_process(int status) {
-  spdlog::shutdown();
+  finish_log();
   std::_Exit(status);
-}
-
-void set_up_log(const std::string& who, const std::string& level) {
-  auto log = spdlog::stderr_color_mt("ropewalk");
-  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ " + who + ": %v");
-  log->set_level(spdlog::level::from_str(level));
-  log->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(log));
 }
 
 } // namespace ropewalk

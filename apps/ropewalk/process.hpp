@@ -2,7 +2,6 @@
 
 #include <caf/all.hpp>
 #include <functional>
-#include <string>
 #include <vector>
 
 namespace ropewalk {
@@ -43,10 +42,8 @@ void take_signals();
 /// process's exit status: 0 if all ended in good order.
 int run_until_done(const std::vector<caf::actor>& tops, int master_fd = -1);
 
-/// Ends the process without waiting for threads that may be in the middle of a handler.
+/// Ends the process without waiting for threads that may be in the middle of a handler, and for the
+/// log's only a moment.
 [[noreturn]] void leave_process(int status);
-
-/// Logs of this process begin with its name.
-void set_up_log(const std::string& who, const std::string& level);
 
 } // namespace ropewalk

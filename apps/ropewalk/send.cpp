@@ -1,13 +1,9 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/reconnecting_client.hpp"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -102,8 +98,8 @@ void print_error(const client_answer& answer) {
 }
 
 // Sends the message as often as it is to be sent, a window at a time. With --reconnect, what was
-// not started (DRAINING, or NO_SERVICE of a broker that has just started) is sent again, and so is what was lost with its connection, unless it is
-// to run at most once.
+// not started (DRAINING, or NO_SERVICE of a broker that has just started) is sent again, and so is
+// what was lost with its connection, unless it is to run at most once.
 class sender {
 public:
   sender(reconnecting_client& c, const send_options& o, shared_bytes payload)
@@ -185,23 +181,12 @@ private:
 };
 
 int run_send(const send_options& o) {
-  std::string message;
-  if (o.data) {
-    message = *o.data;
-  } else if (!o.file.empty()) {
-    std::ifstream in{o.file, std::ios::binary};
-    if (!in) return report_error("cannot read " + o.file, cannot_start);
-    message.assign(std::istreambuf_iterator<char>{in}, {});
-  } else {
-    message.assign(std::istreambuf_iterator<char>{std::cin}, {});
-    // An empty message that nobody meant is none.
-    if (std::ferror(stdin) != 0)
-      return report_error(
-          "cannot read the message from stdin: " + std::string{std::strerror(errno)} +
-              "; say --data or --file, or redirect it",
-          cannot_start);
-  }
-  const auto payload = shared_bytes::copy_of(message);
+  auto message =
+      o.data ? result<std::string>{*o.data} : read_input(o.file, limits::max_frame_payload_bytes);
+  if (!message) return report_error(message.why().text(), cannot_start);
+  if (message->size() > limits::max_frame_payload_bytes)
+    return report_error("a message has at most 256 MiB", cannot_start);
+  const auto payload = shared_bytes::copy_of(*message);
   reconnect_settings settings;
   settings.give_up_after =
       o.reconnect.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.reconnect);

@@ -4,6 +4,7 @@
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
@@ -13,7 +14,6 @@
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
-#include <iostream>
 #include <memory>
 #include <random>
 #include <set>
@@ -29,11 +29,12 @@ struct worker_options {
   std::vector<std::string> services;
   std::vector<std::string> service_options;
   std::string name;
-  std::string log_level = "info";
+  log_options log;
   std::uint32_t processes = 1;
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
   bool tcp_only = false;
+  bool check = false;
   std::string cluster_tls;
   node_settings settings;
 };
@@ -67,18 +68,21 @@ result<service_settings> parse_service(const std::string& text) {
 }
 
 // What is wrong with any of them is said before anything starts.
-result<std::vector<service_settings>> parse_services(const std::vector<std::string>& texts) {
+std::vector<service_settings> parse_services(const std::vector<std::string>& texts,
+                                             std::vector<std::string>& problems) {
   if (texts.size() > limits::max_services)
-    return bad_service("a worker may offer " + std::to_string(limits::max_services) +
+    problems.push_back("a worker may offer " + std::to_string(limits::max_services) +
                        " services; start another for the rest");
   std::vector<service_settings> services;
   std::set<std::string> names;
   for (const auto& text : texts) {
     auto service = parse_service(text);
-    if (!service) return std::move(service).why();
-    if (!names.insert(service->name).second)
-      return bad_service("the service '" + service->name + "' is named twice");
-    services.push_back(*std::move(service));
+    if (!service)
+      problems.push_back(service.why().text());
+    else if (!names.insert(service->name).second)
+      problems.push_back("the service '" + service->name + "' is named twice");
+    else
+      services.push_back(*std::move(service));
   }
   return services;
 }
@@ -107,10 +111,11 @@ bool runs_programs(const node_settings& s) {
 
 // Before there are threads. A broker sees this process's death when its programs are gone, too:
 // what it then starts elsewhere never runs beside them.
-void start_spawner(basp_transport_settings& transport) {
-  if (!spawner::of_process().start())
-    spdlog::error("cannot start the process that starts programs: {}", std::strerror(errno));
+// Returns 0, or the error because of which it was not started.
+int start_spawner(basp_transport_settings& transport) {
+  const int error = spawner::of_process().start() ? 0 : errno;
   transport.when_connected = [](int socket) { spawner::of_process().hold(socket); };
+  return error;
 }
 
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
@@ -121,8 +126,11 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   transport.forms = frequent_messages();
   transport.local = !o.tcp_only;
   transport.client = std::move(tls);
-  set_up_log(o.name, o.log_level);
-  if (runs_programs(s)) start_spawner(transport);
+  const int spawner_error = runs_programs(s) ? start_spawner(transport) : 0;
+  set_up_log(o.name, o.log); // after that fork: the log has a thread
+  if (spawner_error != 0)
+    spdlog::error("cannot start the process that starts programs: {}",
+                  std::strerror(spawner_error));
   tune_allocator();
   process_config config;
   caf::actor_system system{config};
@@ -134,17 +142,17 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   leave_process(run_until_done({top}, s.master_fd));
 }
 
-int run_processes(const worker_options& o) {
-  set_up_log(o.name + " (master)", o.log_level);
+[[noreturn]] void run_processes(const worker_options& o) {
+  set_up_log(o.name + " (master)", o.log);
   master_settings m;
   m.processes = {o.processes, o.settings.drain_time, o.settings.restarts};
   std::mt19937_64 random{std::random_device{}()};
   m.command = [&o, &random](process_ref who, int fd, bool after_fall) {
     auto name = o.name + (o.processes > 1 ? "-" + std::to_string(who.place + 1) : "");
     if (who.generation > 0) name += "." + std::to_string(who.generation);
-    std::vector<std::string> words{
-        "ropewalk", "worker",      "--broker",  o.broker,      "--name",
-        name,       "--log-level", o.log_level, "--master-fd", std::to_string(fd)};
+    std::vector<std::string> words{"ropewalk",     "worker",     "--broker",    o.broker,
+                                   "--name",       name,         "--log-level", o.log.level,
+                                   "--log-format", o.log.format, "--master-fd", std::to_string(fd)};
     const auto numbers = arguments_for(o.settings);
     words.insert(words.end(), numbers.begin(), numbers.end());
     for (const auto& service : o.services) words.insert(words.end(), {"--service", service});
@@ -168,7 +176,7 @@ int run_processes(const worker_options& o) {
     if (how == process_supervisor::severity::error) level = spdlog::level::err;
     spdlog::log(level, "{}", text);
   };
-  return run_master(m);
+  leave_process(run_master(m));
 }
 
 int run_worker(worker_options& o) {
@@ -181,30 +189,22 @@ int run_worker(worker_options& o) {
   if (s.slots == 0) s.slots = machine_share::of_this_process().slots();
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
-  auto services = parse_services(o.services);
-  if (!services) {
-    std::cerr << "ropewalk worker: " << services.why().text() << '\n';
-    return 2;
-  }
-  s.services = *std::move(services);
-  for (const auto& one : o.service_options) {
-    if (const auto set = set_option(s.services, one); !set) {
-      std::cerr << "ropewalk worker: " << set.why().text() << '\n';
-      return 2;
-    }
-  }
+  std::vector<std::string> problems;
+  s.services = parse_services(o.services, problems);
+  for (const auto& one : o.service_options)
+    if (const auto set = set_option(s.services, one); !set) problems.push_back(set.why().text());
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
-    if (!context) {
-      std::cerr << "ropewalk worker: " << context.why().text() << '\n';
-      return 2;
-    }
-    tls = *std::move(context);
+    if (context)
+      tls = *std::move(context);
+    else
+      problems.push_back(context.why().text());
   }
+  if (o.check || !problems.empty()) return report_check("worker", problems);
   const bool is_child = s.master_fd >= 0;
   if (!is_child && (o.processes > 1 || o.recycle_after > 0))
-    return run_processes(o); // each child reads the files for itself, as they are then
+    run_processes(o); // each child reads the files for itself, as they are then
   return run_node(o, std::move(tls));
 }
 
@@ -236,9 +236,8 @@ command_action add_worker(CLI::App& app) {
   app.add_option("--recycle-after", o->recycle_after,
                  "replace a process after about so many messages, before its leaks hurt; 0: never")
       ->capture_default_str();
-  app.add_option("--log-level", o->log_level, "trace, debug, info, warn, error or off")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  add_log_options(app, o->log);
+  add_check(app, o->check);
   app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
   app.add_flag("--after-fall", o->after_fall)->group("");
   add_settings(app, o->settings);

@@ -110,6 +110,14 @@ inline constexpr std::uint32_t half_closed_ping_ms = 2000;
 /// milliseconds: then that was no fault of the message. A service manager signals all processes of
 /// a service within one, a loaded machine takes some more to let the node hear of it.
 inline constexpr std::uint32_t stop_spread_ms = 100;
+/// What a process keeps of its log while nobody takes it, in bytes; what comes after that is counted
+/// and dropped. Some 8,000 lines: minutes of a reader that stalls, and little beside a message.
+inline constexpr std::size_t log_queue_bytes = 1 * mib;
+
+/// How long a process that ends tries to write the rest of its log, in milliseconds: a disk or a
+/// pipe that works takes a few, and one that does not must not hold up who waits for the end.
+inline constexpr std::uint32_t log_end_ms = 500;
+
 
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.

@@ -50,7 +50,7 @@ std::optional<endpoint> find_endpoint(const std::string& log, const std::string&
   const auto at = log.find(name + "=", line);
   if (at == std::string::npos) return std::nullopt;
   const auto begin = at + name.size() + 1;
-  const auto end = log.find_first_of(" \n,", begin);
+  const auto end = log.find_first_of(" \n,\"", begin);
   if (end == std::string::npos) return std::nullopt;
   return parse_endpoint(log.substr(begin, end - begin));
 }

@@ -1,23 +1,26 @@
 // The config file: whatever stands in it, it is read or refused, and no setting is left outside its
 // bounds.
+#include "apps/ropewalk/config_file.hpp"
 #include "apps/ropewalk/options.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <sstream>
 
 using namespace ropewalk;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   CLI::App app;
-  app.set_config("--config", "", "");
   auto* broker = app.add_subcommand("broker");
-  broker->configurable();
   broker_tuning settings;
   add_settings(*broker, settings);
-  std::istringstream text{std::string{reinterpret_cast<const char*>(data), size}};
+  const std::string_view text{reinterpret_cast<const char*>(data), size};
+  auto said = read_config(text, "file", app, "broker", {});
+  if (!said.errors.empty()) return 0;
+  said.words.insert(said.words.begin(), "broker");
+  std::reverse(said.words.begin(), said.words.end());
   try {
-    app.parse_from_stream(text);
+    app.parse(std::move(said.words));
   } catch (const CLI::Error&) {
     return 0;
   }

@@ -23,6 +23,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/cluster", {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
     {"actors/time", {}},
+    {"actors/log", {}},
     {"actors/random", {}},
     {"actors/stats", {"net/protocol"}},
     {"actors/dispatch",
@@ -33,26 +34,26 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/settings", {"net/protocol", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors", {"net/bytes", "net/protocol", "net/cluster", "actors/stats"}}, // messages
     {"actors/broker/sessions",
-     {"net/bytes", "net/protocol", "net/transport", "net/tls", "actors/time", "actors/stats",
-      "actors/dispatch", "actors/settings"}},
+     {"net/bytes", "net/protocol", "net/transport", "net/tls", "actors/time", "actors/log",
+      "actors/stats", "actors/dispatch", "actors/settings"}},
     {"actors/broker",
      {"actors/broker/sessions", "net/bytes", "net/protocol", "net/transport", "net/tls",
-      "net/cluster", "net/sockets", "actors", "actors/time", "actors/stats", "actors/dispatch",
-      "actors/supervise", "actors/settings"}},
+      "net/cluster", "net/sockets", "actors", "actors/time", "actors/log", "actors/stats",
+      "actors/dispatch", "actors/supervise", "actors/settings"}},
     {"actors/node",
      {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/cluster", "actors",
       "actors/time", "actors/random", "actors/supervise", "actors/settings", "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/broker/sessions", "actors/node", "actors/time",
-      "actors/stats", "actors/supervise", "actors/settings", "actors/handlers"}},
+      "actors/log", "actors/stats", "actors/supervise", "actors/settings", "actors/handlers"}},
 };
 
 const std::set<std::string> pure{
     "net/loop",        "net/bytes",    "net/protocol",     "net/transport",
     "net/client",      "net/tls",      "actors/time",      "actors/broker/sessions",
     "actors/dispatch", "actors/stats", "actors/supervise", "actors/settings",
-    "actors/handlers", "actors/random"};
+    "actors/handlers", "actors/random", "actors/log"};
 
 } // namespace
 

@@ -7,7 +7,7 @@
 
 namespace ropewalk {
 
-void log_rate_limiter::warn(instant now, std::string what) {
+void log_rate_limiter::warn(instant now, std::string_view what, log_fields fields) {
   if (now - second_ >= std::chrono::seconds{1}) {
     second_ = now;
     said_ = 0;
@@ -17,11 +17,11 @@ void log_rate_limiter::warn(instant now, std::string what) {
     return;
   }
   ++said_;
-  what = one_line(what, max_line_bytes);
+  auto sentence = one_line(what, max_line_bytes);
   if (const auto suppressed = std::exchange(suppressed_, 0); suppressed > 0)
-    spdlog::warn("{} (and {} complaints before it)", what, suppressed);
-  else
-    spdlog::warn("{}", what);
+    sentence += " (and " + std::to_string(suppressed) + " complaints before it)";
+  for (auto& field : fields) field.second = one_line(field.second, max_line_bytes);
+  spdlog::warn("{}", join_fields(sentence, fields));
 }
 
 } // namespace ropewalk

@@ -1,9 +1,10 @@
 #pragma once
 
+#include "actors/log/log_line.hpp"
 #include "actors/time/instant.hpp"
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 
 namespace ropewalk {
 
@@ -13,7 +14,10 @@ class log_rate_limiter {
 public:
   /// A warning. What strangers chose may stand in it: it comes out as `one_line` of 512 bytes, so
   /// that it cannot look like lines of ours.
-  void warn(instant now, std::string what);
+  void warn(instant now, std::string_view what) { warn(now, what, log_fields{}); }
+
+  /// The same with fields, of which each value is treated as the sentence is.
+  void warn(instant now, std::string_view what, log_fields fields);
 
 private:
   static constexpr int a_second = 10;

@@ -1,0 +1,82 @@
+#include "actors/log/log_line.hpp"
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+namespace ropewalk {
+
+namespace {
+
+constexpr char separator = '\x1f'; // ASCII's unit separator
+
+std::string_view cut(std::string_view& rest) {
+  const auto end = rest.find(separator);
+  const auto part = rest.substr(0, end);
+  rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  return part;
+}
+
+std::string time_text(std::chrono::system_clock::time_point at) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch());
+  const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(ms).count();
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> date{};
+  std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::array<char, 40> result{};
+  std::snprintf(result.data(), result.size(), "%s.%03dZ", date.data(),
+                static_cast<int>(ms.count() - seconds * 1000));
+  return result.data();
+}
+
+} // namespace
+
+std::string join_fields(std::string_view sentence, const log_fields& fields) {
+  std::string result{sentence};
+  for (const auto& [name, value] : fields) {
+    result += separator;
+    result += name;
+    result += separator;
+    result += value;
+  }
+  return result;
+}
+
+log_line split_fields(std::string_view joined) {
+  log_line result{cut(joined), {}};
+  while (!joined.empty()) {
+    const auto name = cut(joined);
+    result.fields.emplace_back(name, cut(joined));
+  }
+  return result;
+}
+
+std::string text_of(const log_line& line) {
+  std::string result{line.sentence};
+  for (const auto& [name, value] : line.fields) {
+    result.append(" ").append(name).append("=");
+    if (!value.empty() && value.find_first_of(" \"=") == std::string_view::npos) {
+      result += value;
+      continue;
+    }
+    result += '"';
+    for (const char c : value) {
+      if (c == '"' || c == '\\') result += '\\';
+      result += c;
+    }
+    result += '"';
+  }
+  return result;
+}
+
+std::string json_of(const log_line& line, std::chrono::system_clock::time_point at,
+                    std::string_view level, std::string_view process) {
+  nlohmann::ordered_json result{
+      {"time", time_text(at)}, {"level", level}, {"process", process}, {"message", line.sentence}};
+  for (const auto& [name, value] : line.fields) result[std::string{name}] = value;
+  return result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+} // namespace ropewalk
