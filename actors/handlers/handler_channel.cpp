@@ -14,6 +14,9 @@ constexpr std::uint64_t hello_id = 0xffffffffffffffff;
 
 constexpr std::size_t quoted_bytes = 64;
 
+// Answers to pings that wait to be taken, in bytes.
+constexpr std::size_t max_unread_pongs = 1 * limits::mib;
+
 std::string quote(std::string_view bytes) {
   return "'" + one_line(bytes, quoted_bytes) + "'";
 }
@@ -87,6 +90,10 @@ handler_channel::event handler_channel::take(const incoming_frame& frame) {
   case frame_kind::hello_ok:
     return take_hello_ok(frame);
   case frame_kind::ping:
+    if (out_.empty()) unread_pongs_ = 0;
+    unread_pongs_ += frame.payload.size();
+    if (unread_pongs_ > max_unread_pongs)
+      return violated("it sends pings and does not read what they are answered");
     append_frame(out_.tail(), frame_kind::pong, error_code::ok, frame.head.id, {},
                  frame.payload.view());
     return {};

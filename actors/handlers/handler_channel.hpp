@@ -68,6 +68,7 @@ private:
   std::size_t max_message_bytes_;
   decoder in_;
   outbox out_;
+  std::size_t unread_pongs_ = 0; // bytes of their payloads
   bool ready_ = false;
   bool over_ = false;
 };

@@ -35,12 +35,13 @@ public:
     }
   }
 
-  /// There is no more of this process: a last line without an end, and what was left out.
+  /// There is no more of this process: a last line without an end. What was left out is said when the
+  /// next one prints.
   template <class F>
   void finish(F&& log) {
     if (!line_.empty()) log(std::string_view{line_});
-    say_left_out(log);
-    *this = {};
+    line_.clear();
+    tail_.clear();
   }
 
   /// The last things that it printed.

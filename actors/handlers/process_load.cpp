@@ -41,7 +41,8 @@ std::optional<process_load::ended> process_load::end(std::uint64_t id, instant n
   free_.push_back(place);
   --running_;
   exclusive_ = false;
-  return ended{e.what.seat, std::chrono::duration_cast<microseconds>(now - e.since)};
+  return ended{e.what.seat, std::chrono::duration_cast<microseconds>(now - e.since),
+               e.told ? e.told_why : error_code::ok};
 }
 
 std::vector<std::uint64_t> process_load::take_unwanted(instant now, milliseconds patience) {
@@ -70,7 +71,10 @@ std::vector<process_load::verdict> process_load::clear(instant now, F&& judge) {
     if (e.id == 0) continue;
     verdict v{e.what.seat, item_end::crashed, error_code::ok,
               std::chrono::duration_cast<microseconds>(now - e.since)};
-    judge(e, v);
+    if (e.id >> place_bits > said_)
+      v.end = item_end::returned;
+    else
+      judge(e, v);
     result.push_back(v);
     end(e.id, now);
   }
@@ -78,7 +82,9 @@ std::vector<process_load::verdict> process_load::clear(instant now, F&& judge) {
 }
 
 std::vector<process_load::verdict> process_load::died(instant now) {
-  const bool several = running_ > 1;
+  const bool several = std::count_if(entries_.begin(), entries_.end(), [this](const entry& e) {
+                         return e.id != 0 && e.id >> place_bits <= said_;
+                       }) > 1;
   return clear(now, [several](const entry&, verdict& v) {
     v.end = several ? item_end::suspect : item_end::crashed;
   });

@@ -31,6 +31,7 @@ public:
   struct ended {
     std::uint32_t seat = 0;
     microseconds run_time{0};
+    error_code told = error_code::ok; ///< why it was told to stop (take_unwanted); ok: it was not
   };
 
   /// Its answer has come. Nothing if no such request runs.
@@ -55,8 +56,12 @@ public:
     microseconds run_time{0};
   };
 
+  /// What has begun so far was said to the process, as far as it takes it.
+  void said() { said_ = begun_; }
+
   /// The process has come to its end by itself: what ran alone died of it, or it died of that; of
-  /// several it is not known which. Nothing runs afterwards.
+  /// several it is not known which. What was never said to it was not started. Nothing runs
+  /// afterwards.
   std::vector<verdict> died(instant now);
 
   /// It was ended because something was overdue (is_overdue): that is answered for, and nothing
@@ -83,6 +88,7 @@ private:
   std::vector<std::uint32_t> free_;
   std::size_t running_ = 0;
   std::uint64_t begun_ = 0;
+  std::uint64_t said_ = 0; // of those
   bool exclusive_ = false;
 };
 

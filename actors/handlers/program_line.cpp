@@ -2,6 +2,7 @@
 
 #include "actors/handlers/words.hpp"
 
+#include <filesystem>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,6 +52,9 @@ result<program> parse_program(const std::string& kind, const std::string& line) 
                    "cannot find the program '" + words->front() + "' of '" + kind + ":" + line +
                        "'",
                    "install it, or write its whole path"};
+  // Its service may have it run in another folder.
+  if (what.path.find('/') != std::string::npos)
+    what.path = std::filesystem::absolute(what.path).string();
   what.arguments = *std::move(words);
   for (char** e = environ; *e; ++e)
     if (!std::string_view{*e}.starts_with("ROPEWALK_")) what.environment.emplace_back(*e);

@@ -23,8 +23,8 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
                  std::shared_ptr<start_lease> lease, caf::actor node, std::uint64_t recycle_after,
                  shared_loop* loop)
     : broker(config), services_(std::move(services)), lease_(std::move(lease)),
-      slots_(services_.size()), sorted_(services_.size()), node_(std::move(node)),
-      recycle_after_(recycle_after), loop_(loop) {
+      slots_(services_.size()), pools_(services_.size()), sorted_(services_.size()),
+      node_(std::move(node)), recycle_after_(recycle_after), loop_(loop) {
   // Work may come before the first slot is up: a queue's slots are idle from the beginning. (Not
   // those of a process, which may take long until it is ready.)
   for (std::uint16_t i = 0; i < service_count(); ++i) {
@@ -69,6 +69,7 @@ caf::behavior gateway::make_behavior() {
       [this](slot_down_atom, std::uint16_t service, const std::vector<std::uint32_t>& slots,
              std::uint32_t restarts) { slots_down(service, slots, restarts); },
       [this](failing_atom, std::uint16_t service, bool failing) {
+        if (failing) close_slots(service);
         if (failing)
           for (const auto& which : services_[service]->take_waiting()) give_back(service, which);
         for (const auto& s : shards_)
@@ -123,9 +124,8 @@ void gateway::take_work(shard_number from, std::uint64_t sent_us, const batch& w
 
 void gateway::wake(std::uint16_t service, run_queue::slots_to_wake slots) {
   if (services_[service]->is_attended_to()) {
-    if (!slots.empty() && slots_[service][slots.front()]) // all of them are one pool's
-      send(slots_[service][slots.front()], run_atom_v,
-           std::vector<std::uint32_t>{slots.begin(), slots.end()});
+    if (!slots.empty() && pools_[service])
+      send(pools_[service], run_atom_v, std::vector<std::uint32_t>{slots.begin(), slots.end()});
     return;
   }
   for (const auto slot : slots)
@@ -161,26 +161,36 @@ void gateway::count_restarts(std::uint32_t count) {
   if (count > 0 && one != shards_.end()) send(one->front, restarted_atom_v, one->number, count);
 }
 
-// A process is ready that has these slots.
+// A process is ready that has these slots (or none yet: that is its pool). The pool sees to the
+// queue.
 void gateway::slots_up(std::uint16_t service, const std::vector<std::uint32_t>& slots,
                        const caf::actor& pool) {
-  std::vector<std::uint32_t> have_work;
-  for (const auto slot : slots) {
-    slots_[service][slot] = pool;
-    if (services_[service]->slot_revived(slot)) have_work.push_back(slot);
-  }
+  pools_[service] = pool;
+  for (const auto slot : slots) slots_[service][slot] = pool;
   tell_slots(service);
-  wake(service, have_work);
 }
 
-// It has gone, or is going; what it was running the pool has answered for.
+// It has gone, or is going; what it was running the pool has answered for. What waits for a service
+// without any slot is better off elsewhere.
 void gateway::slots_down(std::uint16_t service, const std::vector<std::uint32_t>& slots,
                          std::uint32_t restarts) {
   for (const auto slot : slots) slots_[service][slot] = nullptr;
   tell_slots(service);
   count_restarts(restarts);
-  for (const auto slot : slots) report_lost(service, slot, "its pool fell");
+  if (live_slots(service) == 0)
+    for (const auto& which : services_[service]->take_waiting()) give_back(service, which);
   send_answers();
+}
+
+// Their pool is gone, and may have had no time to say so.
+void gateway::close_slots(std::uint16_t service) {
+  if (!services_[service]->is_attended_to()) return;
+  pools_[service] = nullptr;
+  for (std::uint32_t slot = 0; slot < slots_[service].size(); ++slot) {
+    slots_[service][slot] = nullptr;
+    report_lost(service, slot, "its pool fell");
+  }
+  tell_slots(service);
 }
 
 void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::string& why) {

@@ -52,6 +52,7 @@ private:
   void slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who);
   void slots_up(std::uint16_t service, const std::vector<std::uint32_t>& slots,
                 const caf::actor& pool);
+  void close_slots(std::uint16_t service);
   void slots_down(std::uint16_t service, const std::vector<std::uint32_t>& slots,
                   std::uint32_t restarts);
   void count_restarts(std::uint32_t count);
@@ -81,6 +82,7 @@ private:
   const std::shared_ptr<start_lease> lease_;
   coarse_clock clock_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: not there yet, or fallen
+  std::vector<caf::actor> pools_;              // by service, of those whose slots are attended to
   std::vector<std::vector<work_item>> sorted_; // scratch of take_work: by service
   std::vector<shard> shards_;
   caf::actor node_;

@@ -26,6 +26,13 @@ instant clock_now() {
 // A process that has closed its channel is on its way out; how long that may take.
 constexpr milliseconds exit_time{1000};
 
+// How often one that was killed is killed again: the word may have been lost.
+constexpr milliseconds kill_interval{1000};
+
+// How long to wait until the process that starts programs has ended all that was lost with it, and
+// how long it may live on after it has given up a channel.
+constexpr milliseconds lost_time{3500};
+
 // One look at what a handler prints reads so much at most, in bytes: the others wait meanwhile.
 constexpr std::size_t output_bytes = 64 * limits::kib;
 
@@ -73,9 +80,9 @@ handler_process::~handler_process() {
 void handler_process::start(instant now) {
   state_ = state::starting;
   state_until_ = now + with_.options.start_timeout;
-  was_ready_ = wanted_ = overdue_ = channel_over_ = wants_write_ = false;
+  was_ready_ = wanted_ = overdue_ = channel_over_ = program_over_ = wants_write_ = false;
   killed_why_.clear();
-  stopped_.reset();
+  ended_.reset();
   requests_ = answered_ = 0;
   // The second time is for a spawner that was ended since the last start.
   for (int tries = 0; tries < 2; ++tries) {
@@ -85,6 +92,7 @@ void handler_process::start(instant now) {
       channel_->hello(with_.service);
       return flush();
     }
+    close_all();
     loop_->forget(program_watch_);
     program_.reset();
     if (error == ESRCH && tries == 0) continue;
@@ -102,7 +110,11 @@ bool handler_process::open_channel() {
   }
   program_.emplace(std::move(std::get<program_channel>(opened)));
   program_watch_ = loop_->watch(program_->fd(), EPOLLIN, [this](std::uint32_t) { on_program(); });
-  return true;
+  if (program_watch_ != 0) return true;
+  const start_failure failure{start_step::pipes, errno};
+  program_.reset();
+  went_down({program_channel::event::kind::not_started, 0, failure});
+  return false;
 }
 
 // 0, or an errno as of program_channel::start.
@@ -120,15 +132,15 @@ int handler_process::launch() {
   add("ROPEWALK_PROCESS", std::to_string(with_.number));
   const std::array open{nothing.get(), output.theirs.get(), output.theirs.get(),
                         channel.theirs.get()};
-  if (const int error = program_->start(variables, open); error != 0) return error;
   socket_ = std::move(channel.ours);
   output_ = std::move(output.ours);
-  stream_ = make_plain_stream(socket_.get());
-  channel_.emplace(with_.max_message_bytes);
   socket_watch_ =
       loop_->watch(socket_.get(), EPOLLIN, [this](std::uint32_t events) { on_channel(events); });
   output_watch_ = loop_->watch(output_.get(), EPOLLIN, [this](std::uint32_t) { on_output(); });
-  return 0;
+  if (socket_watch_ == 0 || output_watch_ == 0) return errno;
+  stream_ = make_plain_stream(socket_.get());
+  channel_.emplace(with_.max_message_bytes);
+  return program_->start(variables, open);
 }
 
 // -- its channel ------------------------------------------------------------------------------------
@@ -142,6 +154,7 @@ void handler_process::request(const process_load::request& what, const shared_by
 
 void handler_process::flush() {
   if (!channel_ || !stream_ || channel_over_) return;
+  load_.said();
   // One that takes nothing any more may have answers, or the reason, on the way.
   const bool blocked = channel_->out().send(*stream_) == outbox::state::blocked;
   if (blocked == wants_write_) return;
@@ -179,6 +192,7 @@ bool handler_process::take(handler_channel::event& said) {
     if (state_ != state::starting) return true; // it is to end already
     state_ = state::ready;
     was_ready_ = true;
+    ready_since_ = clock_now();
     owner_.on_ready(*this, ready->concurrency);
   } else if (auto* answer = std::get_if<handler_channel::answer>(&said)) {
     const auto what = load_.end(answer->id, clock_now());
@@ -202,7 +216,8 @@ void handler_process::violated(const std::string& what) {
 
 // -- what it prints ---------------------------------------------------------------------------------
 
-void handler_process::on_output() {
+// False if there was nothing.
+bool handler_process::on_output() {
   std::array<char, output_bytes> buffer;
   const auto count = ::read(output_.get(), buffer.data(), buffer.size());
   if (count > 0) {
@@ -214,6 +229,13 @@ void handler_process::on_output() {
   } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
     loop_->forget(output_watch_);
     output_.close();
+  }
+  return count > 0;
+}
+
+// Nobody is there any more to print: what is in the pipe is all.
+void handler_process::print_rest() {
+  for (int most = 16; most > 0 && output_.valid() && on_output(); --most) {
   }
 }
 
@@ -242,9 +264,13 @@ std::vector<process_load::verdict> handler_process::give_up(instant now) {
 }
 
 void handler_process::check_time(instant now) {
-  if (stopped_ && (owner_.is_leaving() || now >= state_until_))
-    return went_down(*std::exchange(stopped_, std::nullopt));
-  if (state_ == state::down || state_ == state::ending) return;
+  if (ended_ && more_news_came(now)) return went_down(*std::exchange(ended_, std::nullopt));
+  if (state_ == state::down || ended_) return;
+  if (state_ == state::ending) {
+    if (now < state_until_) return;
+    state_until_ = now + kill_interval;
+    return program_->kill(SIGKILL);
+  }
   for (const auto id : load_.take_unwanted(now, with_.options.stop_timeout)) channel_->cancel(id);
   flush();
   if (load_.is_overdue(now)) {
@@ -263,36 +289,39 @@ void handler_process::check_time(instant now) {
 void handler_process::kill(std::string why) {
   killed_why_ = std::move(why);
   state_ = state::ending;
+  state_until_ = clock_now() + kill_interval;
   loop_->forget(socket_watch_);
   program_->kill(SIGKILL); // on_program hears of it
 }
 
 void handler_process::on_program() {
   if (!program_) return;
-  const auto event = program_->take_event();
+  const auto event = program_->take_event(program_channel::wait::no);
   if (event.what == program_channel::event::kind::none) return;
-  if (state_ == state::down) return;               // the spawner is gone, and nothing ran
+  if (event.what == program_channel::event::kind::lost) loop_->forget(program_watch_);
+  if (state_ == state::down) return program_.reset(); // the spawner is gone, and nothing ran
+  program_over_ = true;
   if (state_ != state::ending) read_channel(true); // what it answered before it went
-  // Nobody is there any more to print: what is in the pipe is all.
-  for (int most = 16; most > 0 && output_.valid(); --most) {
-    const auto before = errno;
-    errno = 0;
-    on_output();
-    const bool nothing = errno == EAGAIN;
-    errno = before;
-    if (nothing) break;
-  }
-  if (!waits_for_news_of_leaving(event)) went_down(event);
+  print_rest();
+  if (!waits_for_more_news(event)) went_down(event);
 }
 
-// Who stops a node and all that it started (a service manager that signals every process) reaches
-// the one and the other within moments, in any order.
-bool handler_process::waits_for_news_of_leaving(const program_channel::event& event) {
-  if (!is_stop(event) || load_.running() == 0 || owner_.is_leaving()) return false;
+// Before what ran there is run elsewhere, all of it must be gone that may still be at it. And who
+// stops a node and all that it started (a service manager that signals every process) reaches the
+// one and the other within moments, in any order.
+bool handler_process::waits_for_more_news(const program_channel::event& event) {
+  const bool lost = event.what == program_channel::event::kind::lost;
+  if (!lost && (!is_stop(event) || load_.running() == 0 || owner_.is_leaving())) return false;
   state_ = state::ending;
-  state_until_ = clock_now() + milliseconds{limits::stop_spread_ms};
-  stopped_ = event;
+  state_until_ = clock_now() + (lost ? lost_time : milliseconds{limits::stop_spread_ms});
+  ended_ = event;
   return true;
+}
+
+bool handler_process::more_news_came(instant now) const {
+  if (now >= state_until_) return true;
+  if (ended_->what == program_channel::event::kind::lost) return program_->is_gone();
+  return owner_.is_leaving();
 }
 
 std::string handler_process::end_of(const program_channel::event& event) const {
@@ -321,6 +350,7 @@ void handler_process::went_down(const program_channel::event& event) {
   how.wanted = wanted_;
   how.not_started = event.what == kind::not_started;
   how.answered = answered_;
+  if (was_ready_) how.lived = std::chrono::duration_cast<milliseconds>(clock_now() - ready_since_);
   how.why = end_of(event);
   const auto now = clock_now();
   if (overdue_)
@@ -334,12 +364,9 @@ void handler_process::went_down(const program_channel::event& event) {
                  one_line(line, handler_output::max_line_bytes));
   });
   close_all();
-  if (event.what == kind::lost) {
-    loop_->forget(program_watch_);
-    program_.reset();
-  }
+  if (event.what == kind::lost) program_.reset();
   state_ = state::down;
-  channel_over_ = false;
+  channel_over_ = program_over_ = false;
   owner_.on_down(*this, std::move(how));
 }
 

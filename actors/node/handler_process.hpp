@@ -42,6 +42,7 @@ public:
     bool wanted = false;                     ///< it was stopped
     bool not_started = false;                ///< nothing was: this node's trouble, and no crash
     std::uint64_t answered = 0;              ///< requests, since its start
+    milliseconds lived{0};                   ///< since it was ready
     std::string why;                         ///< for people
     std::vector<process_load::verdict> runs; ///< what it was running
   };
@@ -71,7 +72,9 @@ public:
   void start(instant now);
 
   /// True if it may be asked for something (more).
-  [[nodiscard]] bool takes_requests() const { return state_ == state::ready && !load_.exclusive(); }
+  [[nodiscard]] bool takes_requests() const {
+    return state_ == state::ready && !channel_over_ && !program_over_ && !load_.exclusive();
+  }
   [[nodiscard]] const process_load& load() const { return load_; }
 
   /// How many it was asked since its start.
@@ -106,12 +109,14 @@ private:
   int launch();
   void on_channel(std::uint32_t events);
   void on_program();
-  void on_output();
+  bool on_output();
   void read_channel(bool all);
   bool take(handler_channel::event& said);
   void violated(const std::string& what);
   void kill(std::string why);
-  bool waits_for_news_of_leaving(const program_channel::event& event);
+  void print_rest();
+  bool waits_for_more_news(const program_channel::event& event);
+  [[nodiscard]] bool more_news_came(instant now) const;
   void went_down(const program_channel::event& event);
   void close_all();
   [[nodiscard]] std::string end_of(const program_channel::event& event) const;
@@ -124,12 +129,15 @@ private:
   state state_ = state::down;
   instant state_until_{}; // starting, stopping: until it must have got further
   bool was_ready_ = false;
-  bool wanted_ = false;                           // that it comes to its end
-  bool overdue_ = false;                          // it was killed since a request was
-  bool channel_over_ = false;                     // it has closed its end
-  bool wants_write_ = false;                      // its channel is full
-  std::optional<program_channel::event> stopped_; // a SIGTERM or SIGINT ended it: the node's, too?
-  std::string killed_why_;                        // empty: it was not
+  bool wanted_ = false;       // that it comes to its end
+  bool overdue_ = false;      // it was killed since a request was
+  bool channel_over_ = false; // it has closed its end
+  bool program_over_ = false; // it has come to its end, and what it said last is looked at
+  bool wants_write_ = false;  // its channel is full
+  instant ready_since_{};
+  // How it came to its end, while it is not known whether all of it has, or whose fault that is.
+  std::optional<program_channel::event> ended_;
+  std::string killed_why_; // empty: it was not
   std::uint64_t requests_ = 0;
   std::uint64_t answered_ = 0;
 

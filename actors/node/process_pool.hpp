@@ -52,24 +52,36 @@ protected:
 private:
   using slot_number = std::uint32_t;
 
+  // Where a slot is. A queue may wake those that are idle; what it wakes them for comes as (run).
+  enum class slot_is : std::uint8_t {
+    closed, // not offered: its process is down, or takes fewer
+    idle,   // waits for the queue to wake it
+    held,   // free, and waits until its process may have more (member::held)
+    parked, // has what is to run alone, and waits for that (member::parked)
+    running // a process has its message: its member's, or the one before that
+  };
+
   struct place { // a slot's
     std::shared_ptr<run_queue::seat> seat;
-    work_head runs;    // whose payload is with the process
-    bool busy = false; // it runs, or is parked
+    slot_is is = slot_is::closed;
+    work_head runs; // whose payload is with the process
   };
 
   struct member {
     std::unique_ptr<handler_process> process;
     std::unique_ptr<handler_process> next; // is to take its place, once it is ready
     std::unique_ptr<handler_process> old;  // gave its place up, and ends what it runs
-    std::vector<slot_number> offered;      // to the gateway
-    std::vector<slot_number> held;         // free, and not to be filled for now
-    std::optional<slot_number> parked;     // has what is to run alone, and waits for that
+    std::vector<slot_number> offered;      // in ascending order; those of `process`
+    std::vector<slot_number> held;
+    std::optional<slot_number> parked;
     run_queue::job parked_job;
-    std::optional<instant> start_at; // it is down; or, if `replaces`, when `next` is started
+    instant parked_since{};
+    std::optional<instant> start_at; // of `process`, which is down; or, if `replaces`, of `next`
     bool replaces = false;           // a replacement is wanted
+    bool replaces_again = false;     // and another one, of what is there by now
     start_pause pause;               // of starts that came to nothing
-    bool dirty = false;              // has something to flush
+    backoff restart{milliseconds{20}, milliseconds{5000}, 1}; // of ends after it was ready
+    bool dirty = false;                                       // has something to flush
   };
 
   // handler_process::owner
@@ -79,6 +91,8 @@ private:
   void on_down(handler_process& which, handler_process::ending&& how) override;
   [[nodiscard]] bool is_leaving() const override { return queue_->leaving(); }
 
+  static instant clock_now();
+  static answer_item answer_to(const work_head& what);
   [[nodiscard]] bool may_begin(const member& m) const;
   [[nodiscard]] bool is_worn(const member& m) const;
   void run(const std::vector<slot_number>& slots);
@@ -87,8 +101,14 @@ private:
   void ask(member& m, slot_number slot, run_queue::job& job, instant now);
   void end(slot_number slot, answer_item& answer, instant now);
   void end_and_take_next(member& m, slot_number slot, answer_item& answer, instant now);
+  void fill(member& m, slot_number slot, instant now);
+  void hold(member& m, slot_number slot);
+  void open(member& m, const std::vector<slot_number>& slots);
+  void close(member& m, const std::vector<slot_number>& slots, std::uint32_t restarts);
+  void unpark(member& m, item_end how, error_code code, instant now);
+  void check_parked(member& m, instant now);
   void go_on(member& m, instant now);
-  void withhold(member& m, bool was_ready);
+  void close_all(member& m, std::uint32_t restarts, instant now);
   void replace(member& m);
   void swap_in(member& m);
   void end_old(member& m, instant now);
@@ -116,7 +136,8 @@ private:
   std::shared_ptr<poll_set> polls_;
   std::unique_ptr<char[]> buffer_;
   restart_policy policy_;
-  start_failures failures_;
+  start_failures failures_; // starts, of which some are logged
+  start_failures ends_;     // ends, likewise
   std::vector<place> places_;
   std::vector<member> members_;
   std::vector<std::uint32_t> dirty_;                   // members

@@ -103,6 +103,8 @@ result<void> set_service_option(service_options& in, bool stays_up, std::string_
   if (found->what == kind::text) {
     if (name == "env" && value.find('=') == std::string::npos)
       return bad("env: '" + value + "' is no NAME=VALUE");
+    if (name == "env" && value.starts_with("ROPEWALK_"))
+      return bad("env: names that begin with ROPEWALK_ are the worker's own");
     found->set(in, 0, value);
     return {};
   }

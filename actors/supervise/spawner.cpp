@@ -29,6 +29,11 @@ void wait_readable(int fd) {
   }
 }
 
+bool is_readable(int fd) {
+  pollfd p{fd, POLLIN, 0};
+  return ::poll(&p, 1, 0) == 1;
+}
+
 bool is_over(int socket) {
   pollfd p{socket, 0, 0};
   return ::poll(&p, 1, 0) == 1;
@@ -70,18 +75,22 @@ int program_channel::start(std::string_view variables, std::span<const int> open
   return is_ours(error) ? error : ESRCH;
 }
 
-program_channel::event program_channel::take_event() {
+program_channel::event program_channel::take_event(wait how) {
   spawner_wire::event said;
   const auto p = take_packet(socket_.get(), {reinterpret_cast<char*>(&said), sizeof said});
   if (p.state == packet::state::none) return {};
   running_ = false;
   if (p.state == packet::state::over) {
-    by_->wait_for_end(generation_);
+    if (how == wait::yes) by_->wait_for_end(generation_);
     return {event::kind::lost, 0, {}};
   }
   if (said.what == spawner_wire::event::kind::not_started)
     return {event::kind::not_started, 0, {said.step, said.number}};
   return {event::kind::ended, said.number, {}};
+}
+
+bool program_channel::is_gone() const {
+  return by_->is_gone(generation_);
 }
 
 void program_channel::kill(int signal) {
@@ -164,6 +173,16 @@ void spawner::wait_for_end(std::uint64_t generation) {
   // all that it gave up, and the others' programs are none of its business.
   pollfd p{control_.get(), 0, 0};
   if (::poll(&p, 1, end_of_all_ms) == 1) bury();
+}
+
+bool spawner::is_gone(std::uint64_t generation) {
+  const std::unique_lock lock{mutex_, std::try_to_lock};
+  if (!lock) return false; // somebody waits for that at this moment
+  if (!control_.valid() || generation != generation_) return true;
+  if (!is_over(control_.get())) return false;
+  if (keeper_end_.valid() && !is_readable(keeper_end_.get())) return false;
+  bury();
+  return true;
 }
 
 // 0, or an error of this process's own; starts another spawner if this one is gone.

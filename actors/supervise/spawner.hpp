@@ -48,8 +48,14 @@ public:
     start_failure failure;
   };
 
-  /// Does not wait, but for the end of a lost program.
-  event take_event();
+  /// Does not wait, but for the end of a lost program; with `wait::no` not for that either, and
+  /// `is_gone` says when that has come.
+  enum class wait : std::uint8_t { yes, no };
+  event take_event(wait how = wait::yes);
+
+  /// After `lost`: whether the spawner with all that it had started has come to its end, or lives on
+  /// and has given up this channel alone. Does not wait.
+  [[nodiscard]] bool is_gone() const;
 
   /// A signal for the program and its group. News of its end follows.
   void kill(int signal);
@@ -103,6 +109,7 @@ private:
   bool start_locked();
   void bury();
   void wait_for_end(std::uint64_t generation);
+  bool is_gone(std::uint64_t generation);
   int give(std::string_view bytes, std::span<const int> descriptors);
 
   std::mutex mutex_;

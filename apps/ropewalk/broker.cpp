@@ -89,8 +89,9 @@ void fit_to_machine(broker_settings& s, const CLI::App& command_line) {
 }
 
 // All that is wrong with what it was told; what it will speak with at the cluster port goes to
-// `transport`.
-std::vector<std::string> find_problems(broker_options& o, basp_transport_settings& transport) {
+// `cluster_tls`.
+std::vector<std::string> find_problems(broker_options& o,
+                                       std::shared_ptr<reloadable_tls>& cluster_tls) {
   auto& s = o.settings;
   std::vector<std::string> problems;
   s.listen.clear();
@@ -113,7 +114,7 @@ std::vector<std::string> find_problems(broker_options& o, basp_transport_setting
       return tls_context::for_server(files, roles::broker_to_workers);
     });
     if (opened)
-      transport.server = *std::move(opened);
+      cluster_tls = *std::move(opened);
     else
       problems.push_back(opened.why().text());
   }
@@ -137,8 +138,10 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
     log->warn("refused at the cluster port: " + who);
   };
-  const auto problems = find_problems(o, transport);
+  std::shared_ptr<reloadable_tls> cluster_tls;
+  const auto problems = find_problems(o, cluster_tls);
   if (o.check || !problems.empty()) return report_check("broker", problems);
+  transport.server = cluster_tls;
   set_up_log("broker", o.log);
   fit_to_machine(s, command_line);
   tune_allocator();
@@ -160,7 +163,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
     systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
-                                                     i == 0 ? transport.server : nullptr));
+                                                     i == 0 ? cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));

@@ -27,7 +27,8 @@ std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
   result->timer_ =
       made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
   auto* const self = result.get();
-  (void)result->watch(result->timer_, EPOLLIN, [self](std::uint32_t) { self->on_timer(); });
+  if (result->watch(result->timer_, EPOLLIN, [self](std::uint32_t) { self->on_timer(); }) == 0)
+    made(-1, "epoll_ctl");
   result->alive_ = result;
   result->add_to_loop();
   return result;
@@ -35,6 +36,7 @@ std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
 
 void poll_set::close() {
   watched_.clear();
+  on_tick_ = {};
   ::close(std::exchange(timer_, -1));
   remove_from_loop();
 }
@@ -49,8 +51,7 @@ poll_set::id poll_set::watch(int descriptor, std::uint32_t events,
   epoll_event event{};
   event.events = events;
   event.data.u64 = result;
-  if (::epoll_ctl(fd(), EPOLL_CTL_ADD, descriptor, &event) != 0)
-    throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+  if (::epoll_ctl(fd(), EPOLL_CTL_ADD, descriptor, &event) != 0) return 0;
   watched_[result] = {descriptor,
                       std::make_shared<const std::function<void(std::uint32_t)>>(std::move(what))};
   return result;

@@ -25,7 +25,8 @@ public:
   using id = std::uint64_t;
 
   /// Calls `what` with what epoll says as long as one of `events` (EPOLLIN, EPOLLOUT), an error or a
-  /// hang-up is there. To be forgotten before the descriptor is closed.
+  /// hang-up is there. To be forgotten before the descriptor is closed. 0: it cannot be watched
+  /// (errno says why), and nothing is called.
   [[nodiscard]] id watch(int fd, std::uint32_t events,
                          std::function<void(std::uint32_t events)> what);
   void change(id which, std::uint32_t events);

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <unistd.h>
 
@@ -238,6 +239,52 @@ TEST_CASE("one poison request among many in a process is found: nobody else is r
     REQUIRE((answer->code == error_code::worker_lost) == poison.contains(answer->id));
     if (poison.contains(answer->id)) CHECK(text(answer).find("3 times") != std::string::npos);
   }
+}
+
+TEST_CASE("after a suspect has run alone, its process takes as many as before") {
+  cluster c;
+  c.start_node("a", node_of({"--set", "h.slots=8", "--set", "h.processes=1"}, "--concurrency 8"));
+  auto connection = ready_client(c);
+  for (int i = 0; i < 7; ++i) connection.send("h", shared_bytes::copy_of("sleep 300"));
+  connection.send("h", shared_bytes::copy_of("die 11"));
+  std::set<std::string> answers;
+  for (int i = 0; i < 8; ++i) answers.insert(text(connection.wait(60s)).substr(0, 8));
+  CHECK(answers == std::set<std::string>{"OK slept", "WORKER_L"});
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 8; ++i) connection.send("h", shared_bytes::copy_of("sleep 1000"));
+  for (int i = 0; i < 8; ++i) REQUIRE(text(connection.wait(20s)) == "OK slept");
+  CHECK(std::chrono::steady_clock::now() - began < 1900ms * time_factor); // and not one by one
+}
+
+TEST_CASE("each answer is to the request that it is for, whatever dies meanwhile") {
+  cluster c;
+  c.start_node(
+      "a", node_of({"--set", "h.slots=8", "--set", "h.processes=2", "--set", "h.recycle-after=50"},
+                   "--concurrency 4"));
+  auto connection = ready_client(c);
+  load l{c.connect(), "h", 4000, 16, [](std::uint64_t id) { return "echo " + std::to_string(id); }};
+  l.expects_echo = false;
+  std::uint64_t wrong = 0;
+  auto other = c.connect();
+  std::map<std::uint64_t, std::string> asked;
+  for (int round = 0; round < 40; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      const auto text = std::to_string(round * 100 + i);
+      asked[other.send("h", shared_bytes::copy_of("echo " + text))] = text;
+    }
+    other.send("h", shared_bytes::copy_of("die 9"), {.attempts = std::uint8_t{1}});
+    for (int i = 0; i < 21; ++i) {
+      const auto answer = other.wait(60s);
+      REQUIRE(answer);
+      const auto found = asked.find(answer->id);
+      if (found == asked.end()) continue; // the one that kills
+      if (answer->code != error_code::ok || answer->payload.view() != found->second) ++wrong;
+    }
+  }
+  CHECK(wrong == 0);
+  l.run(60s);
+  CHECK(l.answered == 4000);
+  CHECK(l.twice == 0);
 }
 
 TEST_CASE("a process that hangs with one request gives the others back, and they are not charged") {

@@ -196,13 +196,35 @@ TEST_CASE("an answer is to a request that runs, and to none that was answered") 
 TEST_CASE("a process that dies of one request is that one's fault; of several, they are suspects") {
   process_load load;
   load.begin({0, at(1000)}, at(0));
+  load.said();
   CHECK(ends_of(load.died(at(1))) == std::vector{item_end::crashed});
   load.begin({0, at(1000)}, at(2));
   load.begin({1, at(1000)}, at(2));
   load.begin({2, at(1000)}, at(2));
+  load.said();
   CHECK(ends_of(load.died(at(3))) == std::vector(3, item_end::suspect));
   CHECK(load.running() == 0);
   CHECK(load.died(at(4)).empty());
+}
+
+TEST_CASE("what was never said to a process was not started there, and makes nobody a suspect") {
+  process_load load;
+  load.begin({0, at(1000)}, at(0));
+  load.said();
+  load.begin({1, at(1000)}, at(0));
+  load.begin({2, at(1000)}, at(0));
+  CHECK(ends_of(load.died(at(1))) ==
+        std::vector{item_end::crashed, item_end::returned, item_end::returned});
+}
+
+TEST_CASE("a handler that pings and does not read is cut off") {
+  handler_channel channel{1 << 20};
+  heard(channel, hello_ok());
+  const auto ping = frame_of(frame_kind::ping, error_code::ok, 1, {}, std::string(100'000, 'x'));
+  bool cut_off = false;
+  for (int i = 0; i < 20 && !cut_off; ++i)
+    cut_off = std::holds_alternative<handler_channel::violation>(heard(channel, ping));
+  CHECK(cut_off);
 }
 
 TEST_CASE("what is to run alone keeps others out until it has ended") {
@@ -212,6 +234,7 @@ TEST_CASE("what is to run alone keeps others out until it has ended") {
   load.end(id, at(1));
   CHECK_FALSE(load.exclusive());
   load.begin({4, at(1000), true}, at(2));
+  load.said();
   CHECK(ends_of(load.died(at(3))) == std::vector{item_end::crashed});
   CHECK_FALSE(load.exclusive());
 }
@@ -220,6 +243,7 @@ TEST_CASE("what is over its time is told so, has a while to answer, and alone is
   process_load load;
   const auto late = load.begin({0, at(100)}, at(0));
   load.begin({1, at(10'000)}, at(0));
+  load.said();
   CHECK(load.take_unwanted(at(99), 50ms).empty());
   CHECK(load.take_unwanted(at(100), 50ms) == std::vector{late});
   CHECK(load.take_unwanted(at(101), 50ms).empty()); // once

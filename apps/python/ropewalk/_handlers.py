@@ -56,7 +56,7 @@ _shutdown: list[Callable[[], Any]] = []
 def handler(service: str = "", *, concurrency: Optional[int] = None) -> Callable[[F], F]:
     """Makes a function, or a coroutine function, the handler of a service.
 
-    It is called with the message, as bytes, and if it takes a second argument with its :class:`Context`. What it returns is
+    It is called with the message, as bytes, and if it wants a second argument with its :class:`Context`. What it returns is
     the reply: bytes, or a text (UTF-8), or None for an empty reply. What it raises is the answer FAILED: its last line and
     where it was raised; the traceback goes to the worker's log. :class:`Retry` gives the message to another worker.
 
@@ -81,14 +81,16 @@ def handler(service: str = "", *, concurrency: Optional[int] = None) -> Callable
             raise ValueError(f"this program has two handlers for {name}")
         is_coroutine = inspect.iscoroutinefunction(function)
         default = DEFAULT_CONCURRENCY if is_coroutine else 1
-        parameters = [
+        arguments = [
             p
             for p in inspect.signature(function).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
-        if not parameters:
+        if not arguments:
             raise TypeError(f"{function.__name__}() takes no argument; a handler is called with the message")
-        _handlers[service] = Handler(function, concurrency or default, is_coroutine, len(parameters) > 1)
+        # What has a default is not asked for: functions are handlers as they are (zlib.compress).
+        takes_context = len(arguments) > 1 and arguments[1].default is inspect.Parameter.empty
+        _handlers[service] = Handler(function, concurrency or default, is_coroutine, takes_context)
         return function
 
     return register

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import io
 import os
+import select
 import signal
 import socket
 import sys
@@ -18,6 +20,12 @@ from ._handlers import Context, Handler, Retry
 from ._protocol import VERSION, Code, Decoder, Field, Frame, Kind, field, fields_of, head, number_field, number_of
 
 _READ_BYTES = 256 * 1024
+
+# The signals that end a handler.
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+# Replies of a function that takes several messages at a time wait so long for others at most.
+_HOLD_SECONDS = 0.001
 
 # A reply up to this size is put behind the others, for one write; a larger one is not copied.
 _COPIED_BYTES = 16 * 1024
@@ -38,6 +46,14 @@ def serve() -> None:
     # What a handler starts has nothing to do with the channel.
     channel = socket.socket(fileno=int(fd))
     channel.set_inheritable(False)
+    # Nor has a process that it forks: signals are its own, and what is sent is not.
+    # (Blocked meanwhile, so that none comes to the child while it has the parent's handlers.)
+    os.register_at_fork(
+        before=lambda: _mask(signal.SIG_BLOCK),
+        after_in_parent=lambda: _mask(signal.SIG_UNBLOCK),
+        after_in_child=lambda: _leave_to_parent(channel),
+    )
+    _print_by_lines()
     service = os.environ.get("ROPEWALK_SERVICE", "")
     try:
         handler = _handlers.find(service)
@@ -48,6 +64,25 @@ def serve() -> None:
         asyncio.run(_Coroutines(channel, service, handler).run(starts, ends))
     else:
         _Functions(channel, service, handler).run(starts, ends)
+
+
+def _mask(how: int) -> None:
+    signal.pthread_sigmask(how, _STOPS)
+
+
+def _leave_to_parent(channel: socket.socket) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    os.close(channel.detach())
+    _mask(signal.SIG_UNBLOCK)
+
+
+def _print_by_lines() -> None:
+    """What was printed before a crash is to be in the log."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def _reply_of(result: Any) -> bytes:
@@ -71,16 +106,15 @@ def _explain(error: BaseException) -> bytes:
     return (last + where).encode(errors="replace")
 
 
-def _log(error: BaseException) -> None:
-    traceback.print_exception(type(error), error, error.__traceback__)
-    sys.stderr.flush()
-
-
 def _answer_to(error: BaseException) -> tuple[Code, bytes]:
-    if isinstance(error, Retry):
-        return Code.BUSY, str(error).encode()
-    _log(error)
-    return Code.FAILED, _explain(error)
+    """Whatever the exception is like: there is an answer."""
+    try:
+        if isinstance(error, Retry):
+            return Code.BUSY, str(error).encode(errors="replace")
+        traceback.print_exception(type(error), error, error.__traceback__)
+        return Code.FAILED, _explain(error)
+    except Exception:  # its text cannot be made, or there is no stderr
+        return Code.FAILED, type(error).__name__.encode(errors="replace")
 
 
 def _context(service: str, request: Frame) -> Context:
@@ -102,46 +136,59 @@ class _Functions:
         self._service = service
         self._handler = handler
         self._ending = False
-        self._running = False
         self._out: list[bytes] = []
+        self._flushed_at = 0.0
 
     def run(self, starts: list[Callable[[], Any]], ends: list[Callable[[], Any]]) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # A signal is noticed between two messages: it makes the socket readable, and what runs comes to its end.
+        wake_up, waker = socket.socketpair()
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in _STOPS:
             signal.signal(number, self._on_signal)
         for function in starts:
             _call(function)
         try:
-            self._work()
-        except (_End, BrokenPipeError, ConnectionResetError):
-            pass
+            self._work(wake_up)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the worker is gone
         for function in ends:
             _call(function)
 
-    # A wait is broken off; a message that runs comes to its end first.
     def _on_signal(self, *_: Any) -> None:
         self._ending = True
-        if not self._running:
-            raise _End
 
-    def _work(self) -> None:
+    def _work(self, wake_up: socket.socket) -> None:
         decoder = Decoder()
-        while not self._ending:
-            data = self._channel.recv(_READ_BYTES)
+        waiting = select.poll()
+        for source in (self._channel, wake_up):
+            waiting.register(source, select.POLLIN)
+        while True:
+            # Most of the time there is something, and asking for it costs less than asking whether there is.
+            try:
+                data = self._channel.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if self._ending:  # and what had come was given back
+                    return
+                waiting.poll()
+                continue
             if not data:
                 return
-            self._running = True
             for frame in decoder.feed(data):
                 self._take(frame)
-                if self._ending:
-                    break
             self._flush()
-            self._running = False
 
     def _take(self, frame: Frame) -> None:
         if frame.kind == Kind.REQUEST:
+            if self._ending:  # not begun: another worker has it
+                self._out.append(head(Kind.ERROR, Code.BUSY, frame.id, 0))
+                return
             self._out += self._answer(frame)
-            if self._handler.concurrency == 1:
+            # What took long is not to wait for those behind it.
+            now = time.monotonic()
+            if now - self._flushed_at > _HOLD_SECONDS or self._handler.concurrency == 1:
                 self._flush()
+                self._flushed_at = now
         elif frame.kind == Kind.HELLO:
             self._out.append(_hello_ok(frame, self._handler))
         elif frame.kind == Kind.PING:
@@ -174,10 +221,6 @@ class _Functions:
             self._channel.sendall(b"".join(small))
 
 
-class _End(BaseException):
-    """A signal has come while nothing ran."""
-
-
 def _call(function: Callable[[], Any]) -> None:
     result = function()
     if inspect.isawaitable(result):
@@ -193,15 +236,17 @@ class _Coroutines(asyncio.Protocol):
         self._handler = handler
         self._decoder = Decoder()
         self._tasks: dict[int, asyncio.Task[bytes]] = {}
+        self._unwanted: set[int] = set()  # ids of those that were taken back
         self._out: list[bytes] = []
         self._flush_expected = False
         self._transport: Optional[asyncio.Transport] = None
         self._over: Optional[asyncio.Future[None]] = None
+        self._lost: Optional[asyncio.Future[None]] = None
 
     async def run(self, starts: list[Callable[[], Any]], ends: list[Callable[[], Any]]) -> None:
         loop = asyncio.get_running_loop()
-        self._over = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._over, self._lost = loop.create_future(), loop.create_future()
+        for number in _STOPS:
             loop.add_signal_handler(number, self._end)
         for function in starts:
             await _call_either(function)
@@ -210,11 +255,13 @@ class _Coroutines(asyncio.Protocol):
         await self._over
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
+        await asyncio.sleep(0)  # their answers
         self._flush()
         for function in ends:
             await _call_either(function)
         if self._transport:
-            self._transport.close()
+            self._transport.close()  # when all is written
+        await self._lost
 
     def _end(self) -> None:
         if self._over and not self._over.done():
@@ -238,16 +285,21 @@ class _Coroutines(asyncio.Protocol):
         for task in self._tasks.values():
             task.cancel()
         self._end()
+        if self._lost and not self._lost.done():
+            self._lost.set_result(None)
 
     # -- frames
 
     def _take(self, frame: Frame) -> None:
-        if frame.kind == Kind.REQUEST:
+        if frame.kind == Kind.REQUEST and self._over and self._over.done():
+            self._send(head(Kind.ERROR, Code.BUSY, frame.id, 0))  # not begun: another worker has it
+        elif frame.kind == Kind.REQUEST:
             task = asyncio.get_running_loop().create_task(self._invoke(frame))
             self._tasks[frame.id] = task
             task.add_done_callback(functools.partial(self._on_done, frame.id))
         elif frame.kind == Kind.CANCEL:
             if frame.id in self._tasks:
+                self._unwanted.add(frame.id)
                 self._tasks[frame.id].cancel()
         elif frame.kind == Kind.HELLO:
             self._send(_hello_ok(frame, self._handler))
@@ -263,9 +315,11 @@ class _Coroutines(asyncio.Protocol):
     # Here and not in the task: one that is cancelled before its first step never runs.
     def _on_done(self, id: int, task: asyncio.Task[bytes]) -> None:
         del self._tasks[id]
-        if task.cancelled():
+        unwanted = id in self._unwanted
+        self._unwanted.discard(id)
+        if task.cancelled() and unwanted:
             return self._send(head(Kind.ERROR, Code.CANCELLED, id, 0))
-        error = task.exception()
+        error = asyncio.CancelledError("the handler cancelled itself") if task.cancelled() else task.exception()
         if error is None:
             reply = task.result()
             return self._send(head(Kind.REPLY, Code.OK, id, len(reply)), reply)

@@ -29,6 +29,7 @@ class Node:
         self._frames = []
         self._last_id = 0
         environment = dict(os.environ, ROPEWALK_SERVICE=service, ROPEWALK_FD=str(theirs.fileno()), PYTHONPATH=str(FOLDER))
+        environment.pop("PYTHONUNBUFFERED", None)  # what is printed is to arrive without it
         self.process = subprocess.Popen([sys.executable, str(program)], pass_fds=[theirs.fileno()], env=environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         theirs.close()

@@ -1,0 +1,260 @@
+#include "actors/node/process_pool.hpp"
+
+#include "net/cluster/shared_loop.hpp"
+
+#include <algorithm>
+#include <caf/all.hpp>
+#include <iterator>
+#include <spdlog/spdlog.h>
+
+// How the processes of a pool come and go; how messages pass through them: process_pool.cpp.
+namespace ropewalk {
+
+namespace {
+
+// How often deadlines, cancellations and restarts are looked at, while there is one to look at.
+constexpr milliseconds tick_interval{20};
+
+} // namespace
+
+std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number) {
+  handler_process::owner& me = *this;
+  auto with = settings_.process;
+  with.number = number;
+  return std::make_unique<handler_process>(std::move(with), polls_, me, buffer_.get());
+}
+
+// -- processes ----------------------------------------------------------------------------------------
+
+void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
+  auto& m = of(which);
+  m.pause.reset();
+  std::vector<slot_number> slots;
+  for (auto slot = which.what().number; slot < settings_.slots && slots.size() < concurrency;
+       slot += static_cast<slot_number>(members_.size()))
+    slots.push_back(slot);
+  spdlog::info("service {}: process {} is ready, for {} at a time", settings_.process.service,
+               which.what().number, slots.size());
+  if (&which == m.next.get()) swap_in(m);
+  offer(m, std::move(slots));
+  go_on(m, clock_now());
+}
+
+// Says what has changed. What is not offered any more and still runs with the old process is closed
+// when that is over.
+void process_pool::offer(member& m, std::vector<slot_number> slots) {
+  std::vector<slot_number> more;
+  std::vector<slot_number> fewer;
+  for (const auto slot : slots)
+    if (places_[slot].is == slot_is::closed) more.push_back(slot);
+  std::set_difference(m.offered.begin(), m.offered.end(), slots.begin(), slots.end(),
+                      std::back_inserter(fewer));
+  std::erase_if(fewer, [this](slot_number slot) {
+    return places_[slot].is == slot_is::running || places_[slot].is == slot_is::parked;
+  });
+  m.offered = std::move(slots);
+  if (!fewer.empty()) close(m, fewer, 0);
+  if (!more.empty()) open(m, more);
+}
+
+// The queue is asked and told at once, the gateway by a message: what crosses it finds the slot's
+// state here.
+void process_pool::open(member& m, const std::vector<slot_number>& slots) {
+  for (const auto slot : slots) {
+    places_[slot].is = slot_is::idle;
+    if (queue_->slot_revived(slot)) hold(m, slot); // there is work for it
+  }
+  send(gateway_, slot_up_atom_v, settings_.service, slots, caf::actor{this});
+}
+
+// None of them has a message.
+void process_pool::close(member& m, const std::vector<slot_number>& slots, std::uint32_t restarts) {
+  for (const auto slot : slots) {
+    places_[slot].is = slot_is::closed;
+    queue_->slot_died(slot);
+  }
+  std::erase_if(m.held, [this](slot_number slot) { return places_[slot].is == slot_is::closed; });
+  send(gateway_, slot_down_atom_v, settings_.service, slots, restarts);
+}
+
+// -- one in place of another --------------------------------------------------------------------------
+
+void process_pool::replace(member& m) {
+  if (std::exchange(m.replaces, true) || draining_) return;
+  if (m.process->is_down() && m.start_at) return; // a fresh one comes anyway
+  m.start_at = clock_now();
+  expect_ticks();
+}
+
+// The next one is ready: what is free is its own, what runs comes to its end with the old one.
+void process_pool::swap_in(member& m) {
+  m.replaces = false;
+  m.start_at.reset();
+  auto before = std::exchange(m.process, std::move(m.next));
+  if (before->is_down())
+    gone_.push_back(std::move(before));
+  else
+    m.old = std::move(before); // there was none: one is replaced after the other
+  if (m.old) end_old(m, clock_now());
+  if (std::exchange(m.replaces_again, false)) replace(m);
+}
+
+void process_pool::end_old(member& m, instant now) {
+  if (m.old->load().running() == 0) m.old->stop(now);
+}
+
+// What is due of starts: of the process, or of the one that is to take its place.
+void process_pool::start_due(member& m, instant now) {
+  if (!m.start_at || now < *m.start_at || draining_) return;
+  if (m.next && !m.next->is_down()) return m.start_at.reset(); // it comes in any case
+  if (m.old) return;                                           // one after the other
+  m.start_at.reset();
+  if (m.process->is_down()) {
+    m.replaces = m.replaces_again = false;
+    return m.process->start(now);
+  }
+  if (!m.next) m.next = make_process(m.process->what().number);
+  m.next->start(now);
+}
+
+// Nothing is offered for a process that is down, but for what still runs with the old one.
+void process_pool::close_all(member& m, std::uint32_t restarts, instant now) {
+  if (m.parked) unpark(m, item_end::returned, error_code::ok, now);
+  auto slots = std::exchange(m.offered, {});
+  std::erase_if(slots, [this](slot_number slot) {
+    return places_[slot].is == slot_is::running || places_[slot].is == slot_is::closed;
+  });
+  close(m, slots, restarts);
+}
+
+void process_pool::on_down(handler_process& which, handler_process::ending&& how) {
+  auto& m = of(which);
+  const auto now = clock_now();
+  touch(m);
+  expect_ticks();
+  answer_for(how.runs, "its process is gone: " + how.why, now);
+  for (const auto& v : how.runs) places_[v.seat].is = slot_is::held; // and closed, or filled, below
+  if (&which == m.process.get()) {
+    close_all(m, how.was_ready && !how.wanted ? 1 : 0, now);
+    if (!draining_) schedule_start(m, how);
+  } else if (&which == m.next.get()) {
+    if (!draining_) try_start_again(m, how);
+  } else {
+    gone_.push_back(std::move(m.old));
+    for (const auto& v : how.runs) fill(m, v.seat, now);
+  }
+  if (draining_) tell_drained();
+}
+
+void process_pool::answer_for(const std::vector<process_load::verdict>& runs,
+                              const std::string& why, instant now) {
+  for (const auto& v : runs) {
+    auto answer = answer_to(places_[v.seat].runs);
+    answer.end = v.end;
+    answer.code = v.code;
+    answer.run_us = static_cast<std::uint32_t>(v.run_time.count());
+    if (v.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
+    end(v.seat, answer, now);
+  }
+}
+
+// Nothing was offered, and so nothing lost.
+void process_pool::try_start_again(member& m, const handler_process::ending& how) {
+  const auto now = clock_now();
+  const auto pause = m.pause.next();
+  m.start_at = now + pause;
+  if (failures_.is_to_be_said(now))
+    spdlog::error("service {}: process {} {}: {}; trying again in {} ms{}",
+                  settings_.process.service, m.process->what().number,
+                  how.not_started ? "cannot be started" : "ended before it was ready", how.why,
+                  pause.count(),
+                  m.process->is_down() ? "" : ", and the one that it was to replace goes on");
+}
+
+void process_pool::schedule_start(member& m, const handler_process::ending& how) {
+  const auto now = clock_now();
+  const auto& name = settings_.process.service;
+  const auto number = m.process->what().number;
+  if (how.wanted) {
+    m.start_at = now;
+    return;
+  }
+  if (!how.was_ready) return try_start_again(m, how);
+  if (how.answered > 0) m.restart.reset();
+  const auto pause = m.restart.next();
+  m.start_at = now + pause;
+  if (ends_.is_to_be_said(now))
+    spdlog::warn("service {}: process {} is gone ({}); starting it again in {} ms", name, number,
+                 how.why, pause.count());
+  if (how.answered > 0 || how.lived >= settings_.restarts.window) return;
+  ended_in_vain_ = true;
+  if (policy_.on_exit(now)) return;
+  spdlog::error("service {}: its processes end without having answered anything; the last time: {}",
+                name, how.why);
+  send(this, again_atom_v); // not from within a process
+}
+
+void process_pool::tick() {
+  const auto now = clock_now();
+  bool needed = false;
+  for (auto& m : members_) {
+    start_due(m, now);
+    check_parked(m, now);
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
+      if (!p) continue;
+      p->check_time(now);
+      needed = needed || p->needs_time();
+    }
+    needed = needed || m.start_at || m.parked;
+  }
+  flush();
+  if (needed) return;
+  ticks_ = false;
+  polls_->tick_every(milliseconds{0}, {});
+}
+
+void process_pool::expect_ticks() {
+  if (std::exchange(ticks_, true)) return;
+  polls_->tick_every(tick_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+    if (!getf(is_terminated_flag)) tick();
+  });
+}
+
+// Too many have ended in vain: all of them go.
+void process_pool::give_up() {
+  const auto now = clock_now();
+  for (auto& m : members_) {
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
+      if (!p) continue;
+      const auto runs = p->give_up(now);
+      answer_for(runs, "its service was given up", now);
+      for (const auto& v : runs) places_[v.seat].is = slot_is::held;
+    }
+    close_all(m, 0, now);
+  }
+  flush();
+  quit(caf::make_error(caf::sec::runtime_error, "too many restarts"));
+}
+
+// -- the end ------------------------------------------------------------------------------------------
+
+void process_pool::drain() {
+  draining_ = true;
+  const auto now = clock_now();
+  for (auto& m : members_) {
+    m.start_at.reset();
+    for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
+      if (p) p->stop(now);
+  }
+  expect_ticks();
+  tell_drained();
+}
+
+void process_pool::tell_drained() {
+  const bool all_down = std::all_of(members_.begin(), members_.end(), [](const member& m) {
+    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old;
+  });
+  if (all_down && drained_.pending()) drained_.deliver(drained_atom_v);
+}
+
+} // namespace ropewalk
