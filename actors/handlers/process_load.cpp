@@ -27,7 +27,7 @@ std::uint64_t process_load::begin(const request& what, instant now) {
   e.what = what;
   e.id = ++begun_ << place_bits | place;
   e.since = now;
-  e.told = false;
+  e.notified = false;
   ++running_;
   exclusive_ = what.alone;
   return e.id;
@@ -42,26 +42,27 @@ std::optional<process_load::ended> process_load::end(std::uint64_t id, instant n
   --running_;
   exclusive_ = false;
   return ended{e.what.seat, std::chrono::duration_cast<microseconds>(now - e.since),
-               e.told ? e.told_why : error_code::ok};
+               e.notified ? e.notified_why : error_code::ok};
 }
 
-std::vector<std::uint64_t> process_load::take_unwanted(instant now, milliseconds patience) {
+std::vector<std::uint64_t> process_load::take_unwanted(instant now, milliseconds timeout) {
   std::vector<std::uint64_t> result;
   for (auto& e : entries_) {
-    if (e.id == 0 || e.told) continue;
+    if (e.id == 0 || e.notified) continue;
     const bool late = now >= e.what.deadline;
     if (!late && !(e.what.stop && e.what.stop->load())) continue;
-    e.told = true;
-    e.told_why = late ? error_code::timeout : error_code::cancelled;
-    e.answer_by = now + patience;
+    e.notified = true;
+    e.notified_why = late ? error_code::timeout : error_code::cancelled;
+    e.answer_by = now + timeout;
     result.push_back(e.id);
   }
   return result;
 }
 
 bool process_load::is_overdue(instant now) const {
-  return std::any_of(entries_.begin(), entries_.end(),
-                     [now](const entry& e) { return e.id != 0 && e.told && now >= e.answer_by; });
+  return std::any_of(entries_.begin(), entries_.end(), [now](const entry& e) {
+    return e.id != 0 && e.notified && now >= e.answer_by;
+  });
 }
 
 template <class F>
@@ -92,9 +93,9 @@ std::vector<process_load::verdict> process_load::died(instant now) {
 
 std::vector<process_load::verdict> process_load::ended_overdue(instant now) {
   return clear(now, [now](const entry& e, verdict& v) {
-    const bool overdue = e.told && now >= e.answer_by;
+    const bool overdue = e.notified && now >= e.answer_by;
     v.end = overdue ? item_end::answered : item_end::interrupted;
-    v.code = overdue ? e.told_why : error_code::ok;
+    v.code = overdue ? e.notified_why : error_code::ok;
   });
 }
 

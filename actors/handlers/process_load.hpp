@@ -31,7 +31,8 @@ public:
   struct ended {
     std::uint32_t seat = 0;
     microseconds run_time{0};
-    error_code told = error_code::ok; ///< why it was told to stop (take_unwanted); ok: it was not
+    error_code notified =
+        error_code::ok; ///< why it was notified to stop (take_unwanted); ok: it was not
   };
 
   /// Its answer has come. Nothing if no such request runs.
@@ -43,10 +44,10 @@ public:
   [[nodiscard]] bool exclusive() const { return exclusive_; }
 
   /// Those that are over their time, or that nobody wants any more, since the last call: they are
-  /// to be told, and have `patience` from now on to answer.
-  std::vector<std::uint64_t> take_unwanted(instant now, milliseconds patience);
+  /// to be notified, and have `timeout` from now on to answer.
+  std::vector<std::uint64_t> take_unwanted(instant now, milliseconds timeout);
 
-  /// True if one that was told has not answered in time: the process is to be ended.
+  /// True if one that was notified has not answered in time: the process is to be ended.
   [[nodiscard]] bool is_overdue(instant now) const;
 
   struct verdict {
@@ -76,9 +77,9 @@ private:
     request what;
     std::uint64_t id = 0; // 0: free
     instant since{};
-    bool told = false;
+    bool notified = false;
     instant answer_by{};
-    error_code told_why = error_code::ok;
+    error_code notified_why = error_code::ok;
   };
 
   template <class F>

@@ -264,7 +264,7 @@ std::vector<process_load::verdict> handler_process::give_up(instant now) {
 }
 
 void handler_process::check_time(instant now) {
-  if (ended_ && more_news_came(now)) return went_down(*std::exchange(ended_, std::nullopt));
+  if (ended_ && knows_enough(now)) return went_down(*std::exchange(ended_, std::nullopt));
   if (state_ == state::down || ended_) return;
   if (state_ == state::ending) {
     if (now < state_until_) return;
@@ -303,13 +303,13 @@ void handler_process::on_program() {
   program_over_ = true;
   if (state_ != state::ending) read_channel(true); // what it answered before it went
   print_rest();
-  if (!waits_for_more_news(event)) went_down(event);
+  if (!waits_for_more(event)) went_down(event);
 }
 
 // Before what ran there is run elsewhere, all of it must be gone that may still be at it. And who
 // stops a node and all that it started (a service manager that signals every process) reaches the
 // one and the other within moments, in any order.
-bool handler_process::waits_for_more_news(const program_channel::event& event) {
+bool handler_process::waits_for_more(const program_channel::event& event) {
   const bool lost = event.what == program_channel::event::kind::lost;
   if (!lost && (!is_stop(event) || load_.running() == 0 || owner_.is_leaving())) return false;
   state_ = state::ending;
@@ -318,7 +318,7 @@ bool handler_process::waits_for_more_news(const program_channel::event& event) {
   return true;
 }
 
-bool handler_process::more_news_came(instant now) const {
+bool handler_process::knows_enough(instant now) const {
   if (now >= state_until_) return true;
   if (ended_->what == program_channel::event::kind::lost) return program_->is_gone();
   return owner_.is_leaving();

@@ -115,8 +115,8 @@ private:
   void violated(const std::string& what);
   void kill(std::string why);
   void print_rest();
-  bool waits_for_more_news(const program_channel::event& event);
-  [[nodiscard]] bool more_news_came(instant now) const;
+  bool waits_for_more(const program_channel::event& event);
+  [[nodiscard]] bool knows_enough(instant now) const;
   void went_down(const program_channel::event& event);
   void close_all();
   [[nodiscard]] std::string end_of(const program_channel::event& event) const;

@@ -14,8 +14,8 @@ namespace {
 // How long what is to run alone waits for a process to be empty before it goes back to the broker.
 constexpr milliseconds parked_time{1000};
 
-// What a handler may answer, and what becomes of it. `told`: why it was told to stop.
-void judge(error_code said, error_code told, shared_bytes&& payload, answer_item& into) {
+// What a handler may answer, and what becomes of it. `notified`: why it was told to stop.
+void judge(error_code said, error_code notified, shared_bytes&& payload, answer_item& into) {
   into.code = said;
   switch (said) {
   case error_code::ok:
@@ -26,8 +26,8 @@ void judge(error_code said, error_code told, shared_bytes&& payload, answer_item
     into.end = item_end::returned; // it did not start it: another may
     return;
   case error_code::cancelled:
-    into.code = told == error_code::ok ? error_code::failed : told;
-    if (told == error_code::ok)
+    into.code = notified == error_code::ok ? error_code::failed : notified;
+    if (notified == error_code::ok)
       into.payload = shared_bytes::copy_of("the handler has given it up, and nobody had asked for "
                                            "that");
     return;
@@ -207,7 +207,7 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   auto& m = of(which);
   auto answer = answer_to(places_[what.seat].runs);
   answer.run_us = static_cast<std::uint32_t>(what.run_time.count());
-  judge(code, what.told, std::move(payload), answer);
+  judge(code, what.notified, std::move(payload), answer);
   if (std::exchange(ended_in_vain_, false)) policy_.forget();
   touch(m);
   const auto now = clock_now();

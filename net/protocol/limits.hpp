@@ -118,7 +118,6 @@ inline constexpr std::size_t log_queue_bytes = 1 * mib;
 /// pipe that works takes a few, and one that does not must not hold up who waits for the end.
 inline constexpr std::uint32_t log_end_ms = 500;
 
-
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

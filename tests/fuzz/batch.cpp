@@ -16,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (work_bytes > size || (!work.malformed() && work_bytes != size)) std::abort();
   batch_reader answers{bytes};
   while (const auto* item = answers.next_answer())
-    if (item->end > item_end::interrupted || static_cast<int>(item->code) >= error_codes) std::abort();
+    if (item->end > item_end::interrupted || static_cast<int>(item->code) >= error_codes)
+      std::abort();
   return 0;
 }

@@ -50,9 +50,9 @@ const std::map<std::string, std::set<std::string>> arrows{
 };
 
 const std::set<std::string> pure{
-    "net/loop",        "net/bytes",    "net/protocol",     "net/transport",
-    "net/client",      "net/tls",      "actors/time",      "actors/broker/sessions",
-    "actors/dispatch", "actors/stats", "actors/supervise", "actors/settings",
+    "net/loop",        "net/bytes",     "net/protocol",     "net/transport",
+    "net/client",      "net/tls",       "actors/time",      "actors/broker/sessions",
+    "actors/dispatch", "actors/stats",  "actors/supervise", "actors/settings",
     "actors/handlers", "actors/random", "actors/log"};
 
 } // namespace
