@@ -51,7 +51,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "--no-node-reply now: what waits for a service is answered when its last node leaves, and "
+    "with --no-node-reply now, what waits for a service is answered when its last node leaves, and "
     "what comes then, at once") {
   cluster c{{"--no-node-reply", "now"}};
   auto& node = c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
