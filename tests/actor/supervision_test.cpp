@@ -396,8 +396,7 @@ TEST_CASE("a broker whose cluster falls gives up: its own supervisor decides") {
   REQUIRE(**b.ended == caf::sec::runtime_error);
 }
 
-TEST_CASE("a broker that drains closes its cluster port, ends what is published there, and then "
-          "itself in good order") {
+TEST_CASE("a broker that drains closes its cluster port and ends what is published there") {
   broker_bench b;
   b.time.run();
   const auto published = watch(b.cluster);
@@ -405,6 +404,5 @@ TEST_CASE("a broker that drains closes its cluster port, ends what is published 
   b.time.run();
   REQUIRE(b.closed_port == broker_settings{}.cluster.port);
   REQUIRE(*published); // nodes that were let go know by it that this broker takes them no more
-  REQUIRE(*b.ended);   // the front was told, and had nothing to do
-  REQUIRE(**b.ended == caf::exit_reason::user_shutdown);
+  REQUIRE(**published == caf::exit_reason::user_shutdown);
 }

@@ -2,6 +2,7 @@
 #include "tests/cluster/processes.hpp"
 
 #include <csignal>
+#include <filesystem>
 
 using namespace ropewalk;
 
@@ -51,16 +52,18 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "--no-node-reply now: what waits for a service is answered when its last node leaves, and "
+    "with --no-node-reply now, what waits for a service is answered when its last node leaves, and "
     "what comes then, at once") {
   cluster c{{"--no-node-reply", "now"}};
-  auto& node = c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  const auto started = c.folder() + "/started";
+  auto& node = c.start_node(
+      "a", {"--service", "run=cmd:sh -c \"touch " + started + "; sleep 60\"", "--slots", "1"});
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();
-  const auto runs = connection.send("sleep", shared_bytes::copy_of("60000"));
+  const auto runs = connection.send("run", {});
   connection.flush();
-  REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
-  const auto waits = connection.send("sleep", shared_bytes::copy_of("1"));
+  REQUIRE(eventually([&] { return std::filesystem::exists(started); }));
+  const auto waits = connection.send("run", {});
   connection.flush();
   REQUIRE(eventually([&] {
     const auto status = c.status();
@@ -73,8 +76,8 @@ TEST_CASE(
     CHECK((answer->id == runs || answer->id == waits));
     CHECK(answer->code == (answer->id == runs ? error_code::worker_lost : error_code::no_service));
   }
-  const auto asked = c.run({"send", "sleep", "--data", "1", "--broker", c.clients().text()});
+  const auto asked = c.run({"send", "run", "--data", "1", "--broker", c.clients().text()});
   CHECK(asked.status == 1);
-  CHECK(contains(asked.err,
-                 "NO_SERVICE: no node has offered service 'sleep' since its last one left"));
+  CHECK(
+      contains(asked.err, "NO_SERVICE: no node has offered service 'run' since its last one left"));
 }
