@@ -40,7 +40,9 @@ TEST_CASE("after a burst the memory of broker and node is within 64 MiB of what 
   const auto broker_before = memory_of(c.broker(), "VmRSS");
   const auto node_before = memory_of(node, "VmRSS");
   burst(120);
-  CHECK(memory_of(c.broker(), "VmHWM") > broker_before + 64 * mib); // it was one
+  // It was one. (Of an echo the broker holds as much as the client has left unread, which differs.)
+  if (std::string_view{handler} != "builtin:echo")
+    CHECK(memory_of(c.broker(), "VmHWM") > broker_before + 64 * mib);
   const auto is_back = [&] {
     return memory_of(c.broker(), "VmRSS") < broker_before + 64 * mib &&
            memory_of(node, "VmRSS") < node_before + 64 * mib;
