@@ -25,7 +25,8 @@ TEST_CASE("after a burst the memory of broker and node is within 64 MiB of what 
   const auto* shards = GENERATE("1", "2");
   const auto* handler = GENERATE("builtin:echo", "cmd:sh -c 'cat; sleep 0.02'");
   CAPTURE(shards, handler);
-  cluster c{{"--shards", shards, "--connection-memory", "500000000"}};
+  cluster c{{"--shards", shards, "--connection-memory", "500000000", "--service-memory",
+             "1000000000", "--memory", "1000000000"}};
   auto& node = c.start_node("a", {"--service", std::string{"work="} + handler, "--slots", "4"});
   REQUIRE(c.has_nodes(1));
   const std::string large(2 * 1024 * 1024, 'x');
