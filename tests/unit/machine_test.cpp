@@ -19,7 +19,8 @@ namespace fs = std::filesystem;
 class fake_root {
 public:
   fake_root() {
-    std::string name = (fs::temp_directory_path() / "ropewalk-root-").string() + "XXXXXX";
+    std::string name = (fs::temp_directory_path() / "ropewalk-root-").string() +
+                       std::string(6, 'X'); // for mkdtemp
     REQUIRE(::mkdtemp(name.data()) != nullptr);
     path_ = name;
   }
