@@ -22,7 +22,7 @@ instant clock_now() {
 
 result<void> client_acceptors::open(const settings& s, std::function<void()> on_pause) {
   auto& loop = shared_loop::of(owner_.system());
-  hangups_ = hangup_watch::open(loop);
+  hangups_ = std::make_shared<hangup_watch>(loop);
   for (const auto& address : s.listen) {
     auto opened = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
     if (!opened) return std::move(opened).why();

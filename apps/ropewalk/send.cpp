@@ -1,4 +1,5 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/reconnecting_client.hpp"
@@ -15,10 +16,7 @@ namespace ropewalk {
 
 namespace {
 
-constexpr int answered_with_error = 1;
-constexpr int cannot_start = 2;
-constexpr int no_broker = 3;
-constexpr int cannot_write = 4;
+using namespace exit_status;
 
 // How much longer than the request's own deadline the client waits for the answer that the broker
 // then gives.

@@ -1,4 +1,5 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/client.hpp"
 
@@ -12,10 +13,7 @@ namespace ropewalk {
 
 namespace {
 
-constexpr int answered_with_error = 1;
-constexpr int no_broker = 3;
-constexpr int cannot_write = 4;
-constexpr int too_few_nodes = 5;
+using namespace exit_status;
 
 constexpr std::chrono::seconds answer_timeout{5};
 

@@ -24,11 +24,6 @@ poll_set::poll_set(shared_loop& loop)
 
 std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
   auto result = std::make_shared<poll_set>(loop);
-  result->timer_ =
-      made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
-  auto* const self = result.get();
-  if (result->watch(result->timer_, EPOLLIN, [self](std::uint32_t) { self->on_timer(); }) == 0)
-    made(-1, "epoll_ctl");
   result->alive_ = result;
   result->add_to_loop();
   return result;
@@ -37,7 +32,7 @@ std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
 void poll_set::close() {
   watched_.clear();
   on_tick_ = {};
-  ::close(std::exchange(timer_, -1));
+  if (timer_ >= 0) ::close(std::exchange(timer_, -1));
   remove_from_loop();
 }
 
@@ -74,6 +69,10 @@ void poll_set::forget(id& which) {
 }
 
 void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void()> what) {
+  if (timer_ < 0) {
+    timer_ = made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0) made(-1, "epoll_ctl");
+  }
   on_tick_ = std::move(what);
   const auto seconds = std::chrono::floor<std::chrono::seconds>(interval);
   const std::chrono::nanoseconds rest = interval - seconds;

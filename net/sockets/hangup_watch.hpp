@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/cluster/loop_source.hpp"
+#include "net/cluster/poll_set.hpp"
 
 #include <functional>
 #include <memory>
@@ -9,16 +9,17 @@
 namespace ropewalk {
 
 /// Watches connections from which nothing is read for now, and of which the loop therefore says
-/// nothing, for their end: a reset, or both halves closed. An epoll instance within the loop's own,
-/// since that asks for more than the end, or for nothing at all.
+/// nothing, for their end: a reset, or both halves closed.
 ///
 /// All members run on the loop's thread.
-class hangup_watch final : public loop_source {
+class hangup_watch {
 public:
-  explicit hangup_watch(shared_loop& loop);
+  explicit hangup_watch(shared_loop& loop) : polls_(poll_set::open(loop)) {}
+  hangup_watch(const hangup_watch&) = delete;
+  hangup_watch& operator=(const hangup_watch&) = delete;
+  ~hangup_watch() { close(); }
 
-  /// Begins, and ends; in between the loop may call, and keeps it alive.
-  static std::shared_ptr<hangup_watch> open(shared_loop& loop);
+  /// Nobody is told anything any more.
   void close();
 
   /// Calls `tell`, once, when the connection over `fd` has come to its end. To be forgotten before
@@ -27,11 +28,8 @@ public:
   void forget(int fd);
 
 private:
-  void on_readable() override;
-  void on_removed() override;
-
-  std::unordered_map<int, std::function<void()>> watched_;
-  std::shared_ptr<hangup_watch> alive_; // while the loop may call
+  std::shared_ptr<poll_set> polls_; // null: closed
+  std::unordered_map<int, poll_set::id> watched_;
 };
 
 } // namespace ropewalk

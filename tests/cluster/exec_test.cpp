@@ -210,6 +210,53 @@ TEST_CASE("whatever a handler prints is log, and hurts nobody") {
   CHECK(node.log().size() < 500'000);
 }
 
+TEST_CASE("a handler that closes its output goes on, and costs no processor time") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1"}));
+  auto connection = ready_client(c);
+  const auto pid = ask(connection, "pid");
+  CHECK(ask(connection, "mute") == "OK mute");
+  const auto used = [&] {
+    std::ifstream in{"/proc/" + std::to_string(node.pid()) + "/stat"};
+    std::string word;
+    for (int i = 0; i < 13; ++i) in >> word;
+    long user = 0;
+    long system = 0;
+    in >> user >> system;
+    return user + system; // ticks of 10 ms
+  };
+  const auto before = used();
+  CHECK(ask(connection, "sleep 1000") == "OK slept");
+  CHECK(used() - before < 30 * time_factor); // a loop that spins would take 100
+  CHECK(ask(connection, "pid") == pid);
+}
+
+TEST_CASE("a message at the cap reaches its handler, and one that is a byte over does not") {
+  cluster c{{"--max-message-bytes", "100000"}};
+  c.start_node("a", node_of({"--slots", "1", "--max-message-bytes", "100000"}));
+  auto connection = ready_client(c);
+  const std::string text(100'000 - 5, 'x');
+  CHECK(ask(connection, "echo " + text) == "OK " + text);
+  CHECK(ask(connection, "echo " + text + "x").find("TOO_LARGE") == 0);
+  CHECK(ask(connection, "large 100000") == "OK " + std::string(100'000, 'x'));
+  CHECK(ask(connection, "large 100001").find("TOO_LARGE") == 0);
+}
+
+TEST_CASE(
+    "a node without descriptors for its processes says so, and answers by those that it has") {
+  cluster c;
+  const auto command = "ulimit -n 48; exec " ROPEWALK_PROGRAM " worker --name a --broker " +
+                       c.nodes().text() + " --set h.slots=20 --service '" + handler() + "'";
+  process node{{"/bin/sh", "-c", command}, c.folder() + "/few.log"};
+  auto connection = ready_client(c);
+  load l{c.connect(), "h", 200, 40, [](std::uint64_t) { return std::string{"echo x"}; }};
+  l.expects_echo = false;
+  l.run(60s);
+  CHECK(l.answered == 200);
+  CHECK(l.errors.empty());
+  CHECK(eventually([&] { return node.log().find("ulimit -n") != std::string::npos; }));
+}
+
 TEST_CASE("a reply over the cap is TOO_LARGE, and the handler goes on") {
   cluster c;
   c.start_node("a", node_of({"--slots", "1"}));

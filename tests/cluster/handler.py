@@ -10,6 +10,7 @@
     large BYTES   replies with so many bytes            garbage        writes what is no frame
     half          writes half a frame, and stops        twice          answers twice
     unasked       answers what nobody asked             close          closes the channel and lives on
+    mute          closes stdout and stderr, then replies
     fork          leaves a child behind, replies its PID    version     replies with it
 
     --concurrency N    says that it takes so many at a time
@@ -121,6 +122,10 @@ def handle(request, fields, body):
     elif word == "close":
         channel.shutdown(socket.SHUT_RDWR)
         time.sleep(1000)
+    elif word == "mute":
+        os.close(1)
+        os.close(2)
+        reply(b"mute")
     elif word == "fork":
         child = os.fork()
         if child == 0:

@@ -62,15 +62,7 @@ public:
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) const { ::kill(pid_, number); }
   std::optional<int> wait(std::chrono::milliseconds timeout) {
-    eventually(
-        [this] {
-          int status = 0;
-          if (!status_ && ::waitpid(pid_, &status, WNOHANG) == pid_)
-            status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-          return status_.has_value();
-        },
-        timeout);
-    return status_;
+    return wait_for_end(pid_, status_, timeout);
   }
   // Reads on, until `end` is in it.
   std::string read_until(const std::string& end) const {

@@ -100,16 +100,21 @@ void process::signal_group(int number) const {
   if (!status_) ::kill(-pid_, number);
 }
 
-std::optional<int> process::wait(std::chrono::milliseconds patience) {
+std::optional<int> wait_for_end(pid_t child, std::optional<int>& known,
+                                std::chrono::milliseconds patience) {
   eventually(
-      [this] {
+      [&] {
         int status = 0;
-        if (!status_ && ::waitpid(pid_, &status, WNOHANG) == pid_)
-          status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-        return status_.has_value();
+        if (!known && ::waitpid(child, &status, WNOHANG) == child)
+          known = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        return known.has_value();
       },
       patience);
-  return status_;
+  return known;
+}
+
+std::optional<int> process::wait(std::chrono::milliseconds patience) {
+  return wait_for_end(pid_, status_, patience);
 }
 
 std::string process::log() const {

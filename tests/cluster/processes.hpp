@@ -58,6 +58,11 @@ private:
   std::string log_path_;
 };
 
+/// Waits for a child's end: its exit status, or 128 + the signal that killed it, which `known` keeps
+/// for the next time; nothing if it still runs after `patience`.
+std::optional<int> wait_for_end(pid_t child, std::optional<int>& known,
+                                std::chrono::milliseconds patience);
+
 /// A folder of a test's own, that goes away with it.
 class temporary_folder {
 public:
