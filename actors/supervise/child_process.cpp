@@ -21,6 +21,7 @@ namespace {
   ::fcntl(control_pipe, F_SETFD, 0);
   ::execv("/proc/self/exe", arguments.data());
   // No /proc: by the name that this program was started by, which may be another release by now.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): so the kernel hands it over.
   ::execv(reinterpret_cast<const char*>(::getauxval(AT_EXECFN)), arguments.data());
   ::_exit(127);
 }

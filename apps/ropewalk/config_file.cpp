@@ -150,7 +150,7 @@ private:
       if (is_flag(option)) {
         if (value == "true") result_.words.push_back(name);
       } else {
-        result_.words.push_back(name + "=" + value);
+        result_.words.emplace_back(name).append("=").append(value);
       }
     }
   }
@@ -196,7 +196,7 @@ private:
     for (int i = 0;; ++i) {
       try {
         // It may change the text, as it would on the command line.
-        if (const auto wrong = (*option.get_validator(i))(text); !wrong.empty()) return wrong;
+        if (auto wrong = (*option.get_validator(i))(text); !wrong.empty()) return wrong;
       } catch (const CLI::OptionNotFound&) {
         return {};
       }
