@@ -94,7 +94,7 @@ void build_batch(benchmark::State& state) {
   const auto payload =
       shared_bytes::copy_of(std::string(static_cast<std::size_t>(state.range(0)), 'x'));
   for (auto _ : state) {
-    for (std::uint64_t i = 0; i < 64; ++i) builder.add(work_item{i, 30'000, 1, 0, 1, payload});
+    for (std::uint64_t i = 0; i < 64; ++i) builder.add(work_item{{i, 30'000, 1, 0, 1}, payload});
     benchmark::DoNotOptimize(builder.take());
   }
   state.SetItemsProcessed(state.iterations() * 64);
