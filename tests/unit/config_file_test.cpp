@@ -106,6 +106,10 @@ TEST_CASE("a typo in a file of options is an error that names the key, the line 
   CHECK(p.only_error("[broker]\naccess-file = \"\"\n").find("is empty") != std::string::npos);
   CHECK(p.only_error("[broker]\naccess-file = a\n").starts_with("f.toml:2: this is no TOML"));
   CHECK(p.only_error("[worker]\nrecycle-after = -1\n").starts_with("f.toml:2: 'recycle-after'"));
+  CHECK(p.only_error("[)broker]\n").starts_with("f.toml:1: this is no TOML"));
+  CHECK(p.only_error("[broker]\naccess-file = b\xc3\xa4r\n").find("ASCII") != std::string::npos);
+  CHECK(p.only_error("# b\xc3\xa4r\n\xd0\x91=1\n").starts_with("f.toml:2: a character that"));
+  CHECK(p.only_error("[broker]\nlisten = \"\"\"x\n\"\"\"\n").find("one line") != std::string::npos);
   const auto said = p.read("[broker]\nattemps = 5\ntimeout = 0\n[worker]\nsevice = \"x\"\n");
   CHECK(said.errors.size() == 3);
 }
