@@ -20,7 +20,9 @@ constexpr milliseconds rate_window{100};
 
 dispatcher::dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed)
     : settings_(settings), hash_(seed), deadlines_(start), ids_(hash_),
-      service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed) {}
+      service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed) {
+  settings_.timeout = std::min(settings_.timeout, settings_.max_deadline);
+}
 
 // -- names and memory -----------------------------------------------------------------------------
 
@@ -172,24 +174,35 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   return true;
 }
 
+void dispatcher::refuse_second(const submission& what) {
+  refuse(what, error_code::bad_request,
+         "a request with this id still waits for its answer on this connection; this is the answer "
+         "to the second one");
+}
+
+void dispatcher::refuse_unserved(const submission& what, instant now) {
+  const auto& s = services_[what.service];
+  if (offers_.all_failing(what.service))
+    refuse(what, error_code::worker_lost,
+           "service " + s.name + " is failing: its workers keep crashing");
+  else
+    refuse(what, error_code::no_service, no_node_for(s, now));
+}
+
 void dispatcher::submit(const submission& what, instant now) {
   assert(is_current(what.connection));
   ++totals_.submitted;
   const auto id_hash = ids_.hash_of(what.connection.index, what.request_id);
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
-    return refuse(what, error_code::bad_request,
-                  "a request with this id still waits for its answer on this connection; this is "
-                  "the answer to the second one");
+    return refuse_second(what);
   auto& s = services_[what.service];
   const auto cost =
       static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
   if (over_a_limit(what, cost)) return;
-  if (offers_.all_failing(what.service))
-    return refuse(what, error_code::worker_lost,
-                  "service " + s.name + " is failing: its workers keep crashing");
-  if (s.unoffered && settings_.refuse_unoffered)
-    return refuse(what, error_code::no_service, no_node_for(s, now));
-  const auto timeout = std::min(what.timeout.value_or(settings_.timeout), settings_.max_deadline);
+  if (offers_.all_failing(what.service) || (s.unoffered && settings_.refuse_unoffered))
+    return refuse_unserved(what, now);
+  const auto timeout =
+      what.timeout ? std::min(*what.timeout, settings_.max_deadline) : settings_.timeout;
   if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
 
   ++totals_.admitted;

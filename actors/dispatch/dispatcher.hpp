@@ -268,6 +268,8 @@ private:
   // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
   [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service);
   [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service);
+  [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what);
+  [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
   void count_answer(service& s, instant now);
   void abandon(std::uint32_t index);

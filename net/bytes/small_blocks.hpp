@@ -64,7 +64,7 @@ private:
   };
 
   // True if there was no room because nothing was kept yet.
-  static bool begins_to_keep() {
+  [[gnu::cold, gnu::noinline]] static bool begins_to_keep() {
     if (mine_.now != phase::untouched) return false;
     thread_local const at_thread_end last;
     (void)last;
