@@ -137,3 +137,23 @@ TEST_CASE("a histogram's quantiles are exact below 128 ns and within a hundredth
   REQUIRE(slow.count() == 200);
   REQUIRE(slow.max() == 1'000'000);
 }
+
+TEST_CASE("nodes of one name have labels of their own, and all others have their names") {
+  broker_report r;
+  r.nodes = {{"left", "a", {}, 0, 0, 7, 1, "1"},
+             {"right", "a", {}, 0, 0, 8, 1, "2"},
+             {"left", "b", {}, 0, 0, 7, 1, "3"},
+             {"left", "a", {}, 0, 0, 7, 1, "4"}}; // in a container of its own
+  std::vector<std::string> labels;
+  for (const auto& n : r.labelled_nodes()) labels.push_back(n.label);
+  CHECK(labels == std::vector<std::string>{"left@a:7", "left@a:7#2", "left@b:7", "right"});
+  CHECK(r.json().find(R"("label":"left@a:7#2")") != std::string::npos);
+  CHECK(r.json().find("gateway") == std::string::npos);
+  broker_report other_shard;
+  other_shard.nodes = {{"left", "a", {}, 1, 0, 7, 1, "4"}, {"left", "b", {}, 2, 0, 7, 1, "3"}};
+  r.add(other_shard); // each is found again, whatever it calls itself
+  REQUIRE(r.nodes.size() == 4);
+  CHECK(r.nodes[0].in_flight == 0);
+  CHECK(r.nodes[2].in_flight == 2);
+  CHECK(r.nodes[3].in_flight == 1);
+}
