@@ -3,6 +3,8 @@
 #include "actors/handlers/builtin.hpp"
 #include "actors/handlers/command.hpp"
 #include "actors/handlers/exec.hpp"
+#include "actors/handlers/program_line.hpp"
+#include "actors/handlers/start_trouble.hpp"
 
 #include <algorithm>
 #include <array>
@@ -59,6 +61,9 @@ result<handler_spec> parse_handler(const std::string& text) {
   auto spec = kind->parse(colon == std::string::npos ? std::string{} : text.substr(colon + 1));
   if (!spec) return std::move(spec).why();
   spec->text = text;
+  if (spec->starts_programs)
+    if (const auto what = parse_program(kind->name.data(), text.substr(colon + 1)))
+      spec->trouble = find_start_trouble(what->path);
   return spec;
 }
 
