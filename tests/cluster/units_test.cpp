@@ -181,7 +181,7 @@ TEST_CASE("FAILED, and what was lost, are in the log of the node where they happ
   for (int i = 0; i < 40; ++i) CHECK(client.call("fails", "x").code == error_code::failed);
   CHECK(client.call("dies", "x").code == error_code::worker_lost);
   const std::string failed = "a message is answered FAILED service=fails node=where "
-                             "reason=\"exit status 3: no\"";
+                             "reason=\"exit status 3: no";
   CHECK(eventually([&] { return contains(node.log(), failed); }));
   CHECK(eventually([&] {
     return contains(c.broker().log(), "a request is answered FAILED service=fails node=where");
