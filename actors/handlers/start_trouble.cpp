@@ -108,7 +108,8 @@ bool is_program(const std::string& path) {
 std::string sought_by_env(const shebang& line) {
   const auto& words = line.argument;
   const bool is_env = line.interpreter.ends_with("/env");
-  if (!is_env || words.empty() || words.find_first_of("-= \t") != std::string::npos) return {};
+  if (!is_env || words.starts_with('-') || words.find_first_of("= \t") != std::string::npos)
+    return {};
   return words;
 }
 

@@ -260,7 +260,8 @@ decoder_event* decoder::request_in(std::string_view line) {
 decoder_event* decoder::end() {
   if (dead_) return nullptr;
   forget_last();
-  if (mode_ != mode::text || discard_line_ || carry_.empty() || carry_ == "\r") return nullptr;
+  if (carry_ == "\r") carry_.clear();
+  if (mode_ != mode::text || discard_line_ || carry_.empty()) return nullptr;
   carry_used_ = true;
   return request_in(carry_);
 }
