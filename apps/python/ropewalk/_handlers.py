@@ -46,6 +46,8 @@ class Handler:
     concurrency: int
     is_coroutine: bool
     takes_context: bool
+    #: Is given the payload as it came, bytes or a writable memoryview, and returns the pieces of its reply.
+    raw: bool = False
 
 
 _handlers: dict[str, Handler] = {}
