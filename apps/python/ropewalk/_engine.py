@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import collections
+import heapq
 import os
 import select
 import socket
@@ -60,6 +61,8 @@ class Engine:
         self._last_error: Optional[BaseException] = None
         self._unreachable_since: Optional[float] = None
         self._closed: Optional[RopewalkError] = None
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._later_count = 0
         self._stop = threading.Event()
         self._thread: Optional[threading.Thread] = None
         self._woken = False
@@ -114,6 +117,13 @@ class Engine:
                             pass
                     self._wake()
                     return
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Has it called by the engine's thread; not any more once that has ended."""
+        with self._lock:
+            self._later_count += 1
+            heapq.heappush(self._later, (time.monotonic() + seconds, self._later_count, function))
+            self._wake()
 
     @property
     def closed(self) -> bool:
@@ -200,6 +210,13 @@ class Engine:
                 want[link.socket.fileno()] = select.POLLIN if done else select.POLLIN | select.POLLOUT
             self._notify()
             timeout = self._look_after_waiting(finish)
+            if self._later:
+                now = time.monotonic()
+                while self._later and self._later[0][0] <= now:
+                    finish.append(heapq.heappop(self._later)[2])
+                if self._later:
+                    left = (self._later[0][0] - now) * 1000 + 1
+                    timeout = left if timeout is None else min(timeout, left)
         if finish:
             return finish
         for fd in set(watched) - set(want):

@@ -98,6 +98,11 @@ def handler(service: str = "", *, concurrency: Optional[int] = None) -> Callable
     return register
 
 
+def serve_raw(function: Callable[[Any], Any]) -> None:
+    """Makes a function the handler that is given payloads as they came, and returns the pieces of its reply."""
+    _handlers[""] = Handler(function, 1, False, False, raw=True)
+
+
 def startup(function: G) -> G:
     """Has a function, or a coroutine function, called once a process before its first message: to load a model, to connect
     to a database. The process is offered no message before it has returned. What it raises ends the process; the worker

@@ -1,0 +1,291 @@
+"""The calls of one executor: which wait here, which are on their way, and what is done when one of them is answered."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+
+from ._address import Address
+from ._engine import Engine
+from ._errors import Busy, Cancelled, Closed, ConnectionLost, NoService, RopewalkError, Timeout, WorkerLost, error_of
+from ._pickling import result_of
+from ._private import PrivateCluster
+from ._protocol import Frame, Kind, Piece
+
+# What is sent and has no answer, of all calls: enough to keep workers busy, little enough to hold in memory.
+IN_FLIGHT_BYTES = 64 * 1024 * 1024
+
+_BUSY_SECONDS = 0.05  # before a call is sent again that was not started, where the broker does not say
+_NO_SERVICE_SECONDS = 10.0  # so long workers may be away: those of a broker that was started again join within seconds
+
+if TYPE_CHECKING:
+    AnyFuture = concurrent.futures.Future[Any]
+else:
+    AnyFuture = concurrent.futures.Future
+
+
+class Call(AnyFuture):
+    """The future of a call. :meth:`cancel` ends the call also while it runs, and nothing else."""
+
+    kind = Kind.REQUEST
+
+    def __init__(self, pool: "Pool", fixed: bytes, expires: Optional[float], once: bool) -> None:
+        super().__init__()
+        self._pool = pool
+        self.id = 0
+        self.fixed = fixed
+        self.pieces: Sequence[Piece] = ()
+        self.size = 0
+        self.expires = expires
+        self.resend = not once
+        self.unwanted = False
+        self.sent = False
+        self.give_up_at = 0.0
+
+    def running(self) -> bool:
+        """Whether it was sent to the cluster and has no result yet."""
+        return self.sent and not self.done()
+
+    def cancel(self) -> bool:
+        """Takes the call back, and has the process that runs it ended if one does. False if it is done."""
+        was_cancelled = self.cancelled()
+        if not super().cancel():
+            return False
+        if not was_cancelled:
+            try:
+                self.set_running_or_notify_cancel()
+            except RuntimeError:
+                return True  # two at once: the other one does it
+            self._pool.cancel(self)
+        return True
+
+    def answered(self, frame: Frame) -> None:
+        """For the engine."""
+        if frame.kind == Kind.REPLY:
+            if not self.unwanted:
+                value, error = result_of(frame.payload)
+                if error is not None and type(error).__name__ == "InitializerFailed":
+                    error = self._pool.on_initializer_failed(error)
+                self.finish(value, error)
+            self._pool.is_done(self)
+        elif not self._pool.sends_again(self, error := error_of(frame)):
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """For the engine."""
+        if isinstance(error, ConnectionLost) and not self.resend and self.sent:
+            error = WorkerLost(str(error))
+        self.finish(None, error)
+        self._pool.is_done(self)
+
+    def finish(self, value: Any, error: Optional[BaseException]) -> None:
+        """Its result, unless it is cancelled."""
+        self.pieces = ()
+        try:
+            if error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+        except concurrent.futures.InvalidStateError:
+            pass
+
+
+class Pool:
+    """What an executor is, without its face: it goes on until its calls are done when that is thrown away."""
+
+    def __init__(self, in_flight: int, slots: Optional[int]) -> None:
+        self.lock = threading.Lock()
+        self.idle = threading.Condition(self.lock)
+        self._limit = in_flight
+        self._slots = slots  # how many of those that were sent can be running; None: not known
+        self._waiting: collections.deque[Call] = collections.deque()
+        self._sent: dict[Call, None] = {}  # in the order in which they were
+        self._sent_bytes = 0
+        self._engine: Optional[Engine] = None
+        self._private: Optional[PrivateCluster] = None
+        self._starting = False
+        #: Why nothing more is taken.
+        self.refusal: Optional[BaseException] = None
+        self._ended = False
+
+    def connect(self, address: Address) -> None:
+        """Calls go there from now on."""
+        engine = Engine(address, "ropewalk-executor")
+        with self.lock:
+            self._engine = engine
+        self._fill()
+
+    def start_private(self, cluster: PrivateCluster) -> None:
+        """Calls go to a cluster that is started once the first one is there."""
+        self._private = cluster
+
+    def submit(self, call: Call) -> None:
+        """Sends it, or keeps it until others are done.
+
+        :raises RuntimeError: after :meth:`shutdown`.
+        """
+        with self.lock:
+            if self.refusal is not None:
+                raise self.refusal
+            if self._engine is not None and self._has_room() and not self._waiting:
+                self._send(call)
+                return
+            self._waiting.append(call)
+            if self._engine is None and not self._starting:
+                self._starting = True
+                threading.Thread(target=self._start, name="ropewalk-executor-start", daemon=True).start()
+
+    def _start(self) -> None:
+        try:
+            assert self._private
+            self.connect(self._private.start())
+        except BaseException as error:
+            with self.lock:
+                self.refusal = error
+                failed = list(self._waiting)
+                self._waiting.clear()
+                self.idle.notify_all()
+            for call in failed:
+                call.finish(None, error)
+
+    def _has_room(self) -> bool:
+        return len(self._sent) < self._limit and self._sent_bytes < IN_FLIGHT_BYTES
+
+    def _send(self, call: Call) -> None:
+        assert self._engine
+        call.sent = True
+        self._sent[call] = None
+        self._sent_bytes += call.size
+        try:
+            self._engine.send(call)
+        except Closed:
+            del self._sent[call]
+            self._sent_bytes -= call.size
+            raise
+
+    def _fill(self) -> None:
+        with self.lock:
+            self._fill_locked()
+
+    def _fill_locked(self) -> None:
+        while self._waiting and self._engine is not None and self._has_room():
+            call = self._waiting.popleft()
+            if not call.done():
+                self._send(call)
+
+    def is_done(self, call: Call) -> None:
+        """It has its answer."""
+        over = False
+        with self.lock:
+            if call in self._sent:
+                del self._sent[call]
+                self._sent_bytes -= call.size
+            if self._waiting:
+                try:
+                    self._fill_locked()
+                except Closed:
+                    pass
+            if not self._sent and not self._waiting:
+                self.idle.notify_all()
+                over = self.refusal is not None
+        if over:
+            self._end_in_background()
+
+    def sends_again(self, call: Call, error: RopewalkError) -> bool:
+        """What was not started, for want of room or of workers, is sent again: the caller knows nothing of that."""
+        if call.unwanted or self._engine is None:
+            return False
+        now = time.monotonic()
+        if isinstance(error, NoService):
+            call.give_up_at = call.give_up_at or now + _NO_SERVICE_SECONDS
+            if now > call.give_up_at:
+                return False
+        elif not isinstance(error, Busy):
+            return False
+        after = error.retry_after or _BUSY_SECONDS
+        if call.expires is not None and now + after > call.expires:
+            return False
+        self._engine.call_later(after, lambda: self._again(call))
+        return True
+
+    def _again(self, call: Call) -> None:
+        if call.unwanted:
+            return self.is_done(call)
+        try:
+            assert self._engine
+            self._engine.send(call)
+        except Closed as error:
+            call.failed(error)
+
+    def cancel(self, call: Call) -> None:
+        """It is cancelled, and is to be ended wherever it is."""
+        call.unwanted = True
+        with self.lock:
+            engine = self._engine
+        if call.sent and engine is not None:
+            engine.cancel(call)
+
+    def on_initializer_failed(self, error: BaseException) -> BaseException:
+        """No call will ever run."""
+        broken = concurrent.futures.BrokenExecutor(str(error))
+        broken.__cause__ = error.__cause__
+        with self.lock:
+            self.refusal = broken
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for call in waiting:
+            call.finish(None, broken)
+        return broken
+
+    def cancel_waiting(self) -> None:
+        """Cancels what has not begun: all that was not sent, and of what was, all but as many of the oldest as can run."""
+        with self.lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            sent = [call for call in self._sent if not call.done()]
+        for call in waiting if self._slots is None else waiting + sent[self._slots :]:
+            call.cancel()
+
+    def cancel_all(self) -> None:
+        """Cancels whatever is not done."""
+        with self.lock:
+            calls = [*self._waiting, *self._sent]
+            self._waiting.clear()
+        for call in calls:
+            call.cancel()
+
+    def shutdown(self, wait: bool) -> None:
+        """Takes nothing more, and ends when all is done."""
+        with self.lock:
+            if self.refusal is None:
+                self.refusal = RuntimeError("cannot schedule new futures after shutdown")
+            over = not self._sent and not self._waiting
+            if not over and wait:
+                while self._sent or self._waiting:
+                    self.idle.wait()
+                over = True
+        if over:
+            self.end()
+
+    def _end_in_background(self) -> None:
+        if not self._ended:
+            threading.Thread(target=self.end, name="ropewalk-executor-end", daemon=False).start()
+
+    def end(self, now: bool = False) -> None:
+        """Closes the connection and ends a private cluster."""
+        with self.lock:
+            first, self._ended = not self._ended, True
+        if not first:
+            return
+        if self._engine is not None:
+            self._engine.close(Cancelled("the executor was shut down"))
+        if self._private is not None:
+            self._private.stop(now)
+
+    def __len__(self) -> int:
+        return len(self._sent) + len(self._waiting)
+
+
