@@ -40,6 +40,7 @@ from ._handlers import Context, Retry, handler, shutdown, startup
 from ._serve import serve
 
 if TYPE_CHECKING:
+    from ._aio import AsyncClient
     from ._client import Client
     from ._executor import Executor
     from ._pickling import RemoteError, RemoteTraceback
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 # What handlers do not need is loaded when it is asked for: a process that starts often is to start fast.
 _LATER = {
+    "AsyncClient": "_aio",
     "Client": "_client",
     "Executor": "_executor",
     "RemoteError": "_pickling",
@@ -64,6 +66,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AsyncClient",
     "BadRequest",
     "Busy",
     "Cancelled",

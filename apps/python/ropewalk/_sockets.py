@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Generic, Union
+from typing import Any, Generic, Union
 
 from ._address import Address, check_role
 from ._connection import Connection, R
@@ -25,11 +25,7 @@ def connect(address: Address, number: int) -> socket.socket:
     """
     made = socket.create_connection(address.brokers[number], CONNECT_SECONDS)
     try:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", _DEAD_SECONDS * 1000)):
-            if hasattr(socket, option):
-                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        keep_alive(made)
         if address.tls:
             secure = address.tls.wrap_socket(made, server_hostname=address.brokers[number][0])
             made = secure
@@ -39,6 +35,15 @@ def connect(address: Address, number: int) -> socket.socket:
     except BaseException:
         made.close()
         raise
+
+
+def keep_alive(made: Any) -> None:
+    """Has the kernel find out that the broker is gone, within 15 s, and send small writes at once."""
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", _DEAD_SECONDS * 1000)):
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class Link(Generic[R]):
