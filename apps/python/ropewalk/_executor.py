@@ -13,14 +13,17 @@ from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar, Union
 from ._address import Path, address_of
 from ._connection import FOREVER_MS, options_of
 from ._pickling import Pickler
-from ._pool import Call, Pool
+from ._pool import BUNDLED_BYTES, Call, Pool
 from ._private import SERVICE, PrivateCluster, find_program, program_of_this
 from ._protocol import Field, number_field
 
 T = TypeVar("T")
 
-# Calls on their way, of one executor, besides one for each slot: they are there already when a slot is free.
-_IN_FLIGHT = 1000
+# What is on its way to a cluster whose size is not known: enough for a few machines.
+_IN_FLIGHT = 512
+
+# And for each slot, where it is: the next are there already when one is done.
+_IN_FLIGHT_A_SLOT = 16
 
 
 class Executor(concurrent.futures.Executor):
@@ -89,14 +92,16 @@ class Executor(concurrent.futures.Executor):
         if url is None:
             slots = max_workers or len(os.sched_getaffinity(0))
             about = program_of_this()
-            self._pool = Pool(_IN_FLIGHT + slots, slots)
+            self._pool = Pool(_IN_FLIGHT_A_SLOT * slots, slots)
             self._pool.start_private(PrivateCluster(find_program(), slots, max_tasks_per_child, about))
             self._pickler = Pickler(bool(about["main"]), initializer, initargs)
         else:
             address = address_of(url, token=token, token_file=token_file, ca=ca, cert=cert, key=key)
-            self._pool = Pool(_IN_FLIGHT + (max_workers or 0), max_workers)
+            self._pool = Pool(_IN_FLIGHT_A_SLOT * max_workers if max_workers else _IN_FLIGHT, max_workers)
             self._pool.connect(address)
             self._pickler = Pickler(False, initializer, initargs)
+        self._pool.fixed_of_bundles = self._fixed_fields({**self._options, "attempts": 1})
+        self._pool.fixed_of_second_starts = self._fixed_fields({**self._options, "attempts": max(1, (attempts or 3) - 1)})
         self._finalizer = weakref.finalize(self, self._pool.shutdown, False)
         self._finalizer.atexit = False
 
@@ -114,7 +119,9 @@ class Executor(concurrent.futures.Executor):
         expires = None if timeout is None else time.monotonic() + timeout
         call = Call(self._pool, fixed, expires, options["attempts"] == 1)
         try:
-            call.pieces, call.size = self._pickler.call(fn, args, kwargs)
+            call.pieces, call.size, call.name = self._pickler.call(fn, args, kwargs)
+            if fixed is not self._fixed or timeout is not None or options["attempts"] == 1 or call.size > BUNDLED_BYTES:
+                call.name = None
         except Exception as error:
             if self._pool.refusal is not None:
                 raise self._pool.refusal from None

@@ -17,6 +17,7 @@ from ._protocol import Piece
 
 _CALL = struct.Struct(">BIIIH")  # flags; bytes of initializer, function and arguments; number of buffers
 _BUFFER = struct.Struct(">I")
+_COUNT = struct.Struct(">BI")
 
 #: The function is named and not written out: it is the same every time.
 BY_NAME = 1
@@ -27,8 +28,13 @@ KEYWORDS = 2
 #: Bytes from which on an argument or result of bytes goes out of band.
 LARGE_BYTES = 32 * 1024
 
-# What a result begins with.
-PICKLED, RAW, WITH_BUFFERS, RAISED = b"\0", b"\1", b"\2", b"\3"
+#: A call that is several: their number and sizes, and then each.
+BUNDLE = 4
+
+# What a result begins with: its kind, and how long the call ran, in microseconds.
+_RESULT = struct.Struct(">BI")
+RESULT_BYTES = _RESULT.size
+PICKLED, RAW, WITH_BUFFERS, RAISED, BUNDLED = 0, 1, 2, 3, 4
 
 View = Union[bytes, memoryview]
 
@@ -78,8 +84,10 @@ class Pickler:
         if initializer is not None:
             self._initializer = self._dumps((initializer, initargs), None)
 
-    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Sequence[Piece], int]:
-        """The pieces of a call, and the bytes of all of them.
+    def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Piece], int, Optional[bytes]]:
+        """The pieces of a call, the bytes of all of them, and the function's name if it goes by that.
 
         :raises Exception: whatever pickle raises, if it cannot be pickled.
         """
@@ -104,11 +112,11 @@ class Pickler:
         first = _CALL.pack(flags, len(self._initializer), len(blob), len(about), len(buffers))
         if not buffers:
             whole = first + self._initializer + blob + about
-            return (whole,), len(whole)
+            return (whole,), len(whole), blob if flags & BY_NAME else None
         views = [buffer.raw() for buffer in buffers]
         sizes = b"".join([_BUFFER.pack(len(view)) for view in views])
         whole = first + self._initializer + blob + about + sizes
-        return (whole, *views), len(whole) + sum(map(len, views))
+        return (whole, *views), len(whole) + sum(map(len, views)), None
 
     # By name, if the worker will find the same under it.
     def _name(self, function: Any) -> Optional[bytes]:
@@ -166,13 +174,13 @@ def parts_of(payload: View) -> tuple[int, View, View, View, list[View]]:
     return flags, payload[a:b], payload[b:c], payload[c:d], buffers
 
 
-def result_pieces(result: Any) -> list[Piece]:
+def result_pieces(result: Any, microseconds: int = 0) -> list[Piece]:
     """What a call's result is written as.
 
     :raises Exception: whatever pickle raises, if it cannot be pickled.
     """
     if type(result) is bytes:
-        return [RAW, result]
+        return [_RESULT.pack(RAW, microseconds), result]
     if type(result) is bytearray:
         result = _outside(result)
     buffers: list[pickle.PickleBuffer] = []
@@ -185,9 +193,10 @@ def result_pieces(result: Any) -> list[Piece]:
         buffers.clear()
         about = cloudpickle.dumps(result, 5, buffer_callback=buffers.append)
     if not buffers:
-        return [PICKLED, about]
+        return [_RESULT.pack(PICKLED, microseconds), about]
     views = [buffer.raw() for buffer in buffers]
-    return [WITH_BUFFERS, _CALL.pack(0, 0, 0, len(about), len(views)), about, *[_BUFFER.pack(len(v)) for v in views], *views]
+    first = _RESULT.pack(WITH_BUFFERS, microseconds) + _CALL.pack(0, 0, 0, len(about), len(views))
+    return [first, about, *[_BUFFER.pack(len(v)) for v in views], *views]
 
 
 def raised_pieces(error: BaseException) -> list[Piece]:
@@ -201,26 +210,52 @@ def raised_pieces(error: BaseException) -> list[Piece]:
         about = pickle.dumps(error, 5)
     except Exception:
         about = b""
-    return [RAISED, _BUFFER.pack(len(said)), said, about]
+    return [_RESULT.pack(RAISED, 0xFFFFFFFF), _BUFFER.pack(len(said)), said, about]
+
+
+def bundle_of(calls: Sequence[Piece]) -> bytes:
+    """Several calls, of one piece each, as one.
+
+    >>> parts_of_bundle(bundle_of([b"a", b"bc"]))
+    [b'a', b'bc']
+    """
+    return b"".join([_COUNT.pack(BUNDLE, len(calls)), *[_BUFFER.pack(len(call)) for call in calls], *calls])
+
+
+def parts_of_bundle(payload: View) -> list[View]:
+    """The calls, or results, of a bundle."""
+    _, count = _COUNT.unpack_from(payload)
+    at = _COUNT.size + count * _BUFFER.size
+    parts = []
+    for (size,) in _BUFFER.iter_unpack(payload[_COUNT.size : at]):
+        parts.append(payload[at : at + size])
+        at += size
+    return parts
+
+
+def run_time_of(payload: View) -> int:
+    """How long the call ran, in microseconds; the highest number if that is not known."""
+    time: int = _RESULT.unpack_from(payload)[1]
+    return time
 
 
 def result_of(payload: View) -> tuple[Any, Optional[BaseException]]:
     """A call's result, or what it raised."""
-    kind = payload[:1]
+    kind = payload[0]
     if kind == RAW:
-        return bytes(payload[1:]), None
+        return bytes(payload[RESULT_BYTES:]), None
     try:
         if kind == PICKLED:
-            return pickle.loads(payload[1:]), None
+            return pickle.loads(payload[RESULT_BYTES:]), None
         if kind == WITH_BUFFERS:
-            _, _, _, about, buffers = parts_of(payload[1:])
+            _, _, _, about, buffers = parts_of(payload[RESULT_BYTES:])
             return pickle.loads(about, buffers=buffers), None
     except Exception as error:
         wrapped = RemoteError(f"what the call returned cannot be loaded here: {type(error).__name__}: {error}")
         wrapped.__cause__ = error
         return None, wrapped
-    (size,) = _BUFFER.unpack_from(payload, 1)
-    at = 1 + _BUFFER.size
+    (size,) = _BUFFER.unpack_from(payload, RESULT_BYTES)
+    at = RESULT_BYTES + _BUFFER.size
     text = bytes(payload[at : at + size]).decode(errors="replace")
     raised: BaseException
     try:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from ._address import Address
 from ._engine import Engine
-from ._errors import Busy, Cancelled, Closed, ConnectionLost, NoService, RopewalkError, Timeout, WorkerLost, error_of
-from ._pickling import result_of
+from ._errors import Busy, Cancelled, Closed, ConnectionLost, NoService, RopewalkError, WorkerLost, error_of
+from ._pickling import View, bundle_of, parts_of_bundle, result_of, run_time_of
 from ._private import PrivateCluster
 from ._protocol import Frame, Kind, Piece
 
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
     AnyFuture = concurrent.futures.Future[Any]
 else:
     AnyFuture = concurrent.futures.Future
+
+
+# Calls of functions that have run for so short a time go many together, in one message, while calls wait: their way is longer
+# than they are. (Seconds, of one and of all; bytes of one.)
+_SHORT_SECONDS = 0.0005
+_BUNDLE_SECONDS = 0.002
+_BUNDLE_CALLS = 64
+BUNDLED_BYTES = 4096
+
+# One of a bundle is cancelled: the others are to come to their end, if they do, before its process is ended.
+_BUNDLE_GRACE_SECONDS = 0.02
 
 
 class Call(AnyFuture):
@@ -44,6 +56,9 @@ class Call(AnyFuture):
         self.unwanted = False
         self.sent = False
         self.give_up_at = 0.0
+        #: Of its function, by which it is known how long it runs; None if the call is not to be sent with others.
+        self.name: Optional[bytes] = None
+        self.bundle: Optional[Bundle] = None
 
     def running(self) -> bool:
         """Whether it was sent to the cluster and has no result yet."""
@@ -65,14 +80,20 @@ class Call(AnyFuture):
     def answered(self, frame: Frame) -> None:
         """For the engine."""
         if frame.kind == Kind.REPLY:
-            if not self.unwanted:
-                value, error = result_of(frame.payload)
-                if error is not None and type(error).__name__ == "InitializerFailed":
-                    error = self._pool.on_initializer_failed(error)
-                self.finish(value, error)
+            self.take(frame.payload)
             self._pool.is_done(self)
         elif not self._pool.sends_again(self, error := error_of(frame)):
             self.failed(error)
+
+    def take(self, payload: View) -> None:
+        """Its result, as the worker wrote it."""
+        if self.name is not None:
+            self._pool.note_run_time(self.name, run_time_of(payload))
+        if not self.unwanted:
+            value, error = result_of(payload)
+            if error is not None and type(error).__name__ == "InitializerFailed":
+                error = self._pool.on_initializer_failed(error)
+            self.finish(value, error)
 
     def failed(self, error: BaseException) -> None:
         """For the engine."""
@@ -93,6 +114,55 @@ class Call(AnyFuture):
             pass
 
 
+class Bundle:
+    """Short calls that go together. If that does not go well, each goes alone."""
+
+    kind = Kind.REQUEST
+    expires: Optional[float] = None
+    resend = False
+
+    def __init__(self, pool: "Pool", calls: list[Call]) -> None:
+        self._pool = pool
+        self.calls = calls
+        self.id = 0
+        self.fixed = pool.fixed_of_bundles
+        payload = bundle_of([call.pieces[0] for call in calls])
+        self.pieces: Sequence[Piece] = (payload,)
+        self.size = len(payload)
+        self.unwanted = False
+        self.give_up_at = 0.0
+
+    def done(self) -> bool:
+        return all(call.done() for call in self.calls)
+
+    def cancel(self) -> None:
+        for call in self.calls:
+            call.cancel()
+
+    def answered(self, frame: Frame) -> None:
+        """For the engine."""
+        if frame.kind == Kind.REPLY:
+            for call, result in zip(self.calls, parts_of_bundle(frame.payload)):
+                call.bundle = None
+                call.take(result)
+            self._pool.is_done(self)
+        elif not self._pool.sends_again(self, error := error_of(frame)):
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """For the engine."""
+        for call in self.calls:
+            call.bundle = None
+            call.name = None
+            call.fixed = self._pool.fixed_of_second_starts
+        if isinstance(error, Closed) or self._pool.is_over:
+            for call in self.calls:
+                call.finish(None, error)
+        else:
+            self._pool.send_alone([call for call in self.calls if not call.done()])
+        self._pool.is_done(self)
+
+
 class Pool:
     """What an executor is, without its face: it goes on until its calls are done when that is thrown away."""
 
@@ -102,11 +172,14 @@ class Pool:
         self._limit = in_flight
         self._slots = slots  # how many of those that were sent can be running; None: not known
         self._waiting: collections.deque[Call] = collections.deque()
-        self._sent: dict[Call, None] = {}  # in the order in which they were
+        self._run_times: dict[bytes, float] = {}  # of functions, in seconds, of late
+        self._sent: dict[Union[Call, Bundle], None] = {}  # in the order in which they were
         self._sent_bytes = 0
         self._engine: Optional[Engine] = None
         self._private: Optional[PrivateCluster] = None
         self._starting = False
+        #: The fields of bundles, which are started once, and of calls that were in one that was not well.
+        self.fixed_of_bundles = self.fixed_of_second_starts = b""
         #: Why nothing more is taken.
         self.refusal: Optional[BaseException] = None
         self._ended = False
@@ -154,9 +227,10 @@ class Pool:
     def _has_room(self) -> bool:
         return len(self._sent) < self._limit and self._sent_bytes < IN_FLIGHT_BYTES
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: Union[Call, Bundle]) -> None:
         assert self._engine
-        call.sent = True
+        if isinstance(call, Call):
+            call.sent = True
         self._sent[call] = None
         self._sent_bytes += call.size
         try:
@@ -173,10 +247,59 @@ class Pool:
     def _fill_locked(self) -> None:
         while self._waiting and self._engine is not None and self._has_room():
             call = self._waiting.popleft()
-            if not call.done():
+            if call.done():
+                continue
+            if call.name is not None and self._is_short(call.name):
+                self._send_bundle(call)
+            else:
                 self._send(call)
 
-    def is_done(self, call: Call) -> None:
+    def _is_short(self, name: bytes) -> bool:
+        return self._run_times.get(name, 1.0) < _SHORT_SECONDS
+
+    def note_run_time(self, name: bytes, microseconds: int) -> None:
+        """So long a function ran. Several have to be short before it counts as short; one that is long counts at once."""
+        now = microseconds / 1e6
+        before = self._run_times.get(name)
+        if before is None:
+            if len(self._run_times) > 1000:
+                self._run_times.clear()
+            before = 0.004
+        self._run_times[name] = now if now > before else before + (now - before) * 0.25
+
+    # As many as are short, and leave something for other slots.
+    def _send_bundle(self, first: Call) -> None:
+        calls = [first]
+        assert first.name is not None
+        seconds = self._run_times[first.name]
+        most = min(_BUNDLE_CALLS, len(self._waiting) // (self._slots or 8) + 1)
+        while self._waiting and len(calls) < most:
+            call = self._waiting[0]
+            if call.done():
+                self._waiting.popleft()
+                continue
+            if call.name is None or not self._is_short(call.name) or seconds > _BUNDLE_SECONDS:
+                break
+            seconds += self._run_times[call.name]
+            calls.append(self._waiting.popleft())
+        if len(calls) == 1:
+            return self._send(first)
+        bundle = Bundle(self, calls)
+        for call in calls:
+            call.bundle = bundle
+            call.sent = True
+        self._send(bundle)
+
+    def send_alone(self, calls: list[Call]) -> None:
+        """Those of a bundle of which one was not well; they are the first of those that wait."""
+        with self.lock:
+            self._waiting.extendleft(reversed(calls))
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended
+
+    def is_done(self, call: Union[Call, Bundle]) -> None:
         """It has its answer."""
         over = False
         with self.lock:
@@ -194,7 +317,7 @@ class Pool:
         if over:
             self._end_in_background()
 
-    def sends_again(self, call: Call, error: RopewalkError) -> bool:
+    def sends_again(self, call: Union[Call, Bundle], error: RopewalkError) -> bool:
         """What was not started, for want of room or of workers, is sent again: the caller knows nothing of that."""
         if call.unwanted or self._engine is None:
             return False
@@ -211,7 +334,7 @@ class Pool:
         self._engine.call_later(after, lambda: self._again(call))
         return True
 
-    def _again(self, call: Call) -> None:
+    def _again(self, call: Union[Call, Bundle]) -> None:
         if call.unwanted:
             return self.is_done(call)
         try:
@@ -224,9 +347,13 @@ class Pool:
         """It is cancelled, and is to be ended wherever it is."""
         call.unwanted = True
         with self.lock:
-            engine = self._engine
-        if call.sent and engine is not None:
+            engine, bundle = self._engine, call.bundle
+        if engine is None or not call.sent:
+            return
+        if bundle is None:
             engine.cancel(call)
+        else:
+            engine.call_later(_BUNDLE_GRACE_SECONDS, functools.partial(engine.cancel, bundle))
 
     def on_initializer_failed(self, error: BaseException) -> BaseException:
         """No call will ever run."""
@@ -246,13 +373,15 @@ class Pool:
             waiting = list(self._waiting)
             self._waiting.clear()
             sent = [call for call in self._sent if not call.done()]
-        for call in waiting if self._slots is None else waiting + sent[self._slots :]:
+        for call in waiting:
             call.cancel()
+        for one in sent[self._slots :] if self._slots is not None else ():
+            one.cancel()
 
     def cancel_all(self) -> None:
         """Cancels whatever is not done."""
         with self.lock:
-            calls = [*self._waiting, *self._sent]
+            calls: list[Union[Call, Bundle]] = [*self._waiting, *self._sent]
             self._waiting.clear()
         for call in calls:
             call.cancel()

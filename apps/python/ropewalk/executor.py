@@ -20,11 +20,12 @@ import io
 import os
 import pickle
 import sys
+import time
 import types
 from typing import Any, Callable, Optional, Sequence
 
 from ._handlers import serve_raw
-from ._pickling import BY_NAME, KEYWORDS, View, parts_of, raised_pieces, result_pieces
+from ._pickling import BUNDLE, BY_NAME, KEYWORDS, View, bundle_of, parts_of, parts_of_bundle, raised_pieces, result_pieces
 from ._private_worker import load_main, prepare
 from ._protocol import Piece
 from ._serve import serve
@@ -67,7 +68,7 @@ class Worker:
     """Runs calls in this process, one after the other.
 
     >>> from ropewalk._pickling import Pickler, result_of
-    >>> (payload,), _ = Pickler(True, None, ()).call(divmod, (7, 2), {})
+    >>> (payload,), _, _ = Pickler(True, None, ()).call(divmod, (7, 2), {})
     >>> result_of(b"".join(Worker().run(payload)))
     ((3, 1), None)
     """
@@ -80,15 +81,21 @@ class Worker:
 
     def run(self, payload: View) -> list[Piece]:
         """A call's pieces in, its result's out. Whatever the call does short of ending the process: there is a result."""
+        if payload[0] & BUNDLE:
+            results = [b"".join(self.run(call)) for call in parts_of_bundle(payload)]
+            return [bundle_of(results)]
         try:
             flags, initializer, function_blob, arguments, buffers = parts_of(payload)
             if initializer:
                 self._initialize(bytes(initializer))
             function = self._function(flags, bytes(function_blob))
             about = self._loads(arguments, buffers)
+            began = time.perf_counter()
             if flags & KEYWORDS:
-                return result_pieces(function(*about[0], **about[1]))
-            return result_pieces(function(*about))
+                result = function(*about[0], **about[1])
+            else:
+                result = function(*about)
+            return result_pieces(result, min(int((time.perf_counter() - began) * 1e6), 0xFFFFFFFE))
         except BaseException as error:  # SystemExit, too: as in ProcessPoolExecutor's processes
             return raised_pieces(error)
 
