@@ -45,7 +45,8 @@ class Executor(concurrent.futures.Executor):
     :param mp_context: is accepted, and of no use here: processes are always fresh ones.
     :param initializer: called with ``initargs`` once in each process, before the first call. If it raises, calls raise
         ``concurrent.futures.BrokenExecutor``.
-    :param max_tasks_per_child: a process is replaced after so many calls. (Of a cluster that is the worker's option.)
+    :param max_tasks_per_child: a process is replaced after so many calls, or a few more: it works until the next one is
+        ready. (Of a cluster that is the worker's option, ``recycle-after``.)
     :param timeout: seconds from a call's submission to its end; then it is ended and raises :class:`Timeout`.
     :param attempts: how often a call may be started if its processes die; 1 is at most once.
     :param service: the name of the cluster's service.
@@ -88,6 +89,7 @@ class Executor(concurrent.futures.Executor):
                 raise ValueError("max_tasks_per_child must be >= 1")
         self._options: dict[str, Any] = {"timeout": timeout, "attempts": attempts, "priority": "normal", "key": None}
         self._service = service
+        self._bundles = max_tasks_per_child is None
         self._fixed = self._fixed_fields(self._options)
         if url is None:
             slots = max_workers or len(os.sched_getaffinity(0))
@@ -120,7 +122,7 @@ class Executor(concurrent.futures.Executor):
         call = Call(self._pool, fixed, expires, options["attempts"] == 1)
         try:
             call.pieces, call.size, call.name = self._pickler.call(fn, args, kwargs)
-            if fixed is not self._fixed or timeout is not None or options["attempts"] == 1 or call.size > BUNDLED_BYTES:
+            if not self._bundles or fixed is not self._fixed or timeout is not None or options["attempts"] == 1 or call.size > BUNDLED_BYTES:
                 call.name = None
         except Exception as error:
             if self._pool.refusal is not None:

@@ -6,6 +6,7 @@ buffers. Sizes are in bytes.
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import struct
 import traceback
@@ -148,7 +149,7 @@ def _cloudpickle() -> Any:
     global _found
     if _found is _UNKNOWN:
         try:
-            import cloudpickle as _found  # type: ignore[import,no-redef,unused-ignore]
+            _found = importlib.import_module("cloudpickle")
         except ImportError:
             _found = None
     return _found

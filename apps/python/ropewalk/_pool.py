@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 from ._address import Address
 from ._engine import Engine
 from ._errors import Busy, Cancelled, Closed, ConnectionLost, NoService, RopewalkError, WorkerLost, error_of
-from ._pickling import View, bundle_of, parts_of_bundle, result_of, run_time_of
+from ._pickling import RAISED, View, bundle_of, parts_of_bundle, result_of, run_time_of
 from ._private import PrivateCluster
 from ._protocol import Frame, Kind, Piece
 
@@ -33,7 +33,11 @@ else:
 _SHORT_SECONDS = 0.0005
 _BUNDLE_SECONDS = 0.002
 _BUNDLE_CALLS = 64
+_LONG_MICROSECONDS = 20_000
 BUNDLED_BYTES = 4096
+
+# After so long one of a bundle hangs, or all slots are taken by longer calls: each is to go its own way.
+_BUNDLE_WAITS_SECONDS = 1.0
 
 # One of a bundle is cancelled: the others are to come to their end, if they do, before its process is ended.
 _BUNDLE_GRACE_SECONDS = 0.02
@@ -87,7 +91,7 @@ class Call(AnyFuture):
 
     def take(self, payload: View) -> None:
         """Its result, as the worker wrote it."""
-        if self.name is not None:
+        if self.name is not None and payload[0] != RAISED:
             self._pool.note_run_time(self.name, run_time_of(payload))
         if not self.unwanted:
             value, error = result_of(payload)
@@ -142,9 +146,15 @@ class Bundle:
     def answered(self, frame: Frame) -> None:
         """For the engine."""
         if frame.kind == Kind.REPLY:
+            alone = []
             for call, result in zip(self.calls, parts_of_bundle(frame.payload)):
                 call.bundle = None
-                call.take(result)
+                if result:
+                    call.take(result)
+                elif not call.done():
+                    call.name = None  # it had not begun when it was late already
+                    alone.append(call)
+            self._pool.send_alone(alone)
             self._pool.is_done(self)
         elif not self._pool.sends_again(self, error := error_of(frame)):
             self.failed(error)
@@ -259,13 +269,15 @@ class Pool:
 
     def note_run_time(self, name: bytes, microseconds: int) -> None:
         """So long a function ran. Several have to be short before it counts as short; one that is long counts at once."""
-        now = microseconds / 1e6
+        now = microseconds / 1e6 if microseconds < _LONG_MICROSECONDS else float("inf")  # never again, then
         before = self._run_times.get(name)
+        if before == float("inf"):
+            return
         if before is None:
             if len(self._run_times) > 1000:
                 self._run_times.clear()
             before = 0.004
-        self._run_times[name] = now if now > before else before + (now - before) * 0.25
+        self._run_times[name] = max(now, before + (now - before) * 0.25)
 
     # As many as are short, and leave something for other slots.
     def _send_bundle(self, first: Call) -> None:
@@ -289,6 +301,8 @@ class Pool:
             call.bundle = bundle
             call.sent = True
         self._send(bundle)
+        assert self._engine
+        self._engine.call_later(_BUNDLE_WAITS_SECONDS, functools.partial(self._engine.cancel, bundle))
 
     def send_alone(self, calls: list[Call]) -> None:
         """Those of a bundle of which one was not well; they are the first of those that wait."""

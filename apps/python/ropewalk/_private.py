@@ -32,6 +32,9 @@ _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 # Of a call that was cancelled, and of an interpreter that comes to its end.
 _STOP_TIMEOUT = "30ms"
 
+# Processes that die are started again, however many: here nobody else suffers from that, and a pool is not to give up.
+_GO_ON = ("--restarts", "10000", "--restart-window", "1000")
+
 
 class StartFailed(RopewalkError):
     """The private broker and worker could not be started; the text says what they said."""
@@ -137,13 +140,15 @@ class PrivateCluster:
 
     def _broker(self) -> Sequence[str]:
         size = str(_MAX_MESSAGE_BYTES)
-        return ["--max-message-bytes", size, "--connection-memory", size, "--max-deadline", "4294967295"]
+        options = ["--max-message-bytes", size, "--connection-memory", size, "--max-deadline", "4294967295"]
+        return [*options, "--retry-share", "10000", *_GO_ON]
 
     def _worker(self, folder: str) -> Sequence[str]:
         options = [
             *("--service", f"{SERVICE}=exec:'{sys.executable}' -m ropewalk.executor --private '{folder}'"),
             *("--slots", str(self._slots), "--max-message-bytes", str(_MAX_MESSAGE_BYTES)),
             *("--set", f"{SERVICE}.stop-timeout={_STOP_TIMEOUT}"),
+            *_GO_ON,
         ]
         if self._max_tasks is not None:
             options += ["--set", f"{SERVICE}.recycle-after={self._max_tasks}"]

@@ -35,6 +35,10 @@ _PLAIN = frozenset(
 ) | {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
 
 
+# Of calls that came together because they are short, those that have not begun by then are given back: they are not.
+_BUNDLE_SECONDS = 0.02
+
+
 class InitializerFailed(Exception):
     """The initializer raised; the executor is of no use. Its ``__cause__`` is what it raised."""
 
@@ -82,8 +86,9 @@ class Worker:
     def run(self, payload: View) -> list[Piece]:
         """A call's pieces in, its result's out. Whatever the call does short of ending the process: there is a result."""
         if payload[0] & BUNDLE:
-            results = [b"".join(self.run(call)) for call in parts_of_bundle(payload)]
-            return [bundle_of(results)]
+            until = time.monotonic() + _BUNDLE_SECONDS
+            calls = parts_of_bundle(payload)
+            return [bundle_of([b"".join(self.run(call)) if time.monotonic() < until else b"" for call in calls])]
         try:
             flags, initializer, function_blob, arguments, buffers = parts_of(payload)
             if initializer:
