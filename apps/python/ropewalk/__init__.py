@@ -1,6 +1,7 @@
-"""Handlers for Ropewalk, a message processing service, in Python.
+"""Ropewalk, a message processing service, in Python: an executor, clients, and handlers.
 
-A program that defines handlers and serves them is one that a worker keeps running::
+:class:`Executor` stands in for ProcessPoolExecutor, :class:`Client` and :class:`AsyncClient` ask services, and a program that
+defines handlers and serves them is one that a worker keeps running::
 
     import ropewalk
 

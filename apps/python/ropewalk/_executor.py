@@ -257,24 +257,23 @@ def _map(
     futures = collections.deque(itertools.islice(coming, window))
 
     # Submitted already when this is called, as the standard library's.
-    def results() -> Iterator[Any]:
+    def in_order() -> Iterator[Any]:
         try:
             while futures:
                 left = None if deadline is None else deadline - time.monotonic()
                 future = futures.popleft()
                 try:
-                    result = future.result(left)
+                    results = [future.result(left)] if chunksize == 1 else future.result(left)
                 except BaseException:
                     futures.append(future)  # to be cancelled with the rest, if it is not done
                     raise
                 del future
                 futures.extend(itertools.islice(coming, 1))
-                if chunksize == 1:
-                    yield result
-                else:
-                    yield from result
+                results.reverse()
+                while results:
+                    yield results.pop()  # no reference stays here
         finally:
             for future in futures:
                 future.cancel()
 
-    return results()
+    return in_order()

@@ -39,24 +39,17 @@ class Launcher:
         self._prefix = [with_parent, "--pdeathsig", "KILL"] if with_parent else []
 
     def start(self) -> None:
-        program, certs = self._options["program"], os.path.join(self._folder, "certs")
-        made = subprocess.run([program, "certs", "--dir", certs, "--host", "127.0.0.1"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
-        if made.returncode != 0:
-            raise RuntimeError(f"{program} certs: {made.stderr.decode(errors='replace')}")
         self._start_broker()
         self._start_worker()
 
     def _start_broker(self) -> None:
         self._broker = self._start(["broker", "--listen", b"127.0.0.1:" + self._client_port, "--cluster", self._nodes,
-                                    "--cluster-tls", os.path.join(self._folder, "certs", "broker"),
-                                    "--access-file", os.path.join(self._folder, "access"), *self._options["broker"]])  # fmt: skip
+                                    "--own-user", "--access-file", os.path.join(self._folder, "access"), *self._options["broker"]])  # fmt: skip
         ready = self._wait_for(self._broker, _READY, "the private broker")
         self._client_port, self._nodes = ready.group(1), ready.group(2)
 
     def _start_worker(self) -> None:
-        self._worker = self._start(["worker", "--broker", self._nodes, "--cluster-tls", os.path.join(self._folder, "certs", "worker"),
-                                    *self._options["worker"]])  # fmt: skip
+        self._worker = self._start(["worker", "--broker", self._nodes, "--own-user", *self._options["worker"]])
         self._wait_for(self._worker, re.compile(rb"joined the broker"), "the private worker")
 
     def _start(self, arguments: list[Any]) -> "subprocess.Popen[bytes]":

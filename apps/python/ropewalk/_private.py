@@ -1,7 +1,7 @@
 """A broker and a worker of this machine for one program, which end with it, and which nobody else can use.
 
-Both are in a folder that only this user can read: the token without which the broker answers no client, and the certificates
-without which no worker joins it.
+The token without which the broker answers no client is in a folder that only this user can read. Workers reach it by a Unix
+socket whose kernel says whose process each side is (``--own-user``), and are refused if it is another user's.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ def find_program() -> str:
 
 def program_of_this() -> dict[str, Any]:
     """How a worker finds what this program defines; `main` is empty if it cannot (an interactive one)."""
-    from multiprocessing import spawn
+    from multiprocessing import process, spawn
 
     about = spawn.get_preparation_data("ropewalk")
     main = {key: about[key] for key in ("init_main_from_name", "init_main_from_path") if about.get(key)}
     path = main.get("init_main_from_path")
     if path is not None and not os.path.isfile(path):
         main = {}
-    return {"path": [os.path.abspath(one) if one == "" else one for one in sys.path], "argv": sys.argv, "main": main}
+    key = process.current_process().authkey.hex()  # for managers and connections of multiprocessing
+    return {"authkey": key, "path": [os.path.abspath(one) if one == "" else one for one in sys.path], "argv": sys.argv, "main": main}
 
 
 class PrivateCluster:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from multiprocessing import process
 from typing import Any, Optional
 
 _main: Optional[dict[str, Any]] = None
@@ -20,6 +21,7 @@ def prepare(folder: str) -> None:
     sys.path[:] = program["path"]
     sys.argv[:] = program["argv"]
     _main = program["main"]
+    process.current_process().authkey = bytes.fromhex(program["authkey"])
 
 
 def load_main() -> bool:

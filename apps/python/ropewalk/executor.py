@@ -26,7 +26,6 @@ from typing import Any, Callable, Optional, Sequence
 
 from ._handlers import serve_raw
 from ._pickling import BUNDLE, BY_NAME, KEYWORDS, View, bundle_of, parts_of, parts_of_bundle, raised_pieces, result_pieces
-from ._private_worker import load_main, prepare
 from ._protocol import Piece
 from ._serve import serve
 
@@ -77,7 +76,8 @@ class Worker:
     ((3, 1), None)
     """
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
+    def __init__(self, modules: Sequence[str] = (), load_main: Optional[Callable[[], bool]] = None) -> None:
+        self._load_main = load_main
         self._named: dict[bytes, Callable[..., Any]] = {}
         self._initialized: Optional[bytes] = None
         self._broken: Optional[BaseException] = None
@@ -123,7 +123,7 @@ class Worker:
             return pickle.loads(blob, buffers=buffers)
         except AttributeError:
             # Something of the caller's own program, which is loaded only when it is wanted.
-            if not load_main():
+            if self._load_main is None or not self._load_main():
                 raise
             return pickle.loads(blob, buffers=buffers)
 
@@ -147,11 +147,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--modules", default="", help="run only functions of these modules, with commas between them")
     parser.add_argument("--private", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    load_main: Optional[Callable[[], bool]] = None
     if options.private:
-        prepare(options.private)
+        from . import _private_worker  # only here: with it come parts of multiprocessing
+
+        _private_worker.prepare(options.private)
+        load_main = _private_worker.load_main
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    worker = Worker([one for one in options.modules.split(",") if one])
+    worker = Worker([one for one in options.modules.split(",") if one], load_main)
     serve_raw(worker.run)
     serve()
 
