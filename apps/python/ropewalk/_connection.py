@@ -4,7 +4,7 @@ and is used by one thread at a time. Clients are shells around it.
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Optional, Protocol, Sequence, TypeVar
+from typing import Any, Generic, NamedTuple, Optional, Protocol, Sequence, TypeVar
 
 from ._protocol import VERSION, Code, Decoder, Field, Frame, Kind, Piece, field, fields_of, head, number_field, number_of
 
@@ -37,11 +37,11 @@ class Asked(Protocol):
 R = TypeVar("R", bound=Asked)
 
 
-class Event(NamedTuple, Generic[R]):
+class Event(NamedTuple):
     """Something has come."""
 
-    #: Whose answer it is; None: it is about the connection, which ends.
-    request: Optional[R]
+    #: Whose answer it is (an R); None: it is about the connection, which ends.
+    request: Any
     frame: Frame
 
 
@@ -148,12 +148,12 @@ class Connection(Generic[R]):
         """Where the next bytes that come are to be put; never empty."""
         return self._decoder.buffer()
 
-    def received(self, count: int) -> list[Event[R]]:
+    def received(self, count: int) -> list[Event]:
         """What ``count`` bytes in the buffer mean.
 
         :raises ProtocolError: if that is nothing; the connection is of no use any more.
         """
-        events: list[Event[R]] = []
+        events: list[Event] = []
         pop = self.in_flight.pop
         for frame in self._decoder.received(count):
             if frame.kind == Kind.REPLY or frame.kind == Kind.STATUS:

@@ -268,7 +268,7 @@ class Engine:
         if link.connection.max_message:
             self._backoff.succeeded()
 
-    def _answers(self, link: Link[Job], events: list[Event[Job]]) -> None:
+    def _answers(self, link: Link[Job], events: list[Event]) -> None:
         for job, frame in events:
             if job is None:
                 finish: list[Callable[[], None]] = []

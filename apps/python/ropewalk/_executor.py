@@ -11,9 +11,10 @@ import weakref
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar, Union
 
 from ._address import Path, address_of
+from ._calls import Call
 from ._connection import FOREVER_MS, options_of
 from ._pickling import Pickler
-from ._pool import BUNDLED_BYTES, Call, Pool
+from ._pool import BUNDLED_BYTES, Pool
 from ._private import SERVICE, PrivateCluster, find_program, program_of_this
 from ._protocol import Field, number_field
 

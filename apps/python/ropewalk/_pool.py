@@ -7,26 +7,19 @@ import concurrent.futures
 import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
+from typing import Optional, Union
 
 from ._address import Address
+from ._calls import Bundle, Call
 from ._engine import Engine
-from ._errors import Busy, Cancelled, Closed, ConnectionLost, NoService, RopewalkError, WorkerLost, error_of
-from ._pickling import RAISED, View, bundle_of, parts_of_bundle, result_of, run_time_of
+from ._errors import Busy, Cancelled, Closed, NoService, RopewalkError
 from ._private import PrivateCluster
-from ._protocol import Frame, Kind, Piece
 
 # What is sent and has no answer, of all calls: enough to keep workers busy, little enough to hold in memory.
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
 _BUSY_SECONDS = 0.05  # before a call is sent again that was not started, where the broker does not say
 _NO_SERVICE_SECONDS = 10.0  # so long workers may be away: those of a broker that was started again join within seconds
-
-if TYPE_CHECKING:
-    AnyFuture = concurrent.futures.Future[Any]
-else:
-    AnyFuture = concurrent.futures.Future
-
 
 # Calls of functions that have run for so short a time go many together, in one message, while calls wait: their way is longer
 # than they are. (Seconds, of one and of all; bytes of one.)
@@ -41,136 +34,6 @@ _BUNDLE_WAITS_SECONDS = 1.0
 
 # One of a bundle is cancelled: the others are to come to their end, if they do, before its process is ended.
 _BUNDLE_GRACE_SECONDS = 0.02
-
-
-class Call(AnyFuture):
-    """The future of a call. :meth:`cancel` ends the call also while it runs, and nothing else."""
-
-    kind = Kind.REQUEST
-
-    def __init__(self, pool: "Pool", fixed: bytes, expires: Optional[float], once: bool) -> None:
-        super().__init__()
-        self._pool = pool
-        self.id = 0
-        self.fixed = fixed
-        self.pieces: Sequence[Piece] = ()
-        self.size = 0
-        self.expires = expires
-        self.resend = not once
-        self.unwanted = False
-        self.sent = False
-        self.give_up_at = 0.0
-        #: Of its function, by which it is known how long it runs; None if the call is not to be sent with others.
-        self.name: Optional[bytes] = None
-        self.bundle: Optional[Bundle] = None
-
-    def running(self) -> bool:
-        """Whether it was sent to the cluster and has no result yet."""
-        return self.sent and not self.done()
-
-    def cancel(self) -> bool:
-        """Takes the call back, and has the process that runs it ended if one does. False if it is done."""
-        was_cancelled = self.cancelled()
-        if not super().cancel():
-            return False
-        if not was_cancelled:
-            try:
-                self.set_running_or_notify_cancel()
-            except RuntimeError:
-                return True  # two at once: the other one does it
-            self._pool.cancel(self)
-        return True
-
-    def answered(self, frame: Frame) -> None:
-        """For the engine."""
-        if frame.kind == Kind.REPLY:
-            self.take(frame.payload)
-            self._pool.is_done(self)
-        elif not self._pool.sends_again(self, error := error_of(frame)):
-            self.failed(error)
-
-    def take(self, payload: View) -> None:
-        """Its result, as the worker wrote it."""
-        if self.name is not None and payload[0] != RAISED:
-            self._pool.note_run_time(self.name, run_time_of(payload))
-        if not self.unwanted:
-            value, error = result_of(payload)
-            if error is not None and type(error).__name__ == "InitializerFailed":
-                error = self._pool.on_initializer_failed(error)
-            self.finish(value, error)
-
-    def failed(self, error: BaseException) -> None:
-        """For the engine."""
-        if isinstance(error, ConnectionLost) and not self.resend and self.sent:
-            error = WorkerLost(str(error))
-        self.finish(None, error)
-        self._pool.is_done(self)
-
-    def finish(self, value: Any, error: Optional[BaseException]) -> None:
-        """Its result, unless it is cancelled."""
-        self.pieces = ()
-        try:
-            if error is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
-        except concurrent.futures.InvalidStateError:
-            pass
-
-
-class Bundle:
-    """Short calls that go together. If that does not go well, each goes alone."""
-
-    kind = Kind.REQUEST
-    expires: Optional[float] = None
-    resend = False
-
-    def __init__(self, pool: "Pool", calls: list[Call]) -> None:
-        self._pool = pool
-        self.calls = calls
-        self.id = 0
-        self.fixed = pool.fixed_of_bundles
-        payload = bundle_of([call.pieces[0] for call in calls])
-        self.pieces: Sequence[Piece] = (payload,)
-        self.size = len(payload)
-        self.unwanted = False
-        self.give_up_at = 0.0
-
-    def done(self) -> bool:
-        return all(call.done() for call in self.calls)
-
-    def cancel(self) -> None:
-        for call in self.calls:
-            call.cancel()
-
-    def answered(self, frame: Frame) -> None:
-        """For the engine."""
-        if frame.kind == Kind.REPLY:
-            alone = []
-            for call, result in zip(self.calls, parts_of_bundle(frame.payload)):
-                call.bundle = None
-                if result:
-                    call.take(result)
-                elif not call.done():
-                    call.name = None  # it had not begun when it was late already
-                    alone.append(call)
-            self._pool.send_alone(alone)
-            self._pool.is_done(self)
-        elif not self._pool.sends_again(self, error := error_of(frame)):
-            self.failed(error)
-
-    def failed(self, error: BaseException) -> None:
-        """For the engine."""
-        for call in self.calls:
-            call.bundle = None
-            call.name = None
-            call.fixed = self._pool.fixed_of_second_starts
-        if isinstance(error, Closed) or self._pool.is_over:
-            for call in self.calls:
-                call.finish(None, error)
-        else:
-            self._pool.send_alone([call for call in self.calls if not call.done()])
-        self._pool.is_done(self)
 
 
 class Pool:
@@ -193,6 +56,7 @@ class Pool:
         #: Why nothing more is taken.
         self.refusal: Optional[BaseException] = None
         self._ended = False
+        self._end_done = threading.Event()
 
     def connect(self, address: Address) -> None:
         """Calls go there from now on."""
@@ -227,7 +91,7 @@ class Pool:
             self.connect(self._private.start())
         except BaseException as error:
             with self.lock:
-                self.refusal = error
+                self.refusal = self.refusal or error
                 failed = list(self._waiting)
                 self._waiting.clear()
                 self.idle.notify_all()
@@ -410,23 +274,33 @@ class Pool:
                 while self._sent or self._waiting:
                     self.idle.wait()
                 over = True
-        if over:
+        if over and wait:
             self.end()
+        elif over:
+            self._end_in_background()
 
     def _end_in_background(self) -> None:
-        if not self._ended:
-            threading.Thread(target=self.end, name="ropewalk-executor-end", daemon=False).start()
+        if self._ended:
+            return
+        try:
+            threading.Thread(target=self.end, name="ropewalk-executor-end").start()
+        except RuntimeError:  # the interpreter comes to its end
+            self.end(now=True)
 
     def end(self, now: bool = False) -> None:
         """Closes the connection and ends a private cluster."""
         with self.lock:
             first, self._ended = not self._ended, True
         if not first:
+            self._end_done.wait()
             return
-        if self._engine is not None:
-            self._engine.close(Cancelled("the executor was shut down"))
-        if self._private is not None:
-            self._private.stop(now)
+        try:
+            if self._engine is not None:
+                self._engine.close(Cancelled("the executor was shut down"))
+            if self._private is not None:
+                self._private.stop(now)
+        finally:
+            self._end_done.set()
 
     def __len__(self) -> int:
         return len(self._sent) + len(self._waiting)
