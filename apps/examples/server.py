@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A server whose messages are processed in other processes: each is a length (4 bytes, big-endian) and so many bytes, up to
-2 MB; so is each answer. As it is usually written, with the standard library's ProcessPoolExecutor.
+2 MB; so is each answer. As it is usually written, with the standard library's ProcessPoolExecutor. With one line changed,
+`from ropewalk import Executor as ProcessPoolExecutor`, a process that dies costs no message, and it runs on a cluster, too.
 
     python3 apps/examples/server.py [PORT]        port 0, or none: a free one, which it prints
 """

@@ -6,9 +6,9 @@ import asyncio
 import collections
 import json
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
-from ._address import DEFAULT_URL, Address, Backoff, Path, address_of, check_role
+from ._address import DEFAULT_URL, Address, Backoff, address_of, check_role
 from ._client import DEFAULT_TIMEOUT, Payload, payload_of
 from ._connection import Connection, options_of
 from ._errors import Closed, ConnectionLost, RopewalkError, Timeout, Unauthorized, error_of
@@ -117,15 +117,11 @@ class AsyncClient:
         self,
         url: str = DEFAULT_URL,
         *,
-        token: Union[str, bytes, None] = None,
-        token_file: Optional[Path] = None,
-        ca: Optional[Path] = None,
-        cert: Optional[Path] = None,
-        key: Optional[Path] = None,
         timeout: float = DEFAULT_TIMEOUT,
         max_in_flight: int = 10_000,
+        **credentials: Any,
     ) -> None:
-        self._address = address_of(url, token=token, token_file=token_file, ca=ca, cert=cert, key=key)
+        self._address = address_of(url, **credentials)
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         self._open = 0  # requests that have no answer
@@ -144,19 +140,17 @@ class AsyncClient:
         payload: Payload = b"",
         *,
         timeout: Optional[float] = None,
-        attempts: Optional[int] = None,
-        priority: str = "normal",
-        key: Optional[bytes] = None,
         resend: bool = False,
+        **options: Any,
     ) -> bytes:
-        """Sends a message and waits for its answer; the options are those of :meth:`Client.submit`. It waits, too, while too
-        much is in flight, or the connection takes no more.
+        """Sends a message and waits for its answer; the options are those of :meth:`Client.submit`, ``attempts``, ``priority``
+        and ``key`` among them. It waits, too, while too much is in flight, or the connection takes no more.
 
         :raises RopewalkError: one of its classes for each kind of answer that is no reply.
         """
         loop = asyncio.get_running_loop()
         expires = loop.time() + (self._timeout if timeout is None else timeout)
-        request = _Request(loop.create_future(), options_of(service, attempts, priority, key), expires, resend)
+        request = _Request(loop.create_future(), options_of(service, **options), expires, resend)
         request.pieces, request.size = payload_of(payload)
         frame = await self._ask(request)
         return frame.payload if isinstance(frame.payload, bytes) else bytes(frame.payload)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from ._errors import Closed, ConnectionLost, WorkerLost, error_of
+from ._futures import Cancellable
 from ._pickling import RAISED, View, bundle_of, parts_of_bundle, result_of, run_time_of
 from ._protocol import Frame, Kind, Piece
 
 if TYPE_CHECKING:
     from ._pool import Pool
 
-    AnyFuture = concurrent.futures.Future[Any]
-else:
-    AnyFuture = concurrent.futures.Future
 
-
-class Call(AnyFuture):
+class Call(Cancellable):
     """The future of a call. :meth:`cancel` ends the call also while it runs, and nothing else."""
 
     kind = Kind.REQUEST
@@ -42,18 +38,8 @@ class Call(AnyFuture):
         """Whether it was sent to the cluster and has no result yet."""
         return self.sent and not self.done()
 
-    def cancel(self) -> bool:
-        """Takes the call back, and has the process that runs it ended if one does. False if it is done."""
-        was_cancelled = self.cancelled()
-        if not super().cancel():
-            return False
-        if not was_cancelled:
-            try:
-                self.set_running_or_notify_cancel()
-            except RuntimeError:
-                return True  # two at once: the other one does it
-            self._pool.cancel(self)
-        return True
+    def take_back(self) -> None:
+        self._pool.cancel(self)
 
     def answered(self, frame: Frame) -> None:
         """For the engine."""
@@ -80,16 +66,10 @@ class Call(AnyFuture):
         self.finish(None, error)
         self._pool.is_done(self)
 
-    def finish(self, value: Any, error: Optional[BaseException]) -> None:
+    def finish(self, value: Any, error: Optional[BaseException] = None) -> None:
         """Its result, unless it is cancelled."""
         self.pieces = ()
-        try:
-            if error is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(value)
-        except concurrent.futures.InvalidStateError:
-            pass
+        super().finish(value, error)
 
 
 class Bundle:

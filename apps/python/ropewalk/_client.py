@@ -7,23 +7,19 @@ import json
 import time
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
-from ._address import DEFAULT_URL, Path, address_of
+from ._address import DEFAULT_URL, address_of
 from ._connection import options_of
 from ._engine import Engine
 from ._errors import RopewalkError, Timeout, error_of
+from ._futures import Cancellable
 from ._protocol import Frame, Kind, Piece
 
 #: Seconds that a request waits for its answer, unless it says otherwise.
 DEFAULT_TIMEOUT = 30.0
 
 Payload = Union[bytes, bytearray, memoryview, str]
-
-if TYPE_CHECKING:
-    BytesFuture = concurrent.futures.Future[bytes]
-else:
-    BytesFuture = concurrent.futures.Future
 
 
 def payload_of(data: Payload) -> tuple[Sequence[Piece], int]:
@@ -35,7 +31,7 @@ def payload_of(data: Payload) -> tuple[Sequence[Piece], int]:
     return (data,), len(data)
 
 
-class Reply(BytesFuture):
+class Reply(Cancellable):
     """What will be the answer to a request: a :class:`concurrent.futures.Future` of bytes.
 
     Its :meth:`cancel` takes the request back also while it runs.
@@ -55,18 +51,8 @@ class Reply(BytesFuture):
         self.unwanted = False
         self.kind = Kind.REQUEST
 
-    def cancel(self) -> bool:
-        """Takes the request back, and has its handler notified or ended if it runs. False if the answer was there first."""
-        was_cancelled = self.cancelled()
-        if not super().cancel():
-            return False
-        if not was_cancelled:
-            try:
-                self.set_running_or_notify_cancel()
-            except RuntimeError:
-                return True  # two at once: the other one does it
-            self._engine.cancel(self)
-        return True
+    def take_back(self) -> None:
+        self._engine.cancel(self)
 
     def answered(self, frame: Frame) -> None:
         """For the engine."""
@@ -74,18 +60,12 @@ class Reply(BytesFuture):
             return self.failed(error_of(frame))
         payload = frame.payload
         self.pieces = ()
-        try:
-            self.set_result(payload if isinstance(payload, bytes) else bytes(payload))
-        except concurrent.futures.InvalidStateError:
-            pass  # cancelled meanwhile
+        self.finish(payload if isinstance(payload, bytes) else bytes(payload))
 
     def failed(self, error: BaseException) -> None:
         """For the engine."""
         self.pieces = ()
-        try:
-            self.set_exception(error)
-        except concurrent.futures.InvalidStateError:
-            pass
+        self.finish(None, error)
 
 
 class Client:
@@ -96,9 +76,8 @@ class Client:
     to the process that made it: in a forked one it raises :class:`Closed`.
 
     :param url: ``ropewalk://token@host:7070,host2:7070``, or ``ropewalks://`` for TLS.
-    :param token: who this is, if the broker asks; better from a file than from the URL.
-    :param ca: for TLS, the authority of the broker's certificate (a PEM file); the system's, unless said.
-    :param cert: for TLS, the client's own certificate (a PEM file) and its ``key``.
+    :param credentials: ``token`` (who this is, if the broker asks), or better ``token_file``; for TLS ``ca``, the authority of
+        the broker's certificate (a PEM file; the system's, unless said), and ``cert`` and ``key``, the client's own.
     :param timeout: how long a request waits for its answer unless it says otherwise, in seconds.
     :param max_in_flight: requests without an answer; :meth:`submit` waits while there are more.
     :param max_unsent: bytes that wait to be written; :meth:`submit` waits while there are more.
@@ -113,16 +92,12 @@ class Client:
         self,
         url: str = DEFAULT_URL,
         *,
-        token: Union[str, bytes, None] = None,
-        token_file: Optional[Path] = None,
-        ca: Optional[Path] = None,
-        cert: Optional[Path] = None,
-        key: Optional[Path] = None,
         timeout: float = DEFAULT_TIMEOUT,
         max_in_flight: int = 10_000,
         max_unsent: int = 64 * 1024 * 1024,
+        **credentials: Any,
     ) -> None:
-        self._engine = Engine(address_of(url, token=token, token_file=token_file, ca=ca, cert=cert, key=key), "ropewalk-client")
+        self._engine = Engine(address_of(url, **credentials), "ropewalk-client")
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         self._max_unsent = max_unsent
@@ -140,7 +115,8 @@ class Client:
         # The broker answers in time; the rest is for its answer's way, and for a broker that is gone.
         wait = None if reply.expires is None else max(0.0, reply.expires - time.monotonic()) + 1
         try:
-            return reply.result(wait)
+            answer: bytes = reply.result(wait)
+            return answer
         except concurrent.futures.TimeoutError as error:
             if isinstance(error, RopewalkError):
                 raise

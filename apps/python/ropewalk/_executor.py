@@ -10,7 +10,7 @@ import time
 import weakref
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar, Union
 
-from ._address import Path, address_of
+from ._address import address_of
 from ._calls import Call
 from ._connection import FOREVER_MS, options_of
 from ._pickling import Pickler
@@ -27,7 +27,30 @@ _IN_FLIGHT = 512
 _IN_FLIGHT_A_SLOT = 16
 
 
-class Executor(concurrent.futures.Executor):
+class _Mapping(concurrent.futures.Executor):
+    """What has a `map` that does not take more of what it is given than it needs."""
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        chunksize: int = 1,
+        buffersize: Optional[int] = None,
+    ) -> Iterator[T]:
+        """The results of ``fn`` for each of what the iterables have, in order.
+
+        Takes from the iterables as it goes: at most ``buffersize`` results (2000, unless said) are not fetched yet, so an
+        endless generator is fine.
+
+        :param timeout: seconds from now, after which the next result raises TimeoutError.
+        :param chunksize: so many go with one call.
+        :raises ValueError: if chunksize or buffersize is below 1.
+        """
+        return _map(self.submit, fn, iterables, timeout, chunksize, buffersize)
+
+
+class Executor(_Mapping):
     """Runs calls in other processes, on this machine or many. In place of ProcessPoolExecutor, with one line changed.
 
     **Pickle means trust**: the workers run whatever code they are sent, and this program loads what they answer. Use it with a
@@ -71,11 +94,7 @@ class Executor(concurrent.futures.Executor):
         timeout: Optional[float] = None,
         attempts: Optional[int] = None,
         service: str = SERVICE,
-        token: Union[str, bytes, None] = None,
-        token_file: Optional[Path] = None,
-        ca: Optional[Path] = None,
-        cert: Optional[Path] = None,
-        key: Optional[Path] = None,
+        **credentials: Any,
     ) -> None:
         if isinstance(max_workers, str):
             max_workers, url = None, max_workers
@@ -99,7 +118,7 @@ class Executor(concurrent.futures.Executor):
             self._pool.start_private(PrivateCluster(find_program(), slots, max_tasks_per_child, about))
             self._pickler = Pickler(bool(about["main"]), initializer, initargs)
         else:
-            address = address_of(url, token=token, token_file=token_file, ca=ca, cert=cert, key=key)
+            address = address_of(url, **credentials)
             self._pool = Pool(_IN_FLIGHT_A_SLOT * max_workers if max_workers else _IN_FLIGHT, max_workers)
             self._pool.connect(address)
             self._pickler = Pickler(False, initializer, initargs)
@@ -150,25 +169,6 @@ class Executor(concurrent.futures.Executor):
         options = {**self._options, **changed}
         return WithOptions(self, self._fixed_fields(options), options)
 
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: Optional[float] = None,
-        chunksize: int = 1,
-        buffersize: Optional[int] = None,
-    ) -> Iterator[T]:
-        """The results of ``fn`` for each of what the iterables have, in order.
-
-        Takes from the iterables as it goes: at most ``buffersize`` results (2000, unless said) are not fetched yet, so an
-        endless generator is fine.
-
-        :param timeout: seconds from now, after which the next result raises TimeoutError.
-        :param chunksize: so many go with one call.
-        :raises ValueError: if chunksize or buffersize is below 1.
-        """
-        return _map(self.submit, fn, iterables, timeout, chunksize, buffersize)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls.
 
@@ -195,7 +195,7 @@ class Executor(concurrent.futures.Executor):
         self._pool.end(now=True)
 
 
-class WithOptions(concurrent.futures.Executor):
+class WithOptions(_Mapping):
     """An executor whose calls have options of their own; see :meth:`Executor.options`."""
 
     def __init__(self, executor: Executor, fixed: bytes, options: dict[str, Any]) -> None:
@@ -206,17 +206,6 @@ class WithOptions(concurrent.futures.Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
         """As :meth:`Executor.submit`."""
         return self._executor._submit(self._fixed, self._options, fn, args, kwargs)
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: Optional[float] = None,
-        chunksize: int = 1,
-        buffersize: Optional[int] = None,
-    ) -> Iterator[T]:
-        """As :meth:`Executor.map`."""
-        return _map(self.submit, fn, iterables, timeout, chunksize, buffersize)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """That of the executor."""
