@@ -25,6 +25,7 @@ struct broker_options {
   std::string no_node_reply = "wait";
   log_options log;
   bool insecure_cluster = false;
+  bool own_user = false;
   bool check = false;
   std::string cluster_tls;
   broker_settings settings;
@@ -98,6 +99,9 @@ std::vector<std::string> find_problems(broker_options& o, client_access& clients
         "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
         "127.0.0.1; or, on a network that only your nodes are in, say "
         "--insecure-cluster.");
+  if (o.own_user && s.cluster.host != "127.0.0.1")
+    problems.push_back("--own-user is for workers of this machine: listen on 127.0.0.1, not on " +
+                       o.cluster);
   if (!o.cluster_tls.empty()) {
     auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
       return tls_context::for_server(files, roles::broker_to_workers);
@@ -135,6 +139,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
                             s.cluster_tls ? s.cluster_tls->current().get() : nullptr};
   if (o.check || !problems.empty()) return report_check("broker", problems, warnings_of(contexts));
   transport.server = s.cluster_tls;
+  transport.own_user = o.own_user;
   set_up_log("broker", o.log);
   if (!lowered.empty()) spdlog::info("{}", lowered);
   for (const auto& warning : warnings_of(contexts)) spdlog::warn("{}", warning);
@@ -179,6 +184,9 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--insecure-cluster", o->insecure_cluster,
                "allow a cluster port beyond loopback although it is not encrypted");
   add_cluster_tls(app, o->cluster_tls);
+  app.add_flag("--own-user", o->own_user,
+               "let in only workers of this machine and this user, who say --own-user, too")
+      ->excludes("--cluster-tls");
   auto& access = o->settings.access;
   auto* certificate = app.add_option("--tls-cert", access.certificate,
                                      "speak TLS with clients: the broker's certificate and its "

@@ -37,6 +37,7 @@ struct worker_options {
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
   bool tcp_only = false;
+  bool own_user = false;
   bool check = false;
   std::string cluster_tls;
   node_settings settings;
@@ -142,6 +143,7 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.local = !o.tcp_only;
+  transport.own_user = o.own_user;
   transport.client = std::move(tls);
   const int spawner_error = runs_programs(s) ? start_spawner(transport) : 0;
   set_up_log(o.name, o.log); // after that fork: the log has a thread
@@ -185,6 +187,7 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
     }
     if (!o.cluster_tls.empty()) words.insert(words.end(), {"--cluster-tls", o.cluster_tls});
     if (o.tcp_only) words.emplace_back("--tcp-only");
+    if (o.own_user) words.emplace_back("--own-user");
     if (after_fall) words.emplace_back("--after-fall");
     return words;
   };
@@ -254,8 +257,13 @@ command_action add_worker(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (default: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);
-  app.add_flag("--tcp-only", o->tcp_only,
-               "reach a broker on this machine by TCP, too, and not by its local socket");
+  auto* tcp = app.add_flag("--tcp-only", o->tcp_only,
+                           "reach a broker on this machine by TCP, too, and not by its local "
+                           "socket");
+  app.add_flag("--own-user", o->own_user,
+               "work only for a broker of this machine and this user, by its local socket")
+      ->excludes(tcp)
+      ->excludes("--cluster-tls");
   app.add_option("--processes", o->processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();
