@@ -2,6 +2,7 @@
 
 #include "actors/settings/table.hpp"
 #include "net/client/client.hpp"
+#include "net/protocol/duration.hpp"
 #include "net/protocol/result.hpp"
 #include "net/tls/tls.hpp"
 #include "net/transport/endpoint.hpp"
@@ -44,9 +45,6 @@ int report_check(const std::string& command, const std::vector<std::string>& pro
 
 /// Accepts only HOST:PORT.
 CLI::Validator is_endpoint();
-
-/// "250ms", "5s", "2m", or a number of seconds ("0.5").
-result<std::chrono::milliseconds> parse_duration(const std::string& text);
 
 /// Accepts only what parse_duration does.
 CLI::Validator is_duration();
