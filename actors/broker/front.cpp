@@ -44,11 +44,7 @@ caf::behavior front::make_behavior() {
     quit(caf::make_error(caf::sec::invalid_argument, loaded.why().text()));
     return {};
   }
-  const bool shared_ports = settings_.shard.group->size() > 1;
-  if (const auto opened = acceptors_.open(
-          {settings_.listen, settings_.http, shared_ports, settings_.max_message_bytes},
-          [this] { expect_tick(); });
-      !opened) {
+  if (const auto opened = open_acceptors(); !opened) {
     quit(caf::make_error(caf::sec::cannot_open_port, opened.why().text()));
     return {};
   }
@@ -109,6 +105,13 @@ caf::behavior front::make_behavior() {
       [this](reload_atom) { reload(); },
       [this](drain_atom) { begin_drain(); },
   };
+}
+
+result<void> front::open_acceptors() {
+  const bool shared_ports = settings_.shard.group->size() > 1;
+  return acceptors_.open(
+      {settings_.listen, settings_.http, shared_ports, settings_.max_message_bytes},
+      [this] { expect_tick(); });
 }
 
 // What CAF still holds of a front that fell must not count as clients.

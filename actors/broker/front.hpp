@@ -45,6 +45,7 @@ private:
     instant tick_due{};
   };
 
+  result<void> open_acceptors();
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);

@@ -256,7 +256,6 @@ TEST_CASE("slow heads, slow bodies and strangers who say nothing have their time
   b.read(slow_body);
   waits->says(post("echo", "x", "Ropewalk-Timeout: 1000s\r\n"));
   b.read(waits);
-  b.now += 1ms;
   idle->says(get("/healthz"));
   b.read(idle);
   for (const char c : std::string_view{"GET / HTTP"}) {

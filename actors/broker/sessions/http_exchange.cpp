@@ -30,7 +30,7 @@ void http_exchange::finish(std::uint64_t number, answer what) {
   auto* to = at(number);
   if (!to) return;
   to->said = std::move(what);
-  to->said.body = to->said.body.own();
+  if (number != first_) to->said.body = to->said.body.own(); // the next one leaves at once
   to->done = true;
   kept_bytes_ += to->said.body.size();
 }
