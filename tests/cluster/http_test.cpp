@@ -159,6 +159,13 @@ TEST_CASE("what Prometheus scrapes is as its own checker wants it, and says what
   INFO(checked.log());
   CHECK(status == 0);
   CHECK(checked.log().empty());
+  process rules{{"/bin/sh", "-c",
+                 "cd " ROPEWALK_SOURCE_DIR "/docker && promtool test rules "
+                 "alerts_test.yaml"},
+                c.folder() + "/rules"};
+  const auto good = rules.wait(20s);
+  INFO(rules.log());
+  CHECK(good == 0);
 }
 
 TEST_CASE(

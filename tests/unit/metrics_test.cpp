@@ -1,7 +1,10 @@
 #include "actors/admin/metrics.hpp"
 #include "tests/catch.hpp"
 
+#include <fstream>
+#include <iterator>
 #include <map>
+#include <regex>
 #include <sstream>
 
 using namespace ropewalk;
@@ -69,6 +72,24 @@ TEST_CASE("a broker's numbers as Prometheus reads them") {
   CHECK(s.at("ropewalk_service_time_in_all_seconds_bucket{service=\"a\",le=\"0.000524288\"}") == 0);
   CHECK(s.at("ropewalk_service_time_in_all_seconds_count{service=\"a\"}") == 1);
   CHECK(about(s.at("ropewalk_service_time_in_all_seconds_sum{service=\"a\"}"), 0.001));
+}
+
+TEST_CASE("every number that an alert is about is one that a broker has") {
+  broker_report r;
+  auto a = service("a", 1);
+  a.counts.errors.fill(1);
+  r.services.push_back(a);
+  const auto text = metrics_text(r);
+  std::ifstream in{std::string{ROPEWALK_SOURCE_DIR} + "/docker/alerts.yaml"};
+  const std::string alerts{std::istreambuf_iterator<char>{in}, {}};
+  const std::regex name{"ropewalk_[a-z_]+"};
+  int found = 0;
+  for (std::sregex_iterator one{alerts.begin(), alerts.end(), name}, end; one != end; ++one) {
+    INFO(one->str());
+    CHECK((contains(text, "\n" + one->str() + "{") || contains(text, "\n" + one->str() + " ")));
+    ++found;
+  }
+  CHECK(found > 10);
 }
 
 TEST_CASE("more services and nodes than have a name of their own are one, and nothing is lost") {

@@ -31,7 +31,7 @@ public:
     int status = 200;
     std::string_view content_type{}; ///< a literal
     std::string more_fields{};       ///< whole lines
-    shared_bytes body;               ///< copied if it is borrowed
+    shared_bytes body;               ///< copied if borrowed, and not next to leave
   };
 
   /// A request comes in; its number, from 1 on. None may come after one that ends the connection.
@@ -40,7 +40,7 @@ public:
   /// Null if there is no such request, or it is answered.
   [[nodiscard]] const asked* find(std::uint64_t number) const;
 
-  /// Its answer. Only the first is taken.
+  /// Its answer, of which the first is taken; `write` is to follow at once.
   void finish(std::uint64_t number, answer what);
 
   /// The client waits for this before it sends a body (100 Continue).
