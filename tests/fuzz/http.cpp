@@ -47,7 +47,8 @@ std::string decode(std::string_view bytes, std::size_t piece) {
     bytes.remove_prefix(part.size());
     d.feed(part);
     while (const auto* event = d.next()) said += describe(*event);
-    must(d.held_bytes() <= cap + 2 * limits::max_http_head_bytes + piece, "what is held is bounded");
+    must(d.held_bytes() <= cap + 2 * limits::max_http_head_bytes + piece,
+         "what is held is bounded");
   }
   return said;
 }
