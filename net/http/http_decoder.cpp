@@ -2,6 +2,7 @@
 
 #include "net/protocol/limits.hpp"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
@@ -47,6 +48,23 @@ public:
   http_refusal refusal{0, {}}; // of what Beast finds nothing wrong with; status 0: there is none
 
   [[nodiscard]] std::size_t held_bytes() const { return have_ + chunks_.size(); }
+
+  /// How long the head is with which `bytes` begin, so that no more is parsed than that, and it
+  /// means the same however its bytes came; 0 if its end has not come, or there is a refusal. To be
+  /// asked again with the same and more.
+  std::size_t head_size(std::string_view bytes) {
+    constexpr std::string_view end = "\r\n\r\n";
+    if (bytes.front() < 'A' || bytes.front() > 'z') { // a TLS record, a frame
+      refuse(400, "this is no HTTP request");
+      return 0;
+    }
+    const auto found = bytes.find(end, scanned_);
+    const auto size = found == std::string_view::npos ? bytes.size() : found + end.size();
+    if (size > limits::max_http_head_bytes) refuse(431, "the request's head is over 8192 bytes");
+    if (refusal.status != 0) return 0;
+    scanned_ = bytes.size() - std::min(bytes.size(), end.size() - 1);
+    return found == std::string_view::npos ? 0 : size;
+  }
 
   void take_body() {
     if (body_.valid())
@@ -130,6 +148,7 @@ private:
 
   fresh_bytes body_; // if its length was said
   std::size_t have_ = 0;
+  std::size_t scanned_ = 0; // bytes of the head, in which its end is not
   std::string chunks_;
   int hosts_ = 0;
   int lengths_ = 0;
@@ -221,14 +240,26 @@ const http_event* http_decoder::next() {
       }
       parser_ = std::make_unique<parser>(max_body_);
     }
+    auto part = rest_;
+    if (!parser_->is_header_done()) {
+      const auto size = parser_->head_size(rest_);
+      if (parser_->refusal.status != 0)
+        return refuse(parser_->refusal.status, parser_->refusal.why);
+      if (size == 0) {
+        keep_rest();
+        return nullptr;
+      }
+      part = rest_.substr(0, size);
+    }
     beast_error wrong;
-    const auto used = parser_->put(boost::asio::buffer(rest_.data(), rest_.size()), wrong);
+    const auto used = parser_->put(boost::asio::buffer(part.data(), part.size()), wrong);
     if (parser_->refusal.status != 0) return refuse(parser_->refusal.status, parser_->refusal.why);
     if (wrong && wrong != http::error::need_more) {
       const auto why = refusal_of(wrong);
       return refuse(why.status, why.why);
     }
     rest_.remove_prefix(used);
+    if (!parser_->is_header_done()) return refuse(400, "this is no HTTP request");
     if (parser_->is_done()) return whole();
     if (parser_->is_header_done() && !std::exchange(announced_, true)) {
       event_ = http_head{parser_->request};
