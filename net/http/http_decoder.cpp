@@ -1,6 +1,6 @@
 #include "net/http/http_decoder.hpp"
 
-#include "net/protocol/limits.hpp"
+#include "net/http/http_limits.hpp"
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>

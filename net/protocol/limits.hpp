@@ -118,14 +118,6 @@ inline constexpr std::size_t log_queue_bytes = 1 * mib;
 /// pipe that works takes a few, and one that does not must not hold up who waits for the end.
 inline constexpr std::uint32_t log_end_ms = 500;
 
-/// The head of an HTTP request, and what stands between two chunks of a body, in bytes: what other
-/// servers take, too, and more than any client here has to say.
-inline constexpr std::size_t max_http_head_bytes = 8 * kib;
-
-/// How long an HTTP connection stays that has nothing to ask, in milliseconds; --idle-time, where
-/// that is shorter. Clients and proxies open another when they need one.
-inline constexpr std::uint32_t http_idle_ms = 75'000;
-
 /// Memory for answers that a connection keeps while it has none to send, in bytes: there may be
 /// 10,000 of them.
 inline constexpr std::size_t client_buffer_bytes = 8 * kib;

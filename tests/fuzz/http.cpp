@@ -4,7 +4,7 @@
 #include "actors/admin/http_headers.hpp"
 #include "actors/admin/http_routes.hpp"
 #include "net/http/http_decoder.hpp"
-#include "net/protocol/limits.hpp"
+#include "net/http/http_limits.hpp"
 
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,5 @@
 #include "net/http/http_decoder.hpp"
-#include "net/protocol/limits.hpp"
+#include "net/http/http_limits.hpp"
 #include "tests/catch.hpp"
 
 #include <string>

@@ -2,6 +2,7 @@
 
 #include "actors/admin/http_problem.hpp"
 #include "net/http/http_decoder.hpp"
+#include "net/http/http_limits.hpp"
 
 #include <algorithm>
 
