@@ -120,11 +120,14 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
   start_front(self);
   return {
       [self](ready_atom, const std::vector<std::string>& where) {
-        std::string clients;
-        for (const auto& address : where) clients += (clients.empty() ? "" : ",") + address;
         // A restarted front must listen where clients know it, also when the system chose the port.
-        for (std::size_t i = 0; i < where.size(); ++i)
-          self->state.settings.listen[i] = *parse_endpoint(where[i]);
+        auto& s = self->state.settings;
+        const auto http = where.size() - s.http.size(); // the first that speaks HTTP
+        std::string clients;
+        for (std::size_t i = 0; i < where.size(); ++i) {
+          (i < http ? s.listen[i] : s.http[i - http]) = *parse_endpoint(where[i]);
+          clients += (i == 0 ? "" : i == http ? " http=" : ",") + where[i];
+        }
         if (!std::exchange(self->state.ready, true))
           open_cluster(self, clients);
         else

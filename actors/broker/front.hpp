@@ -42,8 +42,10 @@ private:
     bool turn_end = false;
     bool tick = false;
     bool timeouts = false;
+    instant tick_due{};
   };
 
+  result<void> open_acceptors();
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);
@@ -79,6 +81,7 @@ private:
   drain drain_;
   std::unordered_map<caf::io::connection_handle, connection_id> by_handle_; // some may be gone
   expected_calls expected_;
+  latency_histogram loop_lag_;
   log_rate_limiter failures_; // FAILED and WORKER_LOST: must not hide, or be hidden by, strangers
 };
 

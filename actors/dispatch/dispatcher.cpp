@@ -16,6 +16,15 @@ constexpr std::uint32_t overhead_bytes = 256;
 // Answers are counted in windows of this length to know how fast a service works its queue off.
 constexpr milliseconds rate_window{100};
 
+// The node's clock and ours need not agree on how long it took.
+void count_times(service_counts& of, std::chrono::nanoseconds total, microseconds run_time) {
+  const auto all = static_cast<std::uint64_t>(total.count());
+  const auto ran = static_cast<std::uint64_t>(run_time.count()) * 1000;
+  of.total.record(all);
+  of.running.record(ran);
+  of.waiting.record(all > ran ? all - ran : 0);
+}
+
 } // namespace
 
 dispatcher::dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed)
@@ -192,6 +201,7 @@ void dispatcher::refuse_unserved(const submission& what, instant now) {
 void dispatcher::submit(const submission& what, instant now) {
   assert(is_current(what.connection));
   ++totals_.submitted;
+  ++services_[what.service].counts.submitted;
   const auto id_hash = ids_.hash_of(what.connection.index, what.request_id);
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse_second(what);
@@ -217,7 +227,8 @@ void dispatcher::submit(const submission& what, instant now) {
   r.cost = cost;
   r.id_hash = id_hash;
   r.deadline = now + timeout;
-  deadlines_.insert(index, r.deadline);
+  deadlines_.insert(index, r.deadline, now);
+  s.counts.bytes_in += what.payload.size();
   enter_connection(index, what.connection.index);
 
   if (!what.key.empty() && !s.keys.enter(requests_, index, what.key)) {
@@ -343,7 +354,7 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
     }
     for (const auto i : running) charge(i, what);
     for (auto i = waiting.rbegin(); i != waiting.rend(); ++i)
-      if (return_unstarted(*i)) ++totals_.redispatched;
+      if (return_unstarted(*i)) count_redispatched(o.service);
   }
   std::vector<service_index> services;
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
@@ -434,7 +445,8 @@ void dispatcher::count_answer(service& s, instant now) {
 }
 
 std::optional<completion> dispatcher::complete(node_number from, token which, std::uint32_t fence,
-                                               microseconds run_time, instant now) {
+                                               microseconds run_time, instant now,
+                                               answer_facts what) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) {
     ++totals_.stale;
@@ -449,7 +461,13 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
   ++o.answered;
   o.rest = milliseconds{0};
   o.resting = false; // `unplace` sees to what follows
-  if (r.connection != no_index) ++totals_.answered;
+  if (r.connection != no_index) {
+    ++totals_.answered;
+    count_times(services_[service].counts, now - deadlines_.inserted(index), run_time);
+  }
+  services_[service].counts.bytes_out += what.bytes;
+  if (what.code != error_code::ok) [[unlikely]]
+    ++services_[service].counts.errors[static_cast<std::size_t>(what.code)];
   count_answer(services_[service], now);
   unplace(index);
   release(index);
@@ -464,7 +482,10 @@ void dispatcher::give_back(node_number from, token which, std::uint32_t fence, i
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
   rest(offer, now);
-  if (return_unstarted(index)) ++totals_.returned;
+  if (return_unstarted(index)) {
+    ++totals_.returned;
+    ++services_[offers_[offer].service].counts.returned;
+  }
   mark_runnable(offers_[offer].service);
   run_ready(now);
 }
@@ -507,7 +528,8 @@ void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
   }
   rest(r.offer, now);
   mark_runnable(r.service);
-  if (return_unstarted(index)) ++totals_.redispatched;
+  const auto service = r.service;
+  if (return_unstarted(index)) count_redispatched(service);
   run_ready(now);
 }
 
@@ -544,9 +566,16 @@ void dispatcher::charge(std::uint32_t index, std::string_view what) {
 }
 
 void dispatcher::run_again(std::uint32_t index) {
-  services_[requests_[index].service].queue.add_retry(requests_, index);
-  ++totals_.redispatched;
+  const auto service = requests_[index].service;
+  services_[service].queue.add_retry(requests_, index);
+  ++services_[service].counts.retries;
+  count_redispatched(service);
   ++totals_.waiting;
+}
+
+void dispatcher::count_redispatched(service_index which) {
+  ++totals_.redispatched;
+  ++services_[which].counts.redispatched;
 }
 
 // -- answers that are not replies -----------------------------------------------------------------
@@ -559,15 +588,20 @@ std::uint32_t dispatcher::retry_after_ms(const service& s) const {
 
 void dispatcher::refuse(const submission& what, error_code code, std::string detail,
                         std::uint32_t retry_after) {
-  ++totals_.refused[static_cast<int>(code)];
+  count_refused(what.service, code);
   actions_.refuse.push_back(
       {what.connection, what.request_id, code, std::move(detail), retry_after, what.service});
+}
+
+void dispatcher::count_refused(service_index which, error_code code) {
+  ++totals_.refused[static_cast<std::size_t>(code)];
+  ++services_[which].counts.errors[static_cast<std::size_t>(code)];
 }
 
 // Tells the client, if there is one, that there will be no reply.
 void dispatcher::announce(const request& r, error_code code, std::string detail) {
   if (r.connection == no_index) return;
-  ++totals_.refused[static_cast<int>(code)];
+  count_refused(r.service, code);
   actions_.refuse.push_back(
       {id_of(r.connection), r.client_id, code, std::move(detail), 0, r.service});
 }

@@ -10,6 +10,7 @@
 #include "actors/dispatch/service_queue.hpp"
 #include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/service_report.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -51,6 +52,12 @@ struct service_offer {
 struct completion {
   connection_id connection;
   std::uint64_t request_id;
+};
+
+/// What an answer was, to be counted.
+struct answer_facts {
+  std::uint32_t bytes = 0;
+  error_code code = error_code::ok;
 };
 
 struct node_view {
@@ -107,7 +114,7 @@ public:
   /// An answer. Nothing if it is not to be used: a placing that was superseded, or a request that
   /// is gone.
   std::optional<completion> complete(node_number node, token request, std::uint32_t fence,
-                                     microseconds run_time, instant now);
+                                     microseconds run_time, instant now, answer_facts what = {});
 
   /// The node had not started it: its slots are held up, or it drains. It gets nothing until one of
   /// its messages comes to an end, or a pause has gone by (node_selector::first_rest).
@@ -164,6 +171,10 @@ public:
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
 
+  /// What is known of every service that there ever was: at most limits::max_services a node, so
+  /// for whoever asks now and then.
+  [[nodiscard]] std::vector<service_report> services(instant now) const;
+
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
   [[nodiscard]] const std::string& service_name(service_index service) const {
@@ -200,6 +211,7 @@ private:
     instant unoffered_since{};
     bool runnable = false; // to be looked at before the event is over
     bool paced = false;    // has retries that wait for the budget
+    service_counts counts;
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };
@@ -272,6 +284,9 @@ private:
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
   void count_answer(service& s, instant now);
+  void count_redispatched(service_index service);
+  void count_refused(service_index service, error_code code);
+  [[nodiscard]] std::chrono::nanoseconds oldest_waiting(const service& s, instant now) const;
   void abandon(std::uint32_t index);
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
 

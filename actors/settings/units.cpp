@@ -142,6 +142,19 @@ result<microseconds> parse_duration(std::string_view text, microseconds plain) {
   return microseconds{static_cast<std::int64_t>(total)};
 }
 
+result<std::chrono::milliseconds> parse_wait(std::string_view text) {
+  constexpr std::chrono::milliseconds min{1};
+  constexpr std::chrono::hours max{49 * 24}; // the protocol says 32 bits of milliseconds
+  const auto time = parse_duration(text, std::chrono::seconds{1});
+  if (!time) return time.why();
+  if (*time < min || *time > max)
+    return failure{failure_kind::bad_input,
+                   std::string{text} + " is not between " + duration_text(min) + " and " +
+                       duration_text(max),
+                   {}};
+  return std::chrono::ceil<std::chrono::milliseconds>(*time);
+}
+
 result<std::uint64_t> parse_size(std::string_view text) {
   const auto failed = [&] {
     return bad(text, "size", "write bytes, or a number and its unit, such as 64KiB, 512MiB or 2MB");

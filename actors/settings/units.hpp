@@ -15,6 +15,9 @@ namespace ropewalk {
 /// number without a unit is so many of `plain`; 0: it needs one. The failure says what would do.
 result<microseconds> parse_duration(std::string_view text, microseconds plain);
 
+/// How long somebody waits for an answer: a plain number is in seconds; 1 ms to 49 days.
+result<std::chrono::milliseconds> parse_wait(std::string_view text);
+
 /// Bytes: `512MiB`, `64KiB`, `2MB`, `1.5GiB`, or a number of them. Units may be written in small
 /// letters; KiB, MiB, GiB and TiB are powers of 1024, kB, MB, GB and TB of 1000.
 result<std::uint64_t> parse_size(std::string_view text);

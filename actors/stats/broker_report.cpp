@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_map>
 
 namespace ropewalk {
 
@@ -21,6 +23,15 @@ nlohmann::json shown_as(const error_counts& counts) {
   return result;
 }
 
+// In a text the quantiles say more than the buckets, which are for who adds several up (/metrics).
+nlohmann::json shown_as(const latency_histogram& times) {
+  return {{"count", times.count()},
+          {"sum_seconds", 1e-9 * static_cast<double>(times.sum_ns)},
+          {"p50_seconds", times.quantile(0.5)},
+          {"p90_seconds", times.quantile(0.9)},
+          {"p99_seconds", times.quantile(0.99)}};
+}
+
 template <class T>
 void put(nlohmann::json& into, const T& numbers) {
   stats::for_each_field<T>([&](const auto& f) {
@@ -32,6 +43,16 @@ template <class T>
 nlohmann::json list_of(const std::vector<T>& all) {
   auto result = nlohmann::json::array();
   for (const auto& one : all) put(result.emplace_back(), one);
+  return result;
+}
+
+nlohmann::json list_of(const std::vector<service_report>& all) {
+  auto result = nlohmann::json::array();
+  for (const auto& one : all) {
+    auto& entry = result.emplace_back();
+    put(entry, one.state);
+    put(entry, one.counts);
+  }
   return result;
 }
 
@@ -65,6 +86,16 @@ void broker_report::add(const broker_report& other) {
     else
       stats::add_fields(*same, theirs);
   }
+  stats::add_fields(process, other.process);
+  std::unordered_map<std::string_view, std::size_t> known;
+  services.reserve(services.size() + other.services.size()); // the names stay where they are
+  for (std::size_t i = 0; i < services.size(); ++i) known.emplace(services[i].state.name, i);
+  for (const auto& theirs : other.services) {
+    if (const auto found = known.find(theirs.state.name); found != known.end())
+      services[found->second].add(theirs);
+    else
+      services.push_back(theirs);
+  }
   shards.insert(shards.end(), other.shards.begin(), other.shards.end());
   std::sort(shards.begin(), shards.end(),
             [](const shard_report& a, const shard_report& b) { return a.number < b.number; });
@@ -91,7 +122,9 @@ std::string broker_report::json() const {
   nlohmann::json result;
   put(result, requests);
   put(result, front);
+  put(result["process"], process);
   result["nodes"] = list_of(labelled_nodes());
+  result["services"] = list_of(services);
   result["shards"] = list_of(shards);
   result["certificates"] = list_of(certificates);
   // Names come from nodes: what is not UTF-8 in them must not stop the status.

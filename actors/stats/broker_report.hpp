@@ -2,6 +2,9 @@
 
 #include "actors/stats/described.hpp"
 #include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/latency_histogram.hpp"
+#include "actors/stats/process_numbers.hpp"
+#include "actors/stats/service_report.hpp"
 
 #include <cstdint>
 #include <string>
@@ -30,11 +33,13 @@ struct node_report {
         described{"gateway", &t::gateway, kind::label, merge::keep, measured_in::one, shown::no},
         described{"address", &t::address, kind::label, merge::keep},
         described{"services", &t::services, kind::label, merge::keep},
-        described{"in_flight", &t::in_flight, kind::gauge, merge::sum},
-        described{"answered", &t::answered, kind::counter, merge::sum},
+        described{"in_flight", &t::in_flight, kind::gauge, merge::sum}.as(
+            "requests that the node has"),
+        described{"answered", &t::answered, kind::counter, merge::sum}.as(
+            "requests that came to an end there since it joined"),
         described{"pid", &t::pid, kind::label, merge::keep},
-        described{"slots", &t::slots, kind::gauge,
-                  merge::keep}, // a node's are the same for all shards
+        described{"slots", &t::slots, kind::gauge, merge::keep}.as(
+            "messages that it runs at a time"), // the same for all shards
     };
   }
 };
@@ -52,10 +57,13 @@ struct shard_report {
     using namespace stats;
     using t = shard_report;
     return std::tuple{
-        described{"connections", &t::connections, kind::gauge, merge::keep},
-        described{"in_flight", &t::in_flight, kind::gauge, merge::keep},
-        described{"queued", &t::queued, kind::gauge, merge::keep},
-        described{"answered", &t::answered, kind::counter, merge::keep},
+        described{"connections", &t::connections, kind::gauge, merge::keep}.as(
+            "clients that this shard has"),
+        described{"in_flight", &t::in_flight, kind::gauge, merge::keep}.as(
+            "its requests that nodes have"),
+        described{"queued", &t::queued, kind::gauge, merge::keep}.as("its requests that wait"),
+        described{"answered", &t::answered, kind::counter, merge::keep}.as(
+            "its requests that were answered"),
         described{"shard", &t::number, kind::label, merge::keep},
     };
   }
@@ -66,7 +74,13 @@ static_assert(stats::all_described<shard_report>());
 struct front_totals {
   std::uint64_t restarts = 0; ///< of slots and node processes
   std::uint64_t connections = 0;
-  std::uint64_t rejected = 0; ///< connections that were refused
+  std::uint64_t rejected = 0;       ///< connections that were refused
+  std::uint64_t incoming_bytes = 0; ///< of messages on their way in
+  std::uint64_t unread_bytes = 0;   ///< of answers that clients have not taken
+  std::uint64_t request_memory = 0; ///< what requests may hold in all: --memory
+  std::uint64_t answer_memory = 0;  ///< and unread answers: --answers-memory
+  latency_histogram loop_lag;       ///< how late the event loop's timers were
+  std::string version;
   double uptime_seconds = 0;
   std::uint32_t pid = 0;
   bool draining = false;
@@ -75,13 +89,31 @@ struct front_totals {
     using namespace stats;
     using t = front_totals;
     return std::tuple{
-        described{"restarts", &t::restarts, kind::counter, merge::sum},
-        described{"connections", &t::connections, kind::gauge, merge::sum},
-        described{"turned_away", &t::rejected, kind::counter, merge::sum},
+        described{"restarts", &t::restarts, kind::counter, merge::sum}.as(
+            "slots and node processes that were started again"),
+        described{"connections", &t::connections, kind::gauge, merge::sum}.as(
+            "clients that are connected"),
+        described{"turned_away", &t::rejected, kind::counter, merge::sum}.as(
+            "connections that were refused"),
+        described{"incoming_bytes", &t::incoming_bytes, kind::gauge, merge::sum, measured_in::bytes}
+            .as("what has come of messages that are not complete"),
+        described{"unread_bytes", &t::unread_bytes, kind::gauge, merge::sum, measured_in::bytes}.as(
+            "answers that clients have not taken yet"),
+        described{"request_memory_bytes", &t::request_memory, kind::gauge, merge::sum,
+                  measured_in::bytes}
+            .as("what requests may hold in all (--memory)"),
+        described{"answer_memory_bytes", &t::answer_memory, kind::gauge, merge::sum,
+                  measured_in::bytes}
+            .as("what unread answers may hold in all (--answers-memory)"),
+        described{"loop_lag", &t::loop_lag, kind::counter, merge::sum, measured_in::seconds}.as(
+            "how late the event loop's timers were"),
+        described{"version", &t::version, kind::label, merge::keep},
         described{"uptime_seconds", &t::uptime_seconds, kind::gauge, merge::max,
-                  measured_in::seconds},
+                  measured_in::seconds}
+            .as("since the broker, or its oldest shard, was started"),
         described{"pid", &t::pid, kind::label, merge::keep},
-        described{"draining", &t::draining, kind::gauge, merge::any},
+        described{"draining", &t::draining, kind::gauge, merge::any}.as(
+            "1 if it finishes what it has and takes nothing new"),
     };
   }
 };
@@ -114,11 +146,13 @@ static_assert(stats::all_described<certificate_report>());
 struct broker_report {
   dispatch_totals requests;
   front_totals front;
+  process_numbers process;
   std::vector<node_report> nodes;
+  std::vector<service_report> services;         ///< every one that there ever was, none twice
   std::vector<shard_report> shards;             ///< those whose numbers are in here, by number
   std::vector<certificate_report> certificates; ///< every shard says the same
 
-  /// Adds another shard's numbers. A node that both know is one node.
+  /// Adds another shard's numbers. A node that both know is one node, and so is a service.
   void add(const broker_report& other);
 
   /// The nodes, each with a label of its own: `left`, or `left@HOST:PID` where several are named so,

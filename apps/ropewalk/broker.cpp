@@ -10,6 +10,7 @@
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <random>
@@ -22,6 +23,8 @@ namespace {
 struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
+  std::string http;
+  bool insecure_http = false;
   std::string no_node_reply = "wait";
   log_options log;
   bool insecure_cluster = false;
@@ -79,6 +82,25 @@ std::string fit_to_machine(broker_settings& s, const CLI::App& command_line) {
          lowered;
 }
 
+// Where HTTP is to be spoken, and what is wrong with that.
+void find_http_problems(broker_options& o, std::vector<std::string>& problems) {
+  if (o.http.empty()) return;
+  auto& s = o.settings;
+  const auto where = *parse_endpoint(o.http);
+  const auto addresses = listening_addresses(where);
+  if (!addresses) return problems.push_back(addresses.why().text());
+  s.http = *addresses;
+  s.guard.name = where.host;
+  s.guard.loopback_only = std::all_of(s.http.begin(), s.http.end(),
+                                      [](const endpoint& one) { return is_loopback(one); });
+  if (!s.guard.loopback_only && !o.insecure_http && s.access.access_file.empty())
+    problems.push_back("HTTP on " + o.http +
+                       " could be reached from other machines, and whoever reaches it could see "
+                       "all numbers and ask for all services. Say who may (--access-file, ropewalk "
+                       "token); or listen on 127.0.0.1; or, on a network that only yours are in, "
+                       "say --insecure-http.");
+}
+
 // All that is wrong with what it was told; what it will speak with at the cluster port goes to the
 // settings, and with clients to `clients`.
 std::vector<std::string> find_problems(broker_options& o, client_access& clients) {
@@ -111,6 +133,7 @@ std::vector<std::string> find_problems(broker_options& o, client_access& clients
     else
       problems.push_back(opened.why().text());
   }
+  find_http_problems(o, problems);
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535)
     problems.push_back(std::to_string(s.shards) + " shards take as many cluster ports, from " +
                        std::to_string(s.cluster.port) +
@@ -149,12 +172,18 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<descriptor> ports;
   if (s.shards > 1) {
     auto reserved = reserve_ports(s.listen);
+    auto for_http = reserve_ports(s.http);
+    if (reserved && !for_http) reserved = std::move(for_http).why();
     if (!reserved) {
       spdlog::error("cannot start: {}", reserved.why().text());
       leave_process(1);
     }
     ports = *std::move(reserved);
     for (std::size_t i = 0; i < ports.size(); ++i) s.listen[i] = local_endpoint(ports[i].get());
+    for (auto& port : *for_http) {
+      s.http[ports.size() - s.listen.size()] = local_endpoint(port.get());
+      ports.push_back(std::move(port));
+    }
   }
   const auto group =
       std::make_shared<shard_group>(s.shards, connection_limiter::settings{s.clients, ~s.seed});
@@ -187,6 +216,12 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--own-user", o->own_user,
                "let in only workers of this machine and this user, who say --own-user, too")
       ->excludes("--cluster-tls");
+  app.add_option("--http", o->http,
+                 "speak HTTP here: /metrics, /status, /healthz, /readyz, and messages to "
+                 "/v1/services/NAME; with TLS and tokens as for clients")
+      ->check(is_endpoint());
+  app.add_flag("--insecure-http", o->insecure_http,
+               "allow HTTP beyond loopback although nobody has to say who it is");
   auto& access = o->settings.access;
   auto* certificate = app.add_option("--tls-cert", access.certificate,
                                      "speak TLS with clients: the broker's certificate and its "

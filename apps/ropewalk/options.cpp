@@ -168,18 +168,6 @@ CLI::Validator is_endpoint() {
                         "HOST:PORT"};
 }
 
-result<std::chrono::milliseconds> parse_wait(const std::string& text) {
-  constexpr std::chrono::milliseconds min{1};
-  constexpr std::chrono::hours max{49 * 24}; // the protocol says 32 bits of milliseconds
-  const auto time = parse_duration(text, std::chrono::seconds{1});
-  if (!time) return time.why();
-  if (*time < min || *time > max)
-    return failure{failure_kind::bad_input,
-                   text + " is not between " + duration_text(min) + " and " + duration_text(max),
-                   {}};
-  return std::chrono::ceil<std::chrono::milliseconds>(*time);
-}
-
 namespace {
 
 template <auto Parse>

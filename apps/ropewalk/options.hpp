@@ -51,9 +51,6 @@ std::vector<std::string> warnings_of(std::span<const tls_context* const> context
 /// Accepts only HOST:PORT.
 CLI::Validator is_endpoint();
 
-/// How long somebody waits: as parse_duration, a plain number is in seconds; 1 ms to 49 days.
-result<std::chrono::milliseconds> parse_wait(const std::string& text);
-
 /// Accept only what parse_wait and parse_size do.
 CLI::Validator is_wait();
 CLI::Validator is_size();
