@@ -127,9 +127,13 @@ void node_table::take_placed(instant now) {
           touch(to, *m);
         }
         const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
-        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
-                     service, r.attempt(), r.alone},
-                    r.payload);
+        const auto flags = static_cast<std::uint8_t>(r.alone | r.has_fields << 1);
+        const work_head head{which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
+                             r.fence, service, r.attempt(), flags};
+        if (r.has_fields) [[unlikely]]
+          m->work.add(head, dispatcher_.fields_of(which), r.payload);
+        else
+          m->work.add(head, r.payload);
       });
 }
 

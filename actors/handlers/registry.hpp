@@ -14,6 +14,8 @@ struct handler_spec {
   bool starts_programs = false;    ///< its node wants a spawner, before it has threads
   handler_maker maker;             ///< for each slot one; none: a program that stays up
   std::optional<program> stays_up; ///< what runs the messages of several slots (process_pool)
+
+  [[nodiscard]] bool operator==(const handler_spec& other) const { return text == other.text; }
 };
 
 /// Checks a text of the form KIND:REST, such as `builtin:echo` or `cmd:sha256sum`. Starts nothing,

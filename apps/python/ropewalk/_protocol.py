@@ -56,6 +56,7 @@ class Field(enum.IntEnum):
     MAX_MESSAGE = 10
     CONCURRENCY = 11
     ATTEMPT = 12
+    CLIENT = 13
 
 
 class Frame(NamedTuple):

@@ -120,7 +120,14 @@ def _answer_to(error: BaseException) -> tuple[Code, bytes]:
 def _context(service: str, request: Frame) -> Context:
     fields = fields_of(request.fields)
     left = number_of(fields.get(Field.DEADLINE)) / 1000
-    return Context(service, number_of(fields.get(Field.ATTEMPT), 1), time.monotonic() + left)
+    return Context(
+        service,
+        number_of(fields.get(Field.ATTEMPT), 1),
+        time.monotonic() + left,
+        fields.get(Field.KEY, b""),
+        fields.get(Field.TRACE, b""),
+        fields.get(Field.CLIENT, b"").decode(errors="replace"),
+    )
 
 
 def _hello_ok(hello: Frame, handler: Handler) -> bytes:
