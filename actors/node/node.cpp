@@ -127,7 +127,7 @@ void end_replaced(self_pointer self) {
   for (const auto& pool : state.pools)
     if (pool) self->send_exit(pool, caf::exit_reason::user_shutdown);
   for (const auto& m : state.members)
-    self->send_exit(m.membership, caf::exit_reason::user_shutdown);
+    if (m.membership) self->send_exit(m.membership, caf::exit_reason::user_shutdown);
   self->send_exit(state.gateway, caf::exit_reason::user_shutdown);
   spdlog::info("what was replaced has drained");
   self->quit(caf::exit_reason::user_shutdown);

@@ -35,8 +35,7 @@ constexpr std::uint64_t day_ms = 24 * 3'600'000ull;
 
 std::string set_environment(service_options& in, std::uint64_t, const std::string& text) {
   if (text.find('=') == std::string::npos) return "'" + text + "' is no NAME=VALUE";
-  if (text.starts_with("ROPEWALK_"))
-    return "names that begin with ROPEWALK_ are the worker's own";
+  if (text.starts_with("ROPEWALK_")) return "names that begin with ROPEWALK_ are the worker's own";
   in.around.environment.push_back(text);
   return {};
 }
@@ -95,8 +94,8 @@ const std::array options{
     option{"slots", kind::number, runs::built_in, 1, limits::max_slots,
            set_number<&service_options::slots>, "--slots",
            "messages of this service that the node runs at a time"},
-    option{"timeout", kind::time, runs::program, 1, day_ms,
-           set_number<&service_options::timeout>, "the message's deadline",
+    option{"timeout", kind::time, runs::program, 1, day_ms, set_number<&service_options::timeout>,
+           "the message's deadline",
            "the longest run of a message; after it the answer is TIMEOUT, as at its deadline: what "
            "hangs is not to hold a slot as long as its client would wait"},
     option{"retry-failed", kind::flag, runs::built_in, 0, 0,
@@ -273,9 +272,8 @@ result<void> set_service_option(service_options& in, runs what, std::string_view
                (found->what == kind::flag ? "' is not " : "' is no ") +
                std::string{looks_like(found->what)});
   if (has_range && (*number < found->min || *number > found->max))
-    return bad(std::string{name} + ": " + value + " is not between " +
-               std::to_string(found->min) + " and " + std::to_string(found->max) +
-               (found->what == kind::time ? " ms" : ""));
+    return bad(std::string{name} + ": " + value + " is not between " + std::to_string(found->min) +
+               " and " + std::to_string(found->max) + (found->what == kind::time ? " ms" : ""));
   if (const auto wrong = found->set(in, *number, value); !wrong.empty())
     return bad(std::string{name} + ": " + wrong);
   return {};
@@ -299,7 +297,8 @@ std::string service_options_usage() {
 }
 
 std::string service_options_table() {
-  std::string result = "| option | of | default | unit | range | why |\n|---|---|---|---|---|---|\n";
+  std::string result =
+      "| option | of | default | unit | range | why |\n|---|---|---|---|---|---|\n";
   for (const auto& one : options) {
     result.append("| `").append(one.name).append("` | ").append(of_whom(one.from)).append(" | ");
     result.append(one.unset).append(" | ").append(unit_of(one.what)).append(" | ");

@@ -43,7 +43,8 @@ std::uint64_t resident_bytes(pid_t pid) {
 std::uint64_t proportional_bytes(pid_t pid) {
   std::ifstream in{folder_of(pid) + "/smaps_rollup"};
   for (std::string line; std::getline(in, line);)
-    if (line.starts_with("Pss:")) return std::stoull("0" + line.substr(line.find_first_of("0123456789"))) * 1024;
+    if (line.starts_with("Pss:"))
+      return std::stoull("0" + line.substr(line.find_first_of("0123456789"))) * 1024;
   return 0;
 }
 

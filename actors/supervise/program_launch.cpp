@@ -41,7 +41,7 @@ int child(void* what) {
   if (l.program.nice > 0)
     ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + l.program.nice);
   if (l.program.user && !become(*l.program.user)) return fail(l, start_step::user);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL); // behind that, by which the kernel forgets it
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);      // behind that, by which the kernel forgets it
   if (::getppid() != l.parent) return 127; // it died before that was arranged
   int number = 0;
   for (const int fd : l.program.open) {

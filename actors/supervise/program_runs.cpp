@@ -149,11 +149,10 @@ void program_runs::take_start(channel& from, std::string_view variables, const p
   std::array<int, max_passed_descriptors> open{};
   std::transform(with.descriptors.begin(), with.descriptors.end(), open.begin(),
                  [](const descriptor& d) { return d.get(); });
-  const auto pid =
-      launch_.start({from.what.path.c_str(), from.what.folder.c_str(), from.arguments.data(),
-                     environment.data(), open, &descriptors_,
-                     from.what.user ? &*from.what.user : nullptr, from.what.nice},
-                    failure);
+  const auto pid = launch_.start({from.what.path.c_str(), from.what.folder.c_str(),
+                                  from.arguments.data(), environment.data(), open, &descriptors_,
+                                  from.what.user ? &*from.what.user : nullptr, from.what.nice},
+                                 failure);
   if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});
   from.run = run{pid, number, {pid}, {}, 0, false};
   running_[pid] = &*from.run;

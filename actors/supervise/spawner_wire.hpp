@@ -36,7 +36,7 @@ struct program {
   std::vector<std::string> arguments; ///< from the program's own name on
   std::vector<std::string> environment;
   std::string folder; ///< where it runs; empty: where the process was when its spawner was started
-  std::optional<program_user> user; ///< none: as the process
+  std::optional<program_user> user = {}; ///< none: as the process
   int nice = 0;
 };
 
@@ -67,7 +67,7 @@ inline constexpr char hold = 'h';         ///< a socket
 /// Over a channel, to the spawner.
 /// How many descriptors are beside (program_descriptors), one byte; then NAME=VALUE, each with a 0.
 inline constexpr char start = 's';
-inline constexpr char kill = 'k'; ///< then the signal's number, one byte
+inline constexpr char kill = 'k';    ///< then the signal's number, one byte
 inline constexpr char measure = 'm'; ///< how much memory the run has: answered by `measured`
 
 /// Over a channel, from the spawner.
