@@ -216,9 +216,9 @@ void dispatcher::submit(const submission& what, instant now) {
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse_second(what);
   auto& s = services_[what.service];
-  const auto cost =
-      static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes +
-      (what.fields ? static_cast<std::uint32_t>(what.fields->size()) : 0);
+  const auto cost = static_cast<std::uint32_t>(what.payload.size() + what.key.size()) +
+                    overhead_bytes +
+                    (what.fields ? static_cast<std::uint32_t>(what.fields->size()) : 0);
   if (over_a_limit(what, cost)) return;
   if (offers_.all_failing(what.service) || (s.unoffered && refuses_unoffered(s, now)))
     return refuse_unserved(what, now);

@@ -207,8 +207,8 @@ private:
     bool unoffered = false;        // its last node has left, at that time:
     instant unoffered_since{};
     instant unoffered_asked{}; // when it was asked for since
-    bool runnable = false; // to be looked at before the event is over
-    bool paced = false;    // has retries that wait for the budget
+    bool runnable = false;     // to be looked at before the event is over
+    bool paced = false;        // has retries that wait for the budget
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };

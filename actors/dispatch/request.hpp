@@ -75,8 +75,8 @@ struct request {
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
   ropewalk::stage stage = ropewalk::stage::free;
-  bool sent : 1 = false;  ///< placed, and on its way to its node or there
-  bool alone : 1 = false; ///< it may be what a process died of: nothing is to run beside it
+  bool sent : 1 = false;       ///< placed, and on its way to its node or there
+  bool alone : 1 = false;      ///< it may be what a process died of: nothing is to run beside it
   bool has_fields : 1 = false; ///< for its handler (dispatcher::fields_of)
   ropewalk::priority priority : 5 = ropewalk::priority::normal;
 

@@ -77,8 +77,7 @@ handler_channel::event handler_channel::next() {
     if (!said) break;
     if (const auto* bad = std::get_if<malformed_stream>(said))
       return violated("it sent bytes that are no frame, " + quote(bad->begins) + " (" +
-                      std::string{bad->reason} +
-                      "); what it prints must not go to the channel");
+                      std::string{bad->reason} + "); what it prints must not go to the channel");
     if (const auto* large = std::get_if<oversized_frame>(said)) {
       if (!ready_)
         return violated("it sent a frame of " + std::to_string(large->head.length) +

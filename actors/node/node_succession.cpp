@@ -122,7 +122,7 @@ std::vector<std::string> service_changes(const std::vector<service_settings>& be
   std::vector<std::string> lines;
   for (const auto& service : after) {
     const auto* was = find(before, service.name);
-    const auto is = was && *was == service ? " is as it was; its processes are fresh"
+    const auto is = was && *was == service ? " is as it was, and started anew"
                     : was && was->handler == service.handler
                         ? " has other options, and takes the place of the old one, which drains"
                     : was ? " is now " + service.handler.text + ", in place of " +

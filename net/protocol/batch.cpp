@@ -81,8 +81,7 @@ void batch_builder::add(const work_head& item, std::string_view fields,
   store_be(head + 12, static_cast<std::uint32_t>(before + payload.size()));
   write(head, item);
   store_be(head + item_header_bytes, static_cast<std::uint16_t>(fields.size()));
-  char* const behind =
-      std::copy_n(fields.data(), fields.size(), head + item_header_bytes + 2);
+  char* const behind = std::copy_n(fields.data(), fields.size(), head + item_header_bytes + 2);
   if (!large) {
     std::copy_n(payload.view().data(), payload.size(), behind);
     return;

@@ -125,8 +125,7 @@ decoder_event* decoder::next_frame() {
   auto& made = frame();
   const auto& head = made.head;
   read_header(carrying ? carry_.data() : in_.data(), made.head);
-  if (head.length >= frame_length_end)
-    return malformed(no_length);
+  if (head.length >= frame_length_end) return malformed(no_length);
   if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");
@@ -161,6 +160,7 @@ decoder_event* decoder::next_frame() {
     carry_.clear();
     body_have_ = 0;
     body_ = fresh_bytes{head.payload_bytes()};
+    announced_ = announced_memory{body_.data(), body_.size()};
     one_by_one_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return next_frame();
   }
@@ -174,6 +174,7 @@ decoder_event* decoder::next_frame() {
 
 decoder_event* decoder::whole_body() {
   if (body_have_ < body_.size()) return nullptr;
+  announced_ = {};
   event_ = incoming_frame{head_, fields_, {}, std::move(body_).share(std::exchange(body_have_, 0))};
   event_shares_ = true;
   return &event_;
@@ -191,6 +192,7 @@ frame_header decoder::drop_message() {
     head = head_;
     discard_ = body_.size() - body_have_;
     body_ = {};
+    announced_ = {};
     body_have_ = 0;
   } else if (mode_ == mode::text) {
     head.id = ++last_line_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/bytes/announced_memory.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/frame.hpp"
 
@@ -115,11 +116,12 @@ private:
   bool carry_used_ = false;     // carry_ holds what the last event's views show
   std::string_view in_;
   std::string malformed_; // the beginning of what is no frame
-  std::string carry_; // the beginning of a frame or line whose rest has not come
+  std::string carry_;     // the beginning of a frame or line whose rest has not come
 
   // a large payload in progress
   fresh_bytes body_;
   std::size_t body_have_ = 0;
+  announced_memory announced_; // body_, until it is whole
   frame_header head_;
   std::string fields_;
 };
