@@ -27,7 +27,6 @@ TEST_CASE("a program that can only do stdin and stdout is a handler over these; 
   const std::string large(2'000'000, 'y');
   CHECK(ask(connection, "echo " + large) == "OK " + large);
   CHECK(ask(connection, "fail it is wrong") == "FAILED it is wrong");
-  CHECK(ask(connection, "die 11", {.attempts = std::uint8_t{1}}).find("WORKER_LOST") == 0);
   load l{c.connect(), "h", 2000, 8, [](std::uint64_t) { return std::string{"echo x"}; }};
   l.expects_echo = false;
   l.run(30s);

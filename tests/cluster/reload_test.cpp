@@ -57,7 +57,7 @@ TEST_CASE("new versions of a handler come with the file, under load: every reque
   int version = 1;
   auto reloaded = std::chrono::steady_clock::now();
   bool there = true;
-  l.run(how_long(4), [&](std::uint64_t answered) {
+  l.run(how_long(3), [&](std::uint64_t answered) {
     if (answered % 200 != 0) return;
     const auto now = std::chrono::steady_clock::now();
     if (!there) there = ask(connection, "version") == "OK v" + std::to_string(version);
