@@ -82,7 +82,7 @@ TEST_CASE("what goes to handlers beside a message comes out of a batch in front 
 }
 
 TEST_CASE("fields that are longer than their item are no batch") {
-  for (const std::string payload :
+  for (const std::string& payload :
        {std::string{}, std::string(1, '\0'), std::string{"\0\5four", 6}}) {
     work_item item;
     item.flags = work_head::fields_flag;
