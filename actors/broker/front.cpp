@@ -160,6 +160,9 @@ void front::take_answers(node_number node, const batch& answers) {
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
+    case item_end::failed:
+      if (dispatcher_.start_failed_again(node, item->token, item->fence, now)) break;
+      [[fallthrough]];
     case item_end::answered:
       if (item->code == error_code::failed) [[unlikely]]
         log_failed(item->token, from->description.name, item->payload.view(), now);

@@ -135,18 +135,23 @@ void node_table::carry_out(actions& decided) {
 void node_table::take_placed(instant now) {
   auto last = no_index;
   member* m = nullptr; // of `last`
-  dispatcher_.take_placed(
-      [&](node_number to, token which, const request& r, std::uint16_t service) {
-        if (to != last) {
-          last = to;
-          m = find(to);
-          touch(to, *m);
-        }
-        const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
-        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
-                     service, r.attempt(), r.alone},
-                    r.payload);
-      });
+  dispatcher_.take_placed([&](node_number to, token which, const request& r,
+                              std::uint16_t service) {
+    if (to != last) {
+      last = to;
+      m = find(to);
+      touch(to, *m);
+    }
+    const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
+    const auto flags = static_cast<std::uint8_t>(r.alone | r.has_fields << 1);
+    const work_head head{which,       static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
+                         r.fence,     service,
+                         r.attempt(), flags};
+    if (r.has_fields) [[unlikely]]
+      m->work.add(head, dispatcher_.fields_of(which), r.payload);
+    else
+      m->work.add(head, r.payload);
+  });
 }
 
 void node_table::flush(instant now) {

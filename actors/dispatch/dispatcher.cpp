@@ -13,6 +13,10 @@ namespace {
 // and in the table of ids, the allocator's share.
 constexpr std::uint32_t overhead_bytes = 256;
 
+// A service that no node has offered for so long, and nobody has asked for meanwhile, is forgotten:
+// longer than workers take to be installed anew, and a name that somebody got wrong is one soon.
+constexpr std::chrono::minutes forget_after{10};
+
 // Answers are counted in windows of this length to know how fast a service works its queue off.
 constexpr milliseconds rate_window{100};
 
@@ -127,6 +131,8 @@ void dispatcher::release(std::uint32_t index) {
   auto& r = requests_[index];
   r.payload = {};
   r.stage = stage::free;
+  if (r.has_fields) [[unlikely]]
+    fields_[index] = {};
   free_requests_.give_back(index);
   if (r.lane == no_index) return;
   const auto next = services_[r.service].keys.leave(requests_, index);
@@ -183,10 +189,24 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   return true;
 }
 
+void dispatcher::keep_fields(std::uint32_t index, const shared_bytes& fields) {
+  if (index >= fields_.size()) fields_.resize(requests_.size());
+  fields_[index] = fields.own();
+}
+
 void dispatcher::refuse_second(const submission& what) {
   refuse(what, error_code::bad_request,
          "a request with this id still waits for its answer on this connection; this is the answer "
          "to the second one");
+}
+
+// Whether it is to be asked for in vain, or waits for a node: then it was asked for now.
+bool dispatcher::refuses_unoffered(service& s, instant now) const {
+  const bool forgotten =
+      s.waiting() == 0 && now - std::max(s.unoffered_since, s.unoffered_asked) >= forget_after;
+  if (forgotten || settings_.refuse_unoffered) return true;
+  s.unoffered_asked = now;
+  return false;
 }
 
 void dispatcher::refuse_unserved(const submission& what, instant now) {
@@ -206,10 +226,11 @@ void dispatcher::submit(const submission& what, instant now) {
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse_second(what);
   auto& s = services_[what.service];
-  const auto cost =
-      static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
+  const auto cost = static_cast<std::uint32_t>(what.payload.size() + what.key.size()) +
+                    overhead_bytes +
+                    (what.fields ? static_cast<std::uint32_t>(what.fields->size()) : 0);
   if (over_a_limit(what, cost)) return;
-  if (offers_.all_failing(what.service) || (s.unoffered && settings_.refuse_unoffered))
+  if (offers_.all_failing(what.service) || (s.unoffered && refuses_unoffered(s, now)))
     return refuse_unserved(what, now);
   const auto timeout =
       what.timeout ? std::min(*what.timeout, settings_.max_deadline) : settings_.timeout;
@@ -222,6 +243,9 @@ void dispatcher::submit(const submission& what, instant now) {
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;
+  r.has_fields = what.fields != nullptr;
+  if (what.fields) [[unlikely]]
+    keep_fields(index, *what.fields);
   r.attempts =
       std::clamp<std::uint8_t>(what.attempts.value_or(settings_.attempts), 1, settings_.attempts);
   r.cost = cost;
@@ -505,6 +529,16 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   charge(index, what);
   mark_runnable(service);
   run_ready(now);
+}
+
+bool dispatcher::start_failed_again(node_number from, token which, std::uint32_t fence,
+                                    instant now) {
+  const auto index = sent_to(from, which, fence);
+  if (index == no_index) return false;
+  const auto& r = requests_[index];
+  if (r.connection == no_index || r.charged + 1 >= r.attempts) return false;
+  crash(from, which, fence, {}, now);
+  return true;
 }
 
 void dispatcher::crash_among_others(node_number from, token which, std::uint32_t fence,

@@ -124,6 +124,10 @@ public:
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
 
+  /// Its handler says that it failed, and is to be asked again if that is allowed: it is charged as
+  /// by a crash. False if it is not, and the failure the answer (`complete`).
+  bool start_failed_again(node_number node, token request, std::uint32_t fence, instant now);
+
   /// It was one of several that were running in a process which died: it is charged, as what it was
   /// started for may have been done, and from now on nothing runs beside it. So whoever is innocent
   /// is charged like this once at most.
@@ -168,6 +172,10 @@ public:
   }
 
   [[nodiscard]] const request* find(token request) const;
+  /// What it has for its handler, of a request that has_fields.
+  [[nodiscard]] std::string_view fields_of(token request) const {
+    return fields_[static_cast<std::uint32_t>(request)].view();
+  }
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
 
@@ -209,8 +217,9 @@ private:
     double answers_per_second = 0; // in the window before
     bool unoffered = false;        // its last node has left, at that time:
     instant unoffered_since{};
-    bool runnable = false; // to be looked at before the event is over
-    bool paced = false;    // has retries that wait for the budget
+    instant unoffered_asked{}; // when it was asked for since
+    bool runnable = false;     // to be looked at before the event is over
+    bool paced = false;        // has retries that wait for the budget
     service_counts counts;
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
@@ -259,6 +268,7 @@ private:
   [[gnu::always_inline]] void leave_connection(std::uint32_t index);
   [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost);
 
+  [[gnu::noinline, gnu::cold]] void keep_fields(std::uint32_t index, const shared_bytes& fields);
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);
   void place(std::uint32_t index, std::uint32_t offer);
@@ -282,6 +292,7 @@ private:
   [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service);
   [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what);
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
+  [[nodiscard, gnu::noinline, gnu::cold]] bool refuses_unoffered(service& s, instant now) const;
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
   void count_answer(service& s, instant now);
   void count_redispatched(service_index service);
@@ -297,6 +308,7 @@ private:
   dispatch_totals totals_;
   deadline_wheel deadlines_;
   request_table requests_;
+  std::vector<shared_bytes> fields_; // by request, of those that have some; may be shorter
   index_pool free_requests_;
   id_table ids_;
   std::vector<connection> connections_;

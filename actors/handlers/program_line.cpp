@@ -42,14 +42,21 @@ result<program> parse_program(const std::string& kind, const std::string& line) 
   return what;
 }
 
-void set_surroundings(program& what, const std::string& folder,
-                      const std::vector<std::string>& environment) {
-  what.folder = folder;
-  for (const auto& one : environment) {
+void set_surroundings(program& what, const surroundings& around) {
+  what.folder = around.folder;
+  what.nice = around.nice;
+  what.user = around.user;
+  const auto set = [&](const std::string& one) {
     const auto name = one.substr(0, one.find('=') + 1);
     std::erase_if(what.environment, [&](const std::string& e) { return e.starts_with(name); });
     what.environment.push_back(one);
+  };
+  if (what.user) {
+    set("HOME=" + what.user->home);
+    set("USER=" + what.user->name);
+    set("LOGNAME=" + what.user->name);
   }
+  for (const auto& one : around.environment) set(one);
 }
 
 } // namespace ropewalk

@@ -14,9 +14,8 @@ namespace ropewalk {
 /// is wrong with the line and what would do.
 result<program> parse_program(const std::string& kind, const std::string& line);
 
-/// Where it runs (empty: where the worker was started), and NAME=VALUE in place of what it would
-/// find under these names.
-void set_surroundings(program& what, const std::string& folder,
-                      const std::vector<std::string>& environment);
+/// Where it runs, as whom and how nicely, and NAME=VALUE in place of what it would find under these
+/// names. As another user it finds that one's HOME, USER and LOGNAME.
+void set_surroundings(program& what, const surroundings& around);
 
 } // namespace ropewalk

@@ -15,6 +15,8 @@ struct handler_spec {
   handler_maker maker;             ///< for each slot one; none: a program that stays up
   std::optional<program> stays_up; ///< what runs the messages of several slots (process_pool)
   std::string trouble = {};        ///< why its program would not start as it is now; empty: it may
+
+  [[nodiscard]] bool operator==(const handler_spec& other) const { return text == other.text; }
 };
 
 /// Checks a text of the form KIND:REST, such as `builtin:echo` or `cmd:sha256sum`. Starts nothing,

@@ -156,6 +156,9 @@ std::string explain(const start_failure& failure, const program& what) {
   switch (failure.step) {
   case start_step::program:
     return explain_program(failure.error, what.path);
+  case start_step::user:
+    return "cannot start " + what.path + " as the user " + (what.user ? what.user->name : "") +
+           ": " + error + "; the worker is root, and may need CAP_SETUID and CAP_SETGID";
   case start_step::folder:
     return "cannot start " + what.path + " in the folder " + what.folder + ": " + error;
   case start_step::spawner:

@@ -52,6 +52,12 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
                  number, why, pause->count());
     self->delayed_send(self, *pause, again_atom_v, number);
   });
+  // Slots have threads, which do not end for want of somebody who knows them.
+  self->set_exit_handler([self](caf::exit_msg& why) {
+    for (const auto& slot : self->state.slots)
+      if (slot) self->send_exit(slot, why.reason);
+    self->quit(why.reason);
+  });
   state.slots.resize(state.settings.slots);
   for (std::uint32_t number = 0; number < state.settings.slots; ++number) start_slot(self, number);
   return {[self](again_atom, std::uint32_t number) { start_slot(self, number); }};

@@ -283,7 +283,7 @@ private:
       const auto text = text_of(one);
       service_options into;
       if (!text) return error(one.source(), "'" + name + "' in " + where + " takes one value");
-      if (const auto set = set_service_option(into, true, name, *text); !set)
+      if (const auto set = set_service_option(into, runs::process, name, *text); !set)
         return error(one.source(), where + " " + set.why().what);
       service_options_.push_back(service + "." + name + "=" + *text);
     };
@@ -345,7 +345,13 @@ result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std:
     for (const auto& error : said.errors) all += (all.empty() ? "" : "\n") + error;
     return failure{failure_kind::bad_input, all, {}};
   }
-  if (command != words.end()) words.insert(command + 1, said.words.begin(), said.words.end());
+  if (command == words.end()) return words;
+  auto more = said.words;
+  if (*command == "worker") { // it reads them again when it is told to
+    more.push_back("--config-file=" + **file);
+    for (const auto& word : words) more.push_back("--given=" + word);
+  }
+  words.insert(command + 1, more.begin(), more.end());
   return words;
 }
 

@@ -1,3 +1,4 @@
+#include "actors/settings/service_options.hpp"
 #include "actors/settings/setting_text.hpp"
 #include "actors/settings/table.hpp"
 #include "apps/ropewalk/commands.hpp"
@@ -8,10 +9,27 @@
 
 namespace ropewalk {
 
+namespace {
+
+int written() {
+  std::cout.flush();
+  if (std::cout) return 0;
+  std::cerr << "ropewalk limits: cannot write to stdout; is the disk full?\n";
+  return exit_status::cannot_write;
+}
+
+} // namespace
+
 command_action add_limits(CLI::App& app) {
   auto markdown = std::make_shared<bool>(false);
   app.add_flag("--markdown", *markdown, "as the table of the README");
-  return [markdown] {
+  auto services = std::make_shared<bool>(false);
+  app.add_flag("--services", *services, "those of a service (worker --set), as a table");
+  return [markdown, services] {
+    if (*services) {
+      std::cout << service_options_table();
+      return written();
+    }
     if (*markdown)
       std::cout
           << "| option | default | range | a plain number is in | why |\n|---|---|---|---|---|\n";
@@ -25,10 +43,7 @@ command_action add_limits(CLI::App& app) {
         std::cout << "--" << s.name() << " = " << value << " (" << range
                   << "; a plain number is in " << s.unit() << ")\n    " << s.reason() << "\n";
     }
-    std::cout.flush();
-    if (std::cout) return 0;
-    std::cerr << "ropewalk limits: cannot write to stdout; is the disk full?\n";
-    return exit_status::cannot_write;
+    return written();
   };
 }
 

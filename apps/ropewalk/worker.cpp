@@ -1,10 +1,12 @@
 #include "actors/handlers/registry.hpp"
 #include "actors/node/node.hpp"
+#include "actors/node/node_succession.hpp"
 #include "actors/node/slot_budget.hpp"
 #include "actors/settings/machine.hpp"
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/config_file.hpp"
 #include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
@@ -40,8 +42,12 @@ struct worker_options {
   bool own_user = false;
   bool check = false;
   std::string cluster_tls;
+  std::string config_file;        // empty: there was none
+  std::vector<std::string> given; // the command line but for that
   node_settings settings;
 };
+
+void add_options(CLI::App& app, worker_options& o);
 
 std::string host_name() {
   char name[256] = "localhost";
@@ -91,6 +97,11 @@ std::vector<service_settings> parse_services(const std::vector<std::string>& tex
   return services;
 }
 
+runs what_runs(const handler_spec& handler) {
+  if (handler.stays_up) return runs::process;
+  return handler.starts_programs ? runs::program : runs::built_in;
+}
+
 // SERVICE.OPTION=VALUE. A service's name may have dots in it; an option's has none.
 result<void> set_option(std::vector<service_settings>& services, const std::string& text) {
   const auto equals = text.find('=');
@@ -102,10 +113,51 @@ result<void> set_option(std::vector<service_settings>& services, const std::stri
                                   [&](const service_settings& s) { return s.name == name; });
   if (found == services.end())
     return bad_service("--set " + text + ": this worker offers no service '" + name + "'");
-  auto done = set_service_option(found->options, found->handler.stays_up.has_value(),
+  auto done = set_service_option(found->options, what_runs(found->handler),
                                  text.substr(dot + 1, equals - dot - 1), text.substr(equals + 1));
   if (!done) return bad_service("--set " + text + ": " + done.why().what);
   return {};
+}
+
+// All that is said of services; what is wrong with it goes to `problems`.
+std::vector<service_settings> services_of(const worker_options& o,
+                                          std::vector<std::string>& problems) {
+  auto services = parse_services(o.services, problems);
+  for (const auto& one : o.service_options)
+    if (const auto set = set_option(services, one); !set) problems.push_back(set.why().text());
+  return services;
+}
+
+// The command line and its file of options, as that is now.
+result<worker_options> read_again(const worker_options& o) {
+  CLI::App program;
+  std::string config;
+  const auto kept = add_commands(program, config); // its options write to what these hold
+  auto words = o.given;
+  words.push_back("--config=" + o.config_file);
+  auto all = with_config(program, std::move(words));
+  if (!all) return std::move(all).why();
+  CLI::App app;
+  worker_options fresh;
+  add_options(*app.add_subcommand("worker"), fresh);
+  try {
+    std::reverse(all->begin(), all->end()); // as CLI11 takes them
+    app.parse(*std::move(all));
+  } catch (const CLI::ParseError& error) {
+    return bad_service(error.what());
+  }
+  return fresh;
+}
+
+result<std::vector<service_settings>> read_services_again(const worker_options& o) {
+  const auto fresh = read_again(o);
+  if (!fresh) return fresh.why();
+  std::vector<std::string> problems;
+  auto services = services_of(*fresh, problems);
+  if (problems.empty()) return services;
+  std::string all;
+  for (const auto& problem : problems) all += (all.empty() ? "" : "; ") + problem;
+  return bad_service(all);
 }
 
 bool runs_programs(const node_settings& s) {
@@ -145,7 +197,9 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   transport.local = !o.tcp_only;
   transport.own_user = o.own_user;
   transport.client = std::move(tls);
-  const int spawner_error = runs_programs(s) ? start_spawner(transport) : 0;
+  // A file that is read again may bring programs.
+  const int spawner_error =
+      runs_programs(s) || !o.config_file.empty() ? start_spawner(transport) : 0;
   set_up_log(o.name, o.log); // after that fork: the log has a thread
   for (const auto& warning : warnings) spdlog::warn("{}", warning);
   if (spawner_error != 0)
@@ -157,13 +211,20 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
   loop.start();
-  const auto top = system.spawn(
-      node, s,
-      default_node_dependencies(s, spawn_basp_transport(system, std::move(transport)), loop));
+  succession_settings succession;
+  succession.first = s;
+  succession.start = [&loop, basp = spawn_basp_transport(system, std::move(transport))](
+                         caf::event_based_actor* owner, const node_settings& settings) {
+    auto dependencies = default_node_dependencies(settings, basp, loop);
+    dependencies.owner = caf::actor{owner};
+    return caf::actor{owner->spawn(node, settings, std::move(dependencies))};
+  };
+  if (!o.config_file.empty()) succession.read = [&o] { return read_services_again(o); };
+  const auto top = system.spawn(node_succession, std::move(succession));
   leave_process(run_until_done({top}, s.master_fd));
 }
 
-[[noreturn]] void run_processes(const worker_options& o) {
+[[noreturn]] void run_processes(worker_options& o) {
   set_up_log(o.name + " (master)", o.log);
   master_settings m;
   m.processes = {o.processes, o.settings.drain_time, o.settings.restarts};
@@ -189,7 +250,18 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
     if (o.tcp_only) words.emplace_back("--tcp-only");
     if (o.own_user) words.emplace_back("--own-user");
     if (after_fall) words.emplace_back("--after-fall");
+    if (!o.config_file.empty()) words.push_back("--config-file=" + o.config_file);
+    for (const auto& word : o.given) words.push_back("--given=" + word);
     return words;
+  };
+  // What is started from now on; those that are there read it for themselves.
+  m.on_reload = [&o] {
+    if (o.config_file.empty()) return spdlog::info("SIGHUP: passed on to the processes");
+    auto fresh = read_again(o);
+    if (!fresh) return spdlog::error("SIGHUP: {}", fresh.why().text());
+    o.services = std::move(fresh->services);
+    o.service_options = std::move(fresh->service_options);
+    spdlog::info("SIGHUP: {} is read again, by the processes too", o.config_file);
   };
   m.now = std::chrono::steady_clock::now;
   m.log = [](process_supervisor::severity how, const std::string& text) {
@@ -212,9 +284,7 @@ int run_worker(worker_options& o) {
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
   std::vector<std::string> problems;
-  s.services = parse_services(o.services, problems);
-  for (const auto& one : o.service_options)
-    if (const auto set = set_option(s.services, one); !set) problems.push_back(set.why().text());
+  s.services = services_of(o, problems);
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {
     auto context = tls_context::for_client(cluster_files(o.cluster_tls), roles::worker_to_broker);
@@ -237,44 +307,50 @@ int run_worker(worker_options& o) {
   return run_node(o, std::move(tls));
 }
 
-} // namespace
-
-command_action add_worker(CLI::App& app) {
-  auto o = std::make_shared<worker_options>();
-  app.add_option("--broker", o->broker, "the broker's cluster port")
+void add_options(CLI::App& app, worker_options& o) {
+  app.add_option("--broker", o.broker, "the broker's cluster port")
       ->check(is_endpoint())
       ->capture_default_str();
   app.add_option(
-         "--service", o->services,
+         "--service", o.services,
          "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), "
          "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply), or "
          "exec:PROGRAM ARG... (stays up, and speaks frames: net/PROTOCOL.md)")
       ->required()
       ->allow_extra_args(false);
-  app.add_option("--set", o->service_options,
+  app.add_option("--set", o.service_options,
                  "SERVICE.OPTION=VALUE, such as score.slots=8; may be given several times:" +
                      service_options_usage())
       ->allow_extra_args(false);
-  app.add_option("--name", o->name, "the node's name in status and logs (default: HOST-PID)");
-  add_cluster_tls(app, o->cluster_tls);
-  auto* tcp = app.add_flag("--tcp-only", o->tcp_only,
+  app.add_option("--name", o.name, "the node's name in status and logs (default: HOST-PID)");
+  add_cluster_tls(app, o.cluster_tls);
+  auto* tcp = app.add_flag("--tcp-only", o.tcp_only,
                            "reach a broker on this machine by TCP, too, and not by its local "
                            "socket");
-  app.add_flag("--own-user", o->own_user,
+  app.add_flag("--own-user", o.own_user,
                "work only for a broker of this machine and this user, by its local socket")
       ->excludes(tcp)
       ->excludes("--cluster-tls");
-  app.add_option("--processes", o->processes, "run so many node processes and keep them running")
+  app.add_option("--processes", o.processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();
-  app.add_option("--recycle-after", o->recycle_after,
+  app.add_option("--recycle-after", o.recycle_after,
                  "replace a process after about so many messages, before its leaks hurt; 0: never")
       ->capture_default_str();
-  add_log_options(app, o->log);
-  add_check(app, o->check);
-  app.add_option("--master-fd", o->settings.master_fd)->group(""); // of a process under a master
-  app.add_flag("--after-fall", o->after_fall)->group("");
-  add_settings(app, o->settings);
+  add_log_options(app, o.log);
+  add_check(app, o.check);
+  app.add_option("--master-fd", o.settings.master_fd)->group(""); // of a process under a master
+  app.add_flag("--after-fall", o.after_fall)->group("");
+  app.add_option("--config-file", o.config_file)->group("");
+  app.add_option("--given", o.given)->allow_extra_args(false)->group("");
+  add_settings(app, o.settings);
+}
+
+} // namespace
+
+command_action add_worker(CLI::App& app) {
+  auto o = std::make_shared<worker_options>();
+  add_options(app, *o);
   return [o] { return run_worker(*o); };
 }
 

@@ -78,11 +78,28 @@ bool decoder::carry_up_to(std::size_t count) {
   return carry_.size() >= count;
 }
 
+namespace {
+
+// Of what makes no sense so much is kept, for people.
+constexpr std::size_t quoted_bytes = 64;
+
+constexpr std::string_view no_length =
+    "a frame's length is 512 MiB or more; is this a binary frame at all?";
+
+// The first byte of a frame is that of its length.
+bool may_begin_frame(char first) {
+  return static_cast<unsigned char>(first) < frame_length_end >> 24;
+}
+
+} // namespace
+
 decoder_event* decoder::malformed(std::string_view reason) {
   dead_ = true;
+  malformed_ = carry_;
+  malformed_.append(in_.substr(0, quoted_bytes));
   in_ = {};
   carry_.clear();
-  event_ = malformed_stream{reason};
+  event_ = malformed_stream{reason, malformed_};
   return &event_;
 }
 
@@ -108,12 +125,12 @@ decoder_event* decoder::next_frame() {
 
   // The header, from the input if it is all there.
   const bool carrying = !carry_.empty() || in_.size() < frame_header_bytes;
-  if (carrying && !carry_up_to(frame_header_bytes)) return nullptr;
+  if (carrying && !carry_up_to(frame_header_bytes))
+    return may_begin_frame(carry_.front()) ? nullptr : malformed(no_length);
   auto& made = frame();
   const auto& head = made.head;
   read_header(carrying ? carry_.data() : in_.data(), made.head);
-  if (head.length >= frame_length_end)
-    return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
+  if (head.length >= frame_length_end) return malformed(no_length);
   if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");

@@ -35,6 +35,7 @@ struct oversized_frame {
 /// The stream makes no sense from here on: answer, then close. `decoder::next` says nothing more.
 struct malformed_stream {
   std::string_view reason;
+  std::string_view begins; ///< with what is no frame: the first of it; the decoder's
 };
 
 using decoder_event = std::variant<incoming_frame, oversized_frame, malformed_stream>;
@@ -120,7 +121,8 @@ private:
   std::uint64_t last_line_ = 0; // id of the last text line
   bool carry_used_ = false;     // carry_ holds what the last event's views show
   std::string_view in_;
-  std::string carry_; // the beginning of a frame or line whose rest has not come
+  std::string malformed_; // the beginning of what is no frame
+  std::string carry_;     // the beginning of a frame or line whose rest has not come
 
   // a large payload in progress
   fresh_bytes body_;

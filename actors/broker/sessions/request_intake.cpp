@@ -246,6 +246,19 @@ bool request_intake::find_service(session& from, std::uint64_t id, std::string_v
   return true;
 }
 
+// What its handler is to know besides the message; null: nothing.
+const shared_bytes* request_intake::fields_for_handler(const session& from,
+                                                       const frame_fields& said) {
+  if (said.key.empty() && said.trace.empty() && !from.who) [[likely]]
+    return nullptr;
+  field_writer fields;
+  if (!said.key.empty()) fields.text(field::key, said.key);
+  if (!said.trace.empty()) fields.text(field::trace, said.trace);
+  if (from.who) fields.text(field::client, std::string_view{from.who->name}.substr(0, 255));
+  fields_ = shared_bytes::copy_of(fields.bytes());
+  return &fields_;
+}
+
 void request_intake::submit(const session& from, const incoming_frame& frame,
                             const frame_fields& fields, instant now) {
   submission what;
@@ -256,6 +269,7 @@ void request_intake::submit(const session& from, const incoming_frame& frame,
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
+  what.fields = fields_for_handler(from, fields);
   if (fields.priority) what.priority = static_cast<priority>(*fields.priority);
   with_.work.submit(what, now);
 }
