@@ -83,6 +83,7 @@ struct handler_options {
   std::string folder = {};
   /// NAME=VALUE for them, behind what the worker has.
   std::vector<std::string> environment = {};
+  std::string service = {}; ///< whose it is
 };
 
 /// Makes a handler of what was checked before: for each slot one, on the node.

@@ -18,7 +18,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/protocol", {"net/bytes"}},
     {"net/loop", {}},
     {"net/transport", {"net/bytes", "net/protocol"}},
-    {"net/client", {"net/bytes", "net/protocol", "net/transport"}},
+    {"net/client", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
     {"net/tls", {"net/protocol", "net/transport"}},
     {"net/cluster", {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets", {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/cluster"}},
@@ -31,6 +31,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},
     {"actors/handlers",
      {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
+    {"actors/worker", {"net/bytes", "net/protocol", "actors/handlers"}},
     {"actors/settings", {"net/protocol", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors", {"net/bytes", "net/protocol", "net/cluster", "actors/stats"}}, // messages
     {"actors/broker/sessions",
@@ -46,14 +47,15 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/broker", "actors/broker/sessions", "actors/node", "actors/time",
-      "actors/log", "actors/stats", "actors/supervise", "actors/settings", "actors/handlers"}},
+      "actors/log", "actors/stats", "actors/supervise", "actors/settings", "actors/handlers",
+      "actors/worker"}},
 };
 
 const std::set<std::string> pure{
     "net/loop",        "net/bytes",     "net/protocol",     "net/transport",
     "net/client",      "net/tls",       "actors/time",      "actors/broker/sessions",
     "actors/dispatch", "actors/stats",  "actors/supervise", "actors/settings",
-    "actors/handlers", "actors/random", "actors/log"};
+    "actors/handlers", "actors/worker", "actors/random",    "actors/log"};
 
 } // namespace
 
