@@ -99,7 +99,8 @@ TEST_CASE("under a master the process in which a run hangs is replaced, and ends
   auto connection = c.connect();
   const auto pids = [&] {
     std::set<std::int64_t> result;
-    for (const auto& n : c.status()["nodes"]) result.insert(n["pid"].get<std::int64_t>());
+    const auto status = c.status();
+    for (const auto& n : status["nodes"]) result.insert(n["pid"].get<std::int64_t>());
     return result;
   };
   const auto before = pids();

@@ -161,11 +161,11 @@ TEST_CASE("an asynchronous client shows who it is, by TLS and a token") {
   with.tls_authority = certs / "ca.pem";
   with.give_up_after = 0ms;
   async_client unknown{with};
-  CHECK(unknown.call({"up", "hi"}).payload.find("UNAUTHORIZED") != std::string::npos);
+  CHECK(text(unknown.call({"up", "hi"})).find("UNAUTHORIZED") != std::string::npos);
   with.token = token;
   async_client known{with};
   CHECK(known.call({"other", "hi"}).status == status::unauthorized);
-  CHECK(known.call({.service = "up", .payload = "hi", .timeout = 300ms}).status == status::timeout);
+  CHECK(known.call({"up", "hi"}).status == status::no_service); // it may, but there is none
 }
 
 TEST_CASE("the example of a client prints an answer for each message") {
