@@ -235,7 +235,7 @@ void front::carry_out() {
     clients_.carry_out(decided);
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
-  if (nodes_.has_unsent() || clients_.has_unflushed() || clients_.statuses().has_waiting())
+  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.statuses().has_waiting())
     expect_turn_end();
 }
 

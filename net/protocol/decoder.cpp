@@ -143,6 +143,7 @@ decoder_event* decoder::next_frame() {
     carry_.clear();
     body_have_ = 0;
     body_ = fresh_bytes{head.payload_bytes()};
+    announced_ = announced_memory{body_.data(), body_.size()};
     one_by_one_ = head.payload_bytes() >= limits::direct_payload_bytes;
     return next_frame();
   }
@@ -156,6 +157,7 @@ decoder_event* decoder::next_frame() {
 
 decoder_event* decoder::whole_body() {
   if (body_have_ < body_.size()) return nullptr;
+  announced_ = {};
   event_ = incoming_frame{head_, fields_, {}, std::move(body_).share(std::exchange(body_have_, 0))};
   event_shares_ = true;
   return &event_;
@@ -173,6 +175,7 @@ frame_header decoder::drop_message() {
     head = head_;
     discard_ = body_.size() - body_have_;
     body_ = {};
+    announced_ = {};
     body_have_ = 0;
   } else if (mode_ == mode::text) {
     head.id = ++last_line_;

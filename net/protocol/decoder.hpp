@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/bytes/announced_memory.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/frame.hpp"
 
@@ -118,6 +119,7 @@ private:
   // a large payload in progress
   fresh_bytes body_;
   std::size_t body_have_ = 0;
+  announced_memory announced_; // body_, until it is whole
   frame_header head_;
   std::string fields_;
 };

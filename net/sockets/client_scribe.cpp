@@ -2,6 +2,7 @@
 
 #include "net/transport/receive.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -50,13 +51,13 @@ bool client_scribe::read_some() {
 std::size_t client_scribe::max_read() const {
   switch (decoder_.what()) {
   case decoder::mode::text:
-    return read_little_ ? limits::little_lines_bytes : limits::lines_read_bytes;
+    return std::max(limits::lines_read_bytes >> halvings_, limits::little_lines_bytes);
   case decoder::mode::undecided:
     return limits::little_read_bytes;
   case decoder::mode::binary:
     break;
   }
-  return read_little_ ? limits::little_read_bytes : limits::read_bytes;
+  return std::max(limits::read_bytes >> halvings_, limits::little_read_bytes);
 }
 
 bool client_scribe::read_and_tell() {

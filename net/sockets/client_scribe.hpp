@@ -45,7 +45,7 @@ public:
   void probe_peer() override;
   void pause_reading() override { halt(); }
   void resume_reading() override { trigger(); }
-  void read_little(bool yes) override { read_little_ = yes; }
+  void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
   void discard_input() override { discarding_ = true; }
   void finish_writing() override { stream_scribe::finish_writing(); }
   void close() override { graceful_shutdown(); }
@@ -62,7 +62,7 @@ private:
   decoder decoder_;
   std::shared_ptr<hangup_watch> hangups_;
   std::shared_ptr<void> permit_;
-  bool read_little_ = false;
+  std::uint8_t halvings_ = 0; // of what a read fetches
   bool discarding_ = false;
   bool looked_ = false; // at the first byte
 };

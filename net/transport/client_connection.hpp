@@ -48,8 +48,9 @@ public:
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
-  /// Each read fetches little (limits::little_read_bytes, little_lines_bytes), or as much as usual.
-  virtual void read_little(bool yes) = 0;
+  /// From now on a read fetches at most limits::read_bytes (of frames, or lines_read_bytes of text
+  /// lines) halved so often, and no less than little_read_bytes (or little_lines_bytes).
+  virtual void read_less(std::uint8_t halvings) = 0;
 
   /// From now on bytes are read and thrown away.
   virtual void discard_input() = 0;

@@ -3,6 +3,7 @@ import dataclasses
 
 MIB = 1 << 20
 SLACK_MIB = 64  # what allocators, sockets and the program itself may take besides what the limits say
+ANNOUNCED_MIB = 64  # what may be there of messages that were announced and have not come (announced_memory::allowance)
 CONNECTION_KIB = 16  # a connection's own, as the README has it: `ropewalk limits`, --connections
 # Below this a time says nothing: two processors run the broker, its workers, a hundred clients and whatever else there
 # is, and each turn of the broker's loop serves every one of the hundred. (106 to 180 ms at a load average of 10, 400
@@ -38,10 +39,8 @@ def allowed_mib(siege):
     """What may be there at most: what was there before, and what the limits add up to."""
     limits = siege.limits
     memory = limits["--memory"] + limits["--answers-memory"]
-    # What counts of a message on its way is what has come. Its buffer is as large as was announced, and on a heap that
-    # was used before its pages may be there.
-    connection = CONNECTION_KIB * 1024 + limits["--max-message-bytes"]
-    return siege.before.memory_mib + (memory + limits["--connections"] * connection) / MIB + SLACK_MIB
+    connections = limits["--connections"] * CONNECTION_KIB * 1024
+    return siege.before.memory_mib + (memory + connections) / MIB + ANNOUNCED_MIB + SLACK_MIB
 
 
 BOOKS = ("connections", "held_bytes", "queued", "in_flight", "descriptors")

@@ -33,9 +33,13 @@ public:
 
   /// The loop tells that there is something to read, and the turn goes to its end.
   void read(const std::shared_ptr<fake_client>& from) {
+    hear(from);
+    end_turn();
+  }
+  /// The turn goes on.
+  void hear(const std::shared_ptr<fake_client>& from) {
     if (!from->input_ended()) from->arrive();
     clients.read(ids_.at(from.get()), now);
-    end_turn();
   }
   [[nodiscard]] connection_id id_of(const std::shared_ptr<fake_client>& who) const {
     return ids_.at(who.get());

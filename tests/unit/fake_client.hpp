@@ -57,7 +57,7 @@ public:
   }
 
   [[nodiscard]] bool is_read() const { return reading_; }
-  [[nodiscard]] bool is_read_little() const { return little_; }
+  [[nodiscard]] std::uint8_t halvings() const { return halvings_; }
   [[nodiscard]] bool is_discarded() const { return discarded_; }
   [[nodiscard]] bool is_finished() const { return finished_; }
   [[nodiscard]] bool is_closed() const { return closed_; }
@@ -72,7 +72,7 @@ public:
   void probe_peer() override {}
   void pause_reading() override { reading_ = false; }
   void resume_reading() override { reading_ = true; }
-  void read_little(bool yes) override { little_ = yes; }
+  void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
   void discard_input() override { discarded_ = true; }
   void finish_writing() override {
     flush();
@@ -116,7 +116,7 @@ private:
   std::size_t unacknowledged_ = 0;
   bool ready_ = true;
   bool reading_ = true;
-  bool little_ = false;
+  std::uint8_t halvings_ = 0;
   bool discarded_ = false;
   bool finished_ = false;
   bool closed_ = false;

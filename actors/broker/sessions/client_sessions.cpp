@@ -49,6 +49,7 @@ void client_sessions::carry_out(actions& decided) {
 }
 
 void client_sessions::flush(instant now) {
+  intake_.turn().end_turn();
   sessions_.flush_dirty([&](session& s) { pressure_.flush(s, now); });
 }
 

@@ -42,9 +42,11 @@ public:
   /// Refusals, and whose reading stops or goes on; takes both out of the actions.
   void carry_out(actions& decided);
 
-  /// Writes what was appended this turn.
+  /// The turn of the loop is over: writes what was appended in it.
   void flush(instant now);
-  [[nodiscard]] bool has_unflushed() const { return sessions_.has_dirty(); }
+  [[nodiscard]] bool needs_flush() const {
+    return sessions_.has_dirty() || intake_.turn().has_counted();
+  }
 
   [[nodiscard]] status_queue& statuses() { return statuses_; }
   void end_status_round(const broker_report& all) { statuses_.end_round(all, sessions_, answers_); }

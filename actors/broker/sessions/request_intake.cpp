@@ -11,8 +11,8 @@ namespace {
 
 // Frames that ask for no work (CANCEL, PING, HELLO, STATUS, and requests that are refused) are done
 // with in a fraction of a microsecond each; a read may hold 16,000 of them. A client that sends
-// more than this with a read has less read from it a turn (limits::little_read_bytes) until most of
-// it is work again: the others get their turns in between.
+// more than this with a read has as little read from it as there is (turn_share) until most of it is
+// work again: the others get their turns in between.
 constexpr std::uint64_t max_unpaid_frames = 256;
 
 // So many reads in a row of work, for the most part, and as much is read from it again as from
@@ -55,7 +55,7 @@ void request_intake::read(session& from, instant now) {
       handle_malformed(from, std::get<malformed_stream>(*event).reason, now);
     if (from.is(session_state::closing)) break;
   }
-  slow_down_idle_talk(from, frames, frames - (with_.work.totals().admitted - admitted));
+  share_turn(from, frames, frames - (with_.work.totals().admitted - admitted));
   if (!input.in_message())
     from.message_since = {};
   else if (frames > 0 || from.message_since == instant{})
@@ -63,11 +63,14 @@ void request_intake::read(session& from, instant now) {
   count_incoming(from);
 }
 
-void request_intake::slow_down_idle_talk(session& from, std::uint64_t frames,
-                                         std::uint64_t unpaid) {
-  if (unpaid > max_unpaid_frames) from.connection->read_little(true);
+void request_intake::share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid) {
+  turn_.count(frames);
   from.paid_reads = 2 * unpaid < frames ? from.paid_reads + 1 : 0;
-  if (from.paid_reads == enough_paid_reads) from.connection->read_little(false);
+  if (unpaid > max_unpaid_frames) from.talks_idly = true;
+  if (from.paid_reads >= enough_paid_reads) from.talks_idly = false;
+  const auto halvings =
+      from.talks_idly ? turn_share::most_halvings : turn_.halvings(from.halvings, frames);
+  if (std::exchange(from.halvings, halvings) != halvings) from.connection->read_less(halvings);
 }
 
 // What has come of a message counts, whole or not, and not what it says will come: else whoever

@@ -2,6 +2,7 @@
 
 #include "actors/broker/sessions/authenticator.hpp"
 #include "actors/broker/sessions/status_queue.hpp"
+#include "actors/broker/sessions/turn_share.hpp"
 #include "actors/settings/tuning.hpp"
 
 #include <functional>
@@ -35,6 +36,10 @@ public:
   /// The connection has bytes, or its end.
   void read(session& from, instant now);
 
+  /// What was read until now is one turn of the loop.
+  [[nodiscard]] turn_share& turn() { return turn_; }
+  [[nodiscard]] const turn_share& turn() const { return turn_; }
+
   /// From now on requests are refused.
   void begin_drain() { draining_ = true; }
 
@@ -50,7 +55,7 @@ private:
                                   instant now);
   void submit(const session& from, const incoming_frame& frame, const frame_fields& fields,
               instant now);
-  void slow_down_idle_talk(session& from, std::uint64_t frames, std::uint64_t unpaid);
+  void share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid);
   void count_incoming(session& from);
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
                         instant now);
@@ -58,6 +63,7 @@ private:
   const broker_tuning& limits_;
   const shards shards_;
   const dependencies with_;
+  turn_share turn_;
   bool draining_ = false;
 };
 

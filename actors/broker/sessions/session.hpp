@@ -55,7 +55,9 @@ struct session {
   std::string usual_fields;    ///< the optional fields that say just that; empty: none did
   std::string default_service; ///< from its hello
   text_order lines;
-  std::uint32_t paid_reads = 0;   ///< in a row, since little is read from it at a time
+  std::uint32_t paid_reads = 0;   ///< in a row
+  std::uint8_t halvings = 0;      ///< of what a read of it fetches: turn_share
+  bool talks_idly = false;        ///< most of its frames ask for no work
   std::uint32_t statuses_due = 0; ///< it asked so often, and is not answered yet
 
   // -- what it may --------------------------------------------------------------------------------
