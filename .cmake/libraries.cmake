@@ -7,6 +7,9 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
+# Where it is installed is said only then (--prefix).
+file(RELATIVE_PATH prefix_from_pkgconfig /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+
 function(installed_library name description)
   cmake_parse_arguments(arg "" "" "FILES;NEEDS" ${ARGN})
   add_library(ropewalk-${name} SHARED ${arg_FILES})
