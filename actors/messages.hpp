@@ -69,7 +69,8 @@ typename Inspector::result_type inspect(Inspector& f, T& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
-  return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.nodes, x.shards);
+  return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.nodes, x.shards,
+           x.certificates);
 }
 
 } // namespace ropewalk
@@ -83,6 +84,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::batch))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::node_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::shard_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::certificate_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::broker_report))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))

@@ -1,5 +1,6 @@
 #include "actors/broker/broker_supervisor.hpp"
 
+#include "actors/broker/certificate_watch.hpp"
 #include "actors/broker/cluster.hpp"
 #include "actors/broker/front.hpp"
 #include "net/cluster/error_words.hpp"
@@ -73,9 +74,10 @@ void open_cluster(self_pointer self, const std::string& clients) {
 void reload_cluster_tls(const broker_dependencies& with) {
   if (!with.cluster_tls) return;
   if (const auto loaded = with.cluster_tls->reload(); !loaded)
-    spdlog::error("the cluster port's certificates are not reloaded: {}", loaded.why().text());
-  else
-    spdlog::info("the cluster port's certificates are reloaded");
+    return spdlog::error("the cluster port's certificates are not reloaded: {}",
+                         loaded.why().text());
+  spdlog::info("the cluster port's certificates are reloaded");
+  warn_of_certificates(with.cluster_tls->current().get());
 }
 
 void on_exit(self_pointer self, const caf::down_msg& down) {

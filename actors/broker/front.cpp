@@ -1,5 +1,7 @@
 #include "actors/broker/front.hpp"
 
+#include "actors/broker/certificate_watch.hpp"
+#include "actors/settings/units.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/sockets/client_scribe.hpp"
@@ -138,6 +140,7 @@ void front::reload() {
     return;
   }
   spdlog::info("certificates and tokens are reloaded");
+  if (settings_.shard.number == 0) warn_of_certificates(clients_.gate().tls());
   carry_out();
 }
 
@@ -153,9 +156,13 @@ void front::take_answers(node_number node, const batch& answers) {
     case item_end::answered:
       if (item->code == error_code::failed) [[unlikely]]
         log_failed(item->token, from->description.name, item->payload.view(), now);
-      if (const auto whom =
-              dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now))
-        clients_.answer(*whom, item->code, item->payload);
+      if (const auto whom = dispatcher_.complete(node, item->token, item->fence,
+                                                 microseconds{item->run_us}, now)) {
+        if (item->payload.size() <= settings_.max_message_bytes) [[likely]]
+          clients_.answer(*whom, item->code, item->payload);
+        else
+          refuse_reply(*whom, from->description, item->payload.size(), now);
+      }
       break;
     case item_end::returned:
       dispatcher_.give_back(node, item->token, item->fence, now);
@@ -175,6 +182,20 @@ void front::take_answers(node_number node, const batch& answers) {
     lose_node(node, "it sent a batch that makes no sense", now);
   }
   carry_out();
+}
+
+// Of a node with another cap, or one that has none. Clients rely on this broker's.
+void front::refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
+                         instant now) {
+  const auto cap = size_text(settings_.max_message_bytes);
+  failures_.warn(now, "a reply over the cap on messages is answered TOO_LARGE",
+                 {{"node", from.name},
+                  {"host", from.host},
+                  {"bytes", std::to_string(bytes)},
+                  {"max-message-bytes", cap}});
+  clients_.answer(whom, error_code::too_large,
+                  shared_bytes::copy_of("the reply is over the broker's cap on messages, " + cap +
+                                        "; raise --max-message-bytes there"));
 }
 
 void front::lose_node(node_number which, const std::string& why, instant now) {
@@ -335,6 +356,9 @@ broker_report front::report() const {
   mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
   mine.pid = static_cast<std::uint32_t>(::getpid());
   mine.draining = drain_.draining();
+  result.certificates =
+      report_certificates(clients_.gate().tls(),
+                          settings_.cluster_tls ? settings_.cluster_tls->current().get() : nullptr);
   result.shards.push_back({mine.connections, result.requests.placed, result.requests.waiting,
                            result.requests.answered, settings_.shard.number});
   return result;

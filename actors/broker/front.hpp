@@ -4,10 +4,10 @@
 #include "actors/broker/drain.hpp"
 #include "actors/broker/node_table.hpp"
 #include "actors/broker/sessions/client_sessions.hpp"
-#include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "actors/broker/settings.hpp"
 #include "actors/broker/status_round.hpp"
 #include "actors/dispatch/dispatcher.hpp"
+#include "actors/log/log_rate_limiter.hpp"
 #include "actors/messages.hpp"
 
 #include <caf/io/broker.hpp>
@@ -47,6 +47,8 @@ private:
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);
+  void refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
+                    instant now);
   void lose_node(node_number which, const std::string& why, instant now);
   void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
   void log_failed(token which, const std::string& node, std::string_view why, instant now);

@@ -3,6 +3,7 @@
 #include "actors/broker/sessions/client_access.hpp"
 #include "actors/broker/shard_group.hpp"
 #include "actors/settings/tuning.hpp"
+#include "net/tls/reloadable_tls.hpp"
 #include "net/transport/endpoint.hpp"
 
 #include <cstdint>
@@ -17,6 +18,7 @@ struct broker_settings : broker_tuning {
   endpoint cluster{"127.0.0.1", 7071};
   std::uint64_t seed = 0; ///< of the hashes of what clients choose: one that they cannot guess
   client_access_settings access;
+  std::shared_ptr<reloadable_tls> cluster_tls; ///< with nodes; null: plainly
   shard_place shard;
 };
 

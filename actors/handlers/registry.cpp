@@ -4,7 +4,9 @@
 #include "actors/handlers/command.hpp"
 #include "actors/handlers/exec.hpp"
 #include "actors/handlers/library.hpp"
+#include "actors/handlers/program_line.hpp"
 #include "actors/handlers/server.hpp"
+#include "actors/handlers/start_trouble.hpp"
 
 #include <algorithm>
 #include <array>
@@ -80,6 +82,9 @@ result<handler_spec> parse_handler(const std::string& text) {
   auto spec = kind->parse(colon == std::string::npos ? std::string{} : text.substr(colon + 1));
   if (!spec) return std::move(spec).why();
   spec->text = text;
+  if (spec->starts_programs && !spec->is_server)
+    if (const auto what = parse_program(kind->name.data(), text.substr(colon + 1)))
+      spec->trouble = find_start_trouble(what->path);
   return spec;
 }
 

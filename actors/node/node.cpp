@@ -1,6 +1,7 @@
 #include "actors/node/node.hpp"
 
 #include "actors/handlers/program_line.hpp"
+#include "actors/node/failure_log.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
@@ -245,11 +246,15 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
   restarts.first_pause = milliseconds{1000};
   restarts.window *= 2;
   state.policy = restart_policy{restarts};
-  for (std::size_t i = 0; i < state.settings.services.size(); ++i)
-    state.queues.push_back(std::make_shared<run_queue>(
-        state.settings.slots_of(state.settings.services[i]), state.dependencies.lease,
-        state.settings.services[i].handler.stays_up ? run_queue::slots_are::attended_to
-                                                    : run_queue::slots_are::threads));
+  const auto failures = std::make_shared<shared_log_rate_limiter>();
+  for (const auto& service : state.settings.services) {
+    state.queues.push_back(
+        std::make_shared<run_queue>(state.settings.slots_of(service), state.dependencies.lease,
+                                    service.handler.stays_up ? run_queue::slots_are::attended_to
+                                                             : run_queue::slots_are::threads));
+    state.queues.back()->watch_failures(
+        log_failures_of(service.name, state.settings.name, failures));
+  }
   state.gateway = state.dependencies.start_gateway(self, state.queues);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });

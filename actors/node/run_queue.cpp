@@ -108,12 +108,14 @@ bool run_queue::take_next(seat& me, instant now, job& into) {
 }
 
 bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
+  note_failure(answer, now);
   const std::lock_guard lock{mutex_};
   return end_run(me, answer, now);
 }
 
 run_queue::after_run run_queue::finish_and_next(seat& me, const answer_item& answer, instant now,
                                                 job& into) {
+  note_failure(answer, now);
   const std::lock_guard lock{mutex_};
   const bool notify = end_run(me, answer, now);
   return {take_next(me, now, into), notify};

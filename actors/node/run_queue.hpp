@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -71,6 +72,10 @@ public:
   /// `lease` says whether anything may be started; null: always. It must live as long as this.
   explicit run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease = nullptr,
                      slots_are what = slots_are::threads);
+
+  /// Called for each run that did not end well, by the thread that says so. Set it before any runs.
+  using when_failed = std::function<void(const answer_item& answer, instant now)>;
+  void watch_failures(when_failed watcher) { when_failed_ = std::move(watcher); }
 
   [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
@@ -186,6 +191,11 @@ private:
     shard_number shard;
   };
 
+  void note_failure(const answer_item& answer, instant now) const {
+    const bool well = answer.code == error_code::ok && answer.end == item_end::answered;
+    if (!well && when_failed_) [[unlikely]]
+      when_failed_(answer, now);
+  }
   bool take_next(seat& me, instant now, job& into);
   bool end_run(seat& me, const answer_item& answer, instant now);
   batch_builder& answers_for(shard_number shard);
@@ -194,6 +204,7 @@ private:
 
   const std::shared_ptr<const start_lease> lease_;
   const slots_are slots_are_;
+  when_failed when_failed_;
   mutable std::mutex mutex_;
   fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;

@@ -1,11 +1,11 @@
 #include "actors/settings/service_options.hpp"
 
+#include "actors/settings/units.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <optional>
 #include <string_view>
 
 namespace ropewalk {
@@ -61,27 +61,25 @@ const std::array options{
            "NAME=VALUE for its programs; may be given several times"},
 };
 
-struct unit {
-  std::string_view name;
-  std::uint64_t ms;
-};
-constexpr std::array units{unit{"ms", 1}, unit{"s", 1000}, unit{"m", 60'000}, unit{"h", 3'600'000}};
+failure bad(std::string what) {
+  return {failure_kind::bad_input, std::move(what), {}};
+}
 
-std::optional<std::uint64_t> number_in(std::string_view text, kind what) {
+result<std::uint64_t> number_in(const std::string& text, kind what) {
+  if (what == kind::time) {
+    const auto time = parse_duration(text, microseconds{0});
+    if (!time) return bad(time.why().text());
+    return static_cast<std::uint64_t>(std::chrono::ceil<milliseconds>(*time).count());
+  }
   std::uint64_t number = 0;
   const auto* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || (what == kind::number && at != end)) return std::nullopt;
-  if (what == kind::number) return number;
-  const std::string_view rest{at, static_cast<std::size_t>(end - at)};
-  const auto* const found =
-      std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
-  if (found == units.end() || number > UINT64_MAX / found->ms) return std::nullopt;
-  return number * found->ms;
+  if (error != std::errc{} || at != end) return bad("'" + text + "' is no number");
+  return number;
 }
 
-failure bad(std::string what) {
-  return {failure_kind::bad_input, std::move(what), {}};
+std::string text_of(std::uint64_t number, kind what) {
+  return what == kind::time ? duration_text(milliseconds{number}) : std::to_string(number);
 }
 
 std::string names() {
@@ -109,12 +107,10 @@ result<void> set_service_option(service_options& in, bool stays_up, std::string_
     return {};
   }
   const auto number = number_in(value, found->what);
-  if (!number)
-    return bad(std::string{name} + ": '" + value + "' is no " +
-               (found->what == kind::time ? "time, such as 500ms, 5s or 2m" : "number"));
+  if (!number) return bad(std::string{name} + ": " + number.why().what);
   if (*number < found->min || *number > found->max)
-    return bad(std::string{name} + ": " + value + " is not between " + std::to_string(found->min) +
-               " and " + std::to_string(found->max) + (found->what == kind::time ? " ms" : ""));
+    return bad(std::string{name} + ": " + value + " is not between " +
+               text_of(found->min, found->what) + " and " + text_of(found->max, found->what));
   found->set(in, *number, value);
   return {};
 }

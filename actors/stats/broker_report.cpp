@@ -36,7 +36,20 @@ nlohmann::json list_of(const std::vector<T>& all) {
 }
 
 bool same_node(const node_report& a, const node_report& b) {
-  return a.pid == b.pid && a.name == b.name && a.address == b.address;
+  return a.gateway == b.gateway && a.pid == b.pid && a.name == b.name && a.address == b.address;
+}
+
+// Lets `again` name those anew that share their label with a neighbour.
+template <class Again>
+void tell_apart(std::vector<node_report>& nodes, Again&& again) {
+  for (auto first = nodes.begin(); first != nodes.end();) {
+    const auto label = first->label;
+    const auto last =
+        std::find_if(first, nodes.end(), [&](const node_report& n) { return n.label != label; });
+    for (auto n = first; last - first > 1 && n != last; ++n)
+      again(*n, static_cast<std::size_t>(n - first));
+    first = last;
+  }
 }
 
 } // namespace
@@ -57,12 +70,30 @@ void broker_report::add(const broker_report& other) {
             [](const shard_report& a, const shard_report& b) { return a.number < b.number; });
 }
 
+std::vector<node_report> broker_report::labelled_nodes() const {
+  const auto by_label = [](const node_report& a, const node_report& b) {
+    return a.label < b.label;
+  };
+  auto result = nodes;
+  for (auto& n : result) n.label = n.name;
+  std::stable_sort(result.begin(), result.end(), by_label);
+  tell_apart(result, [](node_report& n, std::size_t) {
+    n.label += "@" + n.address + ":" + std::to_string(n.pid);
+  });
+  std::stable_sort(result.begin(), result.end(), by_label);
+  tell_apart(result, [](node_report& n, std::size_t place) {
+    if (place > 0) n.label += "#" + std::to_string(place + 1);
+  });
+  return result;
+}
+
 std::string broker_report::json() const {
   nlohmann::json result;
   put(result, requests);
   put(result, front);
-  result["nodes"] = list_of(nodes);
+  result["nodes"] = list_of(labelled_nodes());
   result["shards"] = list_of(shards);
+  result["certificates"] = list_of(certificates);
   // Names come from nodes: what is not UTF-8 in them must not stop the status.
   return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

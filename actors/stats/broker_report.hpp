@@ -18,12 +18,16 @@ struct node_report {
   std::uint64_t answered = 0;
   std::uint32_t pid = 0;
   std::uint32_t slots = 0;
+  std::string gateway = {}; ///< who it is, whatever it says of itself
+  std::string label = {};   ///< its name, or more where several have it (labelled_nodes)
 
   static constexpr auto fields() {
     using namespace stats;
     using t = node_report;
     return std::tuple{
         described{"name", &t::name, kind::label, merge::keep},
+        described{"label", &t::label, kind::label, merge::keep},
+        described{"gateway", &t::gateway, kind::label, merge::keep, measured_in::one, shown::no},
         described{"address", &t::address, kind::label, merge::keep},
         described{"services", &t::services, kind::label, merge::keep},
         described{"in_flight", &t::in_flight, kind::gauge, merge::sum},
@@ -83,16 +87,43 @@ struct front_totals {
 };
 static_assert(stats::all_described<front_totals>());
 
+/// A certificate that the broker shows, or trusts.
+struct certificate_report {
+  std::string port; ///< client or cluster
+  std::string name;
+  std::string state; ///< good, not valid yet, ends soon, over
+  std::string not_before;
+  std::string not_after;
+
+  static constexpr auto fields() {
+    using namespace stats;
+    using t = certificate_report;
+    return std::tuple{
+        described{"port", &t::port, kind::label, merge::keep},
+        described{"name", &t::name, kind::label, merge::keep},
+        described{"state", &t::state, kind::label, merge::keep},
+        described{"not_before", &t::not_before, kind::label, merge::keep},
+        described{"not_after", &t::not_after, kind::label, merge::keep},
+    };
+  }
+};
+static_assert(stats::all_described<certificate_report>());
+
 /// What a front says of itself when it is asked for its status; those of all shards add up to the
 /// broker's.
 struct broker_report {
   dispatch_totals requests;
   front_totals front;
   std::vector<node_report> nodes;
-  std::vector<shard_report> shards; ///< those whose numbers are in here, by number
+  std::vector<shard_report> shards;             ///< those whose numbers are in here, by number
+  std::vector<certificate_report> certificates; ///< every shard says the same
 
   /// Adds another shard's numbers. A node that both know is one node.
   void add(const broker_report& other);
+
+  /// The nodes, each with a label of its own: `left`, or `left@HOST:PID` where several are named so,
+  /// and `left@HOST:PID#2` where that does not tell them apart either. By name, then as they joined.
+  [[nodiscard]] std::vector<node_report> labelled_nodes() const;
 
   /// As STATUS is answered.
   [[nodiscard]] std::string json() const;

@@ -1,5 +1,6 @@
 #include "actors/broker/broker_supervisor.hpp"
-#include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/log/log_rate_limiter.hpp"
+#include "actors/settings/largest_message.hpp"
 #include "actors/settings/machine.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/log.hpp"
@@ -9,8 +10,8 @@
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
+#include <array>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <spdlog/spdlog.h>
 
@@ -24,22 +25,10 @@ struct broker_options {
   std::string no_node_reply = "wait";
   log_options log;
   bool insecure_cluster = false;
+  bool own_user = false;
   bool check = false;
   std::string cluster_tls;
   broker_settings settings;
-};
-
-// One for all connections, which each have a copy of who is to be told, and for all shards.
-class refusal_log {
-public:
-  void warn(std::string what) {
-    const std::lock_guard lock{mutex_};
-    log_.warn(std::chrono::steady_clock::now(), std::move(what));
-  }
-
-private:
-  std::mutex mutex_;
-  log_rate_limiter log_;
 };
 
 // A CAF system with one shard of the broker in it.
@@ -76,24 +65,25 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
 
 // What nobody has said follows what there is: a broker in a small container is not to be killed for
 // what its defaults would let it hold.
-void fit_to_machine(broker_settings& s, const CLI::App& command_line) {
+// Returns what is to be said of it in the log; empty: nothing.
+std::string fit_to_machine(broker_settings& s, const CLI::App& command_line) {
   const auto memory = machine_share::of_this_process().memory;
-  if (!memory) return;
+  if (!memory) return {};
   const auto lowered = fit_memory(s, *memory, [&](std::string_view name) {
     return command_line.count("--" + std::string{name}) > 0;
   });
-  if (!lowered.empty())
-    spdlog::info("there are {} MiB of memory for this process (container, `ulimit -v` or machine), "
-                 "so that defaults are lowered: {}",
-                 *memory / limits::mib, lowered);
+  if (lowered.empty()) return {};
+  return "there are " + std::to_string(*memory / limits::mib) +
+         " MiB of memory for this process (container, `ulimit -v` or machine), so that "
+         "defaults are lowered: " +
+         lowered;
 }
 
-// All that is wrong with what it was told; what it will speak with at the cluster port goes to
-// `cluster_tls`.
-std::vector<std::string> find_problems(broker_options& o,
-                                       std::shared_ptr<reloadable_tls>& cluster_tls) {
+// All that is wrong with what it was told; what it will speak with at the cluster port goes to the
+// settings, and with clients to `clients`.
+std::vector<std::string> find_problems(broker_options& o, client_access& clients) {
   auto& s = o.settings;
-  std::vector<std::string> problems;
+  auto problems = limits_below_largest(s);
   s.listen.clear();
   for (const auto& text : o.listen) {
     const auto addresses = listening_addresses(*parse_endpoint(text));
@@ -109,12 +99,15 @@ std::vector<std::string> find_problems(broker_options& o,
         "worker. Make certificates (ropewalk certs) and say --cluster-tls DIR; or listen on "
         "127.0.0.1; or, on a network that only your nodes are in, say "
         "--insecure-cluster.");
+  if (o.own_user && s.cluster.host != "127.0.0.1")
+    problems.push_back("--own-user is for workers of this machine: listen on 127.0.0.1, not on " +
+                       o.cluster);
   if (!o.cluster_tls.empty()) {
     auto opened = reloadable_tls::open([files = cluster_files(o.cluster_tls)] {
       return tls_context::for_server(files, roles::broker_to_workers);
     });
     if (opened)
-      cluster_tls = *std::move(opened);
+      s.cluster_tls = *std::move(opened);
     else
       problems.push_back(opened.why().text());
   }
@@ -122,8 +115,7 @@ std::vector<std::string> find_problems(broker_options& o,
     problems.push_back(std::to_string(s.shards) + " shards take as many cluster ports, from " +
                        std::to_string(s.cluster.port) +
                        " on, and there are none beyond 65535: choose a lower one");
-  if (const auto loaded = client_access{s.access}.load(); !loaded)
-    problems.push_back(loaded.why().text());
+  if (const auto loaded = clients.load(); !loaded) problems.push_back(loaded.why().text());
   return problems;
 }
 
@@ -135,15 +127,22 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.hello_time = s.hello_time;
-  transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
-    log->warn("refused at the cluster port: " + who);
-  };
-  std::shared_ptr<reloadable_tls> cluster_tls;
-  const auto problems = find_problems(o, cluster_tls);
-  if (o.check || !problems.empty()) return report_check("broker", problems);
-  transport.server = cluster_tls;
+  // One for all connections and all shards.
+  transport.when_refused =
+      [log = std::make_shared<shared_log_rate_limiter>()](const std::string& who) {
+        log->warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
+      };
+  const auto lowered = fit_to_machine(s, command_line);
+  client_access clients{s.access};
+  const auto problems = find_problems(o, clients);
+  const std::array contexts{clients.tls(),
+                            s.cluster_tls ? s.cluster_tls->current().get() : nullptr};
+  if (o.check || !problems.empty()) return report_check("broker", problems, warnings_of(contexts));
+  transport.server = s.cluster_tls;
+  transport.own_user = o.own_user;
   set_up_log("broker", o.log);
-  fit_to_machine(s, command_line);
+  if (!lowered.empty()) spdlog::info("{}", lowered);
+  for (const auto& warning : warnings_of(contexts)) spdlog::warn("{}", warning);
   tune_allocator();
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
@@ -163,7 +162,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
     systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
-                                                     i == 0 ? cluster_tls : nullptr));
+                                                     i == 0 ? s.cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));
@@ -185,6 +184,9 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--insecure-cluster", o->insecure_cluster,
                "allow a cluster port beyond loopback although it is not encrypted");
   add_cluster_tls(app, o->cluster_tls);
+  app.add_flag("--own-user", o->own_user,
+               "let in only workers of this machine and this user, who say --own-user, too")
+      ->excludes("--cluster-tls");
   auto& access = o->settings.access;
   auto* certificate = app.add_option("--tls-cert", access.certificate,
                                      "speak TLS with clients: the broker's certificate and its "

@@ -212,8 +212,11 @@ private:
   static std::string wanted(CLI::Option& option) {
     const auto several = takes_several(option) ? ", or an array of them" : "";
     const auto type = option.get_type_name();
-    if (type.find("UINT") != std::string::npos || type.find("INT") != std::string::npos)
+    if (type.find("UINT") != std::string::npos || type.find("INT") != std::string::npos ||
+        type == "NUMBER")
       return std::string{"a number"} + several;
+    if (type == "TIME") return "a number, or a time such as \"5s\"";
+    if (type == "SIZE") return "a number of bytes, or a size such as \"512MiB\"";
     return std::string{"a text in quotes"} + several;
   }
 

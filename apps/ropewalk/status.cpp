@@ -50,14 +50,21 @@ void print_table(const nlohmann::json& s) {
             << "ANSWERED"
             << "SERVICES\n";
   for (const auto& n : s["nodes"])
-    std::cout << std::setw(28) << n["name"].get<std::string>() << std::setw(9)
-              << n["pid"].get<int>() << std::setw(20) << n["address"].get<std::string>()
-              << std::setw(7) << n["slots"].get<int>() << std::setw(11) << n["in_flight"].get<int>()
-              << std::setw(12) << n["answered"].get<std::uint64_t>() << joined(n["services"])
-              << "\n";
+    std::cout << std::setw(27) << n.value("label", n["name"].get<std::string>()) << ' '
+              << std::setw(9) << n["pid"].get<int>() << std::setw(20)
+              << n["address"].get<std::string>() << std::setw(7) << n["slots"].get<int>()
+              << std::setw(11) << n["in_flight"].get<int>() << std::setw(12)
+              << n["answered"].get<std::uint64_t>() << joined(n["services"]) << "\n";
   std::cout << s["nodes"].size() << " nodes, " << s["in_flight"] << " in flight, " << s["queued"]
             << " queued, " << s["restarts"] << " restarts, " << s["redispatched"]
             << " redispatched\n";
+  for (const auto& c : s.value("certificates", nlohmann::json::array()))
+    if (c["state"] != "good")
+      std::cout << "a certificate of the " << c["port"].get<std::string>() << " port ("
+                << c["name"].get<std::string>() << ") " << (c["state"] == "ends soon" ? "" : "is ")
+                << c["state"].get<std::string>() << ": good from "
+                << c["not_before"].get<std::string>() << " to " << c["not_after"].get<std::string>()
+                << "\n";
 }
 
 finding not_reached(std::string why) {
@@ -99,7 +106,7 @@ finding ask(const status_options& o) {
 
 // Tries again for as long as --wait says, where a later try may come to something else.
 finding ask_until_ready(const status_options& o) {
-  const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.wait);
+  const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_wait(o.wait);
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
     auto found = ask(o);
@@ -110,7 +117,8 @@ finding ask_until_ready(const status_options& o) {
   }
 }
 
-int run_status(const status_options& o) {
+int run_status(status_options& o) {
+  o.connection.warns = !o.alive;
   const auto found = ask_until_ready(o);
   if (!found.json.empty() && !o.alive) {
     if (o.json)
@@ -141,7 +149,7 @@ command_action add_status(CLI::App& app) {
   app.add_option("--wait", o->wait,
                  "try again for so long, until the broker answers and has the expected nodes: "
                  "250ms, 5s, 2m")
-      ->check(is_duration());
+      ->check(is_wait());
   app.add_flag("--alive", o->alive,
                "only whether a broker answers, for health checks: one that wants TLS, a "
                "certificate or a token does, too. Prints nothing");

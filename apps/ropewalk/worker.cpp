@@ -1,5 +1,6 @@
 #include "actors/handlers/registry.hpp"
 #include "actors/node/node.hpp"
+#include "actors/node/slot_budget.hpp"
 #include "actors/settings/machine.hpp"
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
@@ -11,6 +12,7 @@
 #include "net/cluster/basp_transport.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -20,6 +22,7 @@
 #include <set>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
+#include <utility>
 
 namespace ropewalk {
 
@@ -36,6 +39,7 @@ struct worker_options {
   std::uint64_t recycle_after = 0;
   bool after_fall = false;
   bool tcp_only = false;
+  bool own_user = false;
   bool check = false;
   std::string cluster_tls;
   node_settings settings;
@@ -136,20 +140,37 @@ int start_spawner(basp_transport_settings& transport) {
   return error;
 }
 
+// What is to be said although it starts, or would: certificates, programs that would not start as
+// they are now, slots for which there are no descriptors.
+std::vector<std::string> find_warnings(node_settings& s, const tls_context* tls) {
+  auto result = warnings_of(std::array{tls});
+  for (const auto& service : s.services)
+    if (!service.handler.trouble.empty())
+      result.push_back("service " + service.name + ": " + service.handler.trouble +
+                       "; its messages go back unstarted until that is mended");
+  const auto fewer = fit_slots(s, descriptor_limit());
+  result.insert(result.end(), fewer.begin(), fewer.end());
+  return result;
+}
+
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   auto& s = o.settings;
+  const auto warnings = find_warnings(s, tls.get());
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.local = !o.tcp_only;
+  transport.own_user = o.own_user;
   transport.client = std::move(tls);
   const int spawner_error = runs_programs(s) ? start_spawner(transport) : 0;
   set_up_log(o.name, o.log); // after that fork: the log has a thread
+  for (const auto& warning : warnings) spdlog::warn("{}", warning);
   if (spawner_error != 0)
     spdlog::error("cannot start the process that starts programs: {}",
                   std::strerror(spawner_error));
   tune_allocator();
+  allow_descriptors(); // after the spawner has seen what programs are to have
   process_config config;
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
@@ -184,6 +205,7 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
     }
     if (!o.cluster_tls.empty()) words.insert(words.end(), {"--cluster-tls", o.cluster_tls});
     if (o.tcp_only) words.emplace_back("--tcp-only");
+    if (o.own_user) words.emplace_back("--own-user");
     if (after_fall) words.emplace_back("--after-fall");
     return words;
   };
@@ -219,7 +241,14 @@ int run_worker(worker_options& o) {
     else
       problems.push_back(context.why().text());
   }
-  if (o.check || !problems.empty()) return report_check("worker", problems);
+  if (o.check) {
+    for (auto& service : s.services)
+      if (!service.handler.trouble.empty())
+        problems.push_back("service " + service.name + ": " +
+                           std::exchange(service.handler.trouble, {}));
+    return report_check("worker", problems, find_warnings(s, tls.get()));
+  }
+  if (!problems.empty()) return report_check("worker", problems);
   const bool is_child = s.master_fd >= 0;
   if (!is_child && (o.processes > 1 || o.recycle_after > 0))
     run_processes(o); // each child reads the files for itself, as they are then
@@ -254,8 +283,13 @@ command_action add_worker(CLI::App& app, const std::vector<own_service>& own) {
       ->allow_extra_args(false);
   app.add_option("--name", o->name, "the node's name in status and logs (default: HOST-PID)");
   add_cluster_tls(app, o->cluster_tls);
-  app.add_flag("--tcp-only", o->tcp_only,
-               "reach a broker on this machine by TCP, too, and not by its local socket");
+  auto* tcp = app.add_flag("--tcp-only", o->tcp_only,
+                           "reach a broker on this machine by TCP, too, and not by its local "
+                           "socket");
+  app.add_flag("--own-user", o->own_user,
+               "work only for a broker of this machine and this user, by its local socket")
+      ->excludes(tcp)
+      ->excludes("--cluster-tls");
   app.add_option("--processes", o->processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();

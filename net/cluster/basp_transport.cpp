@@ -39,10 +39,13 @@ public:
                                  limits::node_handshakes, settings_.hello_time})) {
     for (auto& socket : listening)
       add_acceptor(std::move(socket), [this](descriptor accepted, const sockaddr_storage&) {
+        if (settings_.own_user) return refuse("it came by TCP, and may be anybody");
         let_in(accepted.release(), {});
       });
     if (beside.valid())
       add_acceptor(std::move(beside), [this](descriptor accepted, const sockaddr_storage&) {
+        if (settings_.own_user && !is_trusted(accepted.get()))
+          return refuse("it is another user's process");
         let_in_local(accepted.release());
       });
   }
@@ -74,9 +77,11 @@ private:
   ropewalk::endpoint where() const { return local_endpoint(acceptors_.front()->fd()); }
 
   void rejected_one() const {
-    if (settings_.when_refused)
-      settings_.when_refused(
-          "out of file descriptors: who comes is turned away; raise `ulimit -n`");
+    refuse("out of file descriptors: who comes is turned away; raise `ulimit -n`");
+  }
+
+  void refuse(const char* why) const {
+    if (settings_.when_refused) settings_.when_refused(why);
   }
 
   // Shares memory with a node that is trusted with it.
@@ -146,6 +151,9 @@ protected:
     const ropewalk::endpoint where{host, port};
     if (settings_.local && !settings_.client)
       if (auto scribe = connect_within_machine(where)) return scribe;
+    if (settings_.own_user)
+      return caf::make_error(caf::sec::cannot_connect_to_node,
+                             "no broker of this user has a local socket for " + where.text());
     auto connected = connect_stream(where);
     if (!connected)
       return caf::make_error(caf::sec::cannot_connect_to_node, connected.why().text());
@@ -169,7 +177,10 @@ protected:
     descriptor beside;
     if (settings_.local && !settings_.server) {
       auto local = listen_local(local_endpoint(listening.front().get()));
-      if (local) beside = *std::move(local);
+      if (local)
+        beside = *std::move(local);
+      else if (settings_.own_user)
+        return cannot(local.why());
     }
     return caf::io::doorman_ptr{caf::make_counted<basp_doorman>(loop(), std::move(listening),
                                                                 std::move(beside), settings_)};

@@ -20,6 +20,9 @@ struct basp_transport_settings {
   /// Whether nodes on the broker's machine take a Unix socket (local_socket.hpp) where there is one
   /// and no TLS is asked for.
   bool local = true;
+  /// Nobody but processes of this user, and root's, on this machine: by that Unix socket, whose
+  /// kernel says whose the peer is, and not by TCP. Not with TLS.
+  bool own_user = false;
   compact_forms forms;                          ///< of messages that are sent very often
   std::chrono::milliseconds hello_time{10'000}; ///< within which who connects shakes hands
   /// Hears who was refused and why; called on the loop's thread.

@@ -20,14 +20,19 @@ void decoder::feed(std::string_view bytes) {
     mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
 }
 
-decoder_event* decoder::next() {
-  if (dead_) return nullptr;
+// What the last event showed is not needed any more.
+inline void decoder::forget_last() {
   if (carry_used_) {
     carry_.clear();
     if (carry_.capacity() > limits::large_payload_bytes) carry_.shrink_to_fit();
     carry_used_ = false;
   }
   if (std::exchange(event_shares_, false)) std::get<incoming_frame>(event_).payload = {};
+}
+
+decoder_event* decoder::next() {
+  if (dead_) return nullptr;
+  forget_last();
   if (discard_ > 0 || discard_line_) discard_from_input();
   return mode_ == mode::text ? next_line() : next_frame();
 }
@@ -238,14 +243,27 @@ decoder_event* decoder::next_line() {
       carry_used_ = false;
       continue;
     }
-    const auto request = read_text_request(line);
-    frame_header head;
-    head.id = ++last_line_;
-    if (request.payload.size() > max_payload_) return oversized(head);
-    auto& made = frame();
-    made.head = head;
-    return whole(made, {}, request.service, request.payload);
+    return request_in(line);
   }
+}
+
+decoder_event* decoder::request_in(std::string_view line) {
+  const auto request = read_text_request(line);
+  frame_header head;
+  head.id = ++last_line_;
+  if (request.payload.size() > max_payload_) return oversized(head);
+  auto& made = frame();
+  made.head = head;
+  return whole(made, {}, request.service, request.payload);
+}
+
+decoder_event* decoder::end() {
+  if (dead_) return nullptr;
+  forget_last();
+  if (carry_ == "\r") carry_.clear();
+  if (mode_ != mode::text || discard_line_ || carry_.empty()) return nullptr;
+  carry_used_ = true;
+  return request_in(carry_);
 }
 
 } // namespace ropewalk

@@ -61,6 +61,10 @@ public:
   /// bytes are needed.
   decoder_event* next();
 
+  /// After the last byte: a last line without its newline, once; null if there is none. What is left
+  /// of a frame is none.
+  decoder_event* end();
+
   /// Where the rest of a large payload goes; empty if none is being read.
   [[nodiscard]] std::span<char> body_space();
 
@@ -93,6 +97,8 @@ public:
 private:
   decoder_event* next_frame();
   decoder_event* next_line();
+  decoder_event* request_in(std::string_view line);
+  void forget_last();
   void skip_empty_lines();
   decoder_event* whole_body();
   incoming_frame& frame();

@@ -40,6 +40,7 @@ public:
     says(frame_kind::request, id, service, payload);
   }
   void closes_its_half() { end_input(); }
+  void is_cut_short() { cut_short_ = true; } // by somebody in between, which TLS sees
 
   /// Its socket has room for so many bytes, and its kernel has acknowledged all but so many.
   void takes(std::size_t bytes) {
@@ -98,6 +99,7 @@ private:
       return {state::ok, sent};
     }
     void finish() override {}
+    [[nodiscard]] bool cut_short() const override { return owner_.cut_short_; }
     [[nodiscard]] bool ready() const override { return owner_.ready_; }
     [[nodiscard]] std::string peer_name() const override { return owner_.peer_name_; }
     [[nodiscard]] int fd() const override { return -1; }
@@ -115,6 +117,7 @@ private:
   std::size_t room_ = std::size_t{1} << 30;
   std::size_t unacknowledged_ = 0;
   bool ready_ = true;
+  bool cut_short_ = false;
   bool reading_ = true;
   std::uint8_t halvings_ = 0;
   bool discarded_ = false;

@@ -125,6 +125,21 @@ TEST_CASE("a command that has closed its stdout and stderr still gets all of its
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE(
+    "a command whose time is up in the middle of its message never takes a part for the whole") {
+  const auto folder = scratch_folder();
+  const std::string message(2'000'000, 'x');
+  for (int i = 0; i < 60; ++i)
+    run("cmd:sh -c 'n=$(wc -c); echo $n >>" + folder + "/seen'", message, 3ms + i % 20 * 1ms);
+  std::ifstream seen{folder + "/seen"};
+  for (std::string line; std::getline(seen, line);) CHECK(line == "2000000");
+  std::filesystem::remove_all(folder);
+  // Whoever feeds it may end, too: all of it is there before the program is.
+  const std::string kind = "cmd:stat -L -c %F /dev/stdin";
+  CHECK(run(kind, std::string(65'536, 'x')).payload.view() == "fifo\n");
+  CHECK(run(kind, std::string(65'537, 'x')).payload.view() == "regular file\n");
+}
+
 TEST_CASE("deadline and cancellation hold whatever a command does with its descriptors") {
   const std::string closing =
       GENERATE("exec <&-", "exec >&-", "exec 2>&-", "exec <&- >&-", "exec <&- 2>&-",

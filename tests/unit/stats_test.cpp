@@ -53,11 +53,12 @@ void require_different_names(std::set<std::string_view> names = {}) {
 TEST_CASE("a status without anything in it has all of its numbers all the same") {
   broker_report r;
   r.front.pid = 4618;
-  REQUIRE(r.json() ==
-          R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
-          R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
-          R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"turned_away":0,)"
-          R"("uptime_seconds":0.0})");
+  REQUIRE(
+      r.json() ==
+      R"({"answered":0,"certificates":[],"connections":0,"draining":false,"held_bytes":0,)"
+      R"("in_flight":0,"nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
+      R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"turned_away":0,)"
+      R"("uptime_seconds":0.0})");
 }
 
 TEST_CASE("the shards' numbers are the broker's, each added up in its own way, and a node that two "
@@ -65,11 +66,14 @@ TEST_CASE("the shards' numbers are the broker's, each added up in its own way, a
   auto r = first_shard();
   r.add(second_shard());
   REQUIRE(r.json() ==
-          R"({"answered":60,"connections":11,"draining":true,"held_bytes":9,"in_flight":3,)"
-          R"("nodes":[{"address":"10.0.0.1:9","answered":6,"in_flight":3,"name":"n)"
+          R"({"answered":60,"certificates":[],"connections":11,"draining":true,"held_bytes":9,)"
+          R"("in_flight":3,"nodes":[{"address":"10.0.0.2:9","answered":0,"in_flight":0,)"
+          R"("label":"m","name":"m","pid":8,"services":["a"],"slots":1},)"
+          R"({"address":"10.0.0.1:9","answered":6,"in_flight":3,"label":"n)"
           "\xef\xbf\xbd"
-          R"(","pid":7,"services":["a","b"],"slots":3},{"address":"10.0.0.2:9","answered":0,)"
-          R"("in_flight":0,"name":"m","pid":8,"services":["a"],"slots":1}],"pid":4242,"queued":3,)"
+          R"(","name":"n)"
+          "\xef\xbf\xbd"
+          R"(","pid":7,"services":["a","b"],"slots":3}],"pid":4242,"queued":3,)"
           R"("redispatched":5,"refused":{"BUSY":3,"TIMEOUT":1},"restarts":4,"returned":6,)"
           R"("shards":[{"answered":0,"connections":1,"in_flight":1,"queued":0,"shard":0},)"
           R"({"answered":60,"connections":10,"in_flight":2,"queued":3,"shard":1}],)"
@@ -136,4 +140,24 @@ TEST_CASE("a histogram's quantiles are exact below 128 ns and within a hundredth
   slow.add(h);
   REQUIRE(slow.count() == 200);
   REQUIRE(slow.max() == 1'000'000);
+}
+
+TEST_CASE("nodes of one name have labels of their own, and all others have their names") {
+  broker_report r;
+  r.nodes = {{"left", "a", {}, 0, 0, 7, 1, "1"},
+             {"right", "a", {}, 0, 0, 8, 1, "2"},
+             {"left", "b", {}, 0, 0, 7, 1, "3"},
+             {"left", "a", {}, 0, 0, 7, 1, "4"}}; // in a container of its own
+  std::vector<std::string> labels;
+  for (const auto& n : r.labelled_nodes()) labels.push_back(n.label);
+  CHECK(labels == std::vector<std::string>{"left@a:7", "left@a:7#2", "left@b:7", "right"});
+  CHECK(r.json().find(R"("label":"left@a:7#2")") != std::string::npos);
+  CHECK(r.json().find("gateway") == std::string::npos);
+  broker_report other_shard;
+  other_shard.nodes = {{"left", "a", {}, 1, 0, 7, 1, "4"}, {"left", "b", {}, 2, 0, 7, 1, "3"}};
+  r.add(other_shard); // each is found again, whatever it calls itself
+  REQUIRE(r.nodes.size() == 4);
+  CHECK(r.nodes[0].in_flight == 0);
+  CHECK(r.nodes[2].in_flight == 2);
+  CHECK(r.nodes[3].in_flight == 1);
 }

@@ -44,6 +44,8 @@ public:
   void begin_drain() { draining_ = true; }
 
 private:
+  void handle(session& from, const decoder_event& event, instant now);
+  void take_last_line(session& from, instant now);
   void handle(session& from, const incoming_frame& frame, instant now);
   void handle_hello(session& from, const frame_fields& fields, std::uint64_t id, instant now);
   void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields,

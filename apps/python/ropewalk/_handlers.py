@@ -46,6 +46,8 @@ class Handler:
     concurrency: int
     is_coroutine: bool
     takes_context: bool
+    #: Is given the payload as it came, bytes or a writable memoryview, and returns the pieces of its reply.
+    raw: bool = False
 
 
 _handlers: dict[str, Handler] = {}
@@ -94,6 +96,11 @@ def handler(service: str = "", *, concurrency: Optional[int] = None) -> Callable
         return function
 
     return register
+
+
+def serve_raw(function: Callable[[Any], Any]) -> None:
+    """Makes a function the handler that is given payloads as they came, and returns the pieces of its reply."""
+    _handlers[""] = Handler(function, 1, False, False, raw=True)
 
 
 def startup(function: G) -> G:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import Iterator, NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 VERSION = 1
 
@@ -15,6 +15,8 @@ _HEAD = struct.Struct(">IBBHQ")
 HEAD_BYTES = _HEAD.size  # 16
 
 _HEAD_REST = 12  # what a frame's length counts of its header
+_MAX_LENGTH = 0x20000000  # no frame's length is so high (its first byte would be one of text)
+_LARGE_BYTES = 64 * 1024  # the length from which on a frame is read into memory of its own
 
 
 class Kind(enum.IntEnum):
@@ -58,12 +60,16 @@ class Field(enum.IntEnum):
     ATTEMPT = 12
 
 
+#: What is sent, piece by piece.
+Piece = Union[bytes, bytearray, memoryview]
+
+
 class Frame(NamedTuple):
     kind: int
     code: int
     id: int
     fields: bytes
-    payload: bytes
+    payload: Union[bytes, memoryview]
 
 
 def head(kind: int, code: int, id: int, payload_bytes: int, fields: bytes = b"") -> bytes:
@@ -109,41 +115,86 @@ def number_of(value: Optional[bytes], default: int = 0) -> int:
     return int.from_bytes(value, "big") if value else default
 
 
+class ProtocolError(ValueError):
+    """What was received is no frame of this protocol."""
+
+
 class Decoder:
     """Cuts what was received into frames.
 
-    Small frames come many with one read; of a large one what has come is collected without being copied again each time.
+    What is read goes straight into :meth:`buffer`, and :meth:`received` says how much it was. Many small frames come with one
+    read, and their payloads are bytes. A large frame (over 64 KiB) is read into memory of its own, which its payload is a
+    writable memoryview of: it is not copied.
 
     >>> d = Decoder()
-    >>> list(d.feed(head(Kind.PING, 0, 7, 3) + b"ab")), [f.payload for f in d.feed(b"c")]
+    >>> d.feed(head(Kind.PING, 0, 7, 3) + b"ab"), [f.payload for f in d.feed(b"c")]
     ([], [b'abc'])
     """
 
-    def __init__(self) -> None:
-        self._have = bytearray()
-        self._want = HEAD_BYTES  # so many, until there is something to look at
+    def __init__(self, buffer_bytes: int = 256 * 1024) -> None:
+        self._small = memoryview(bytearray(buffer_bytes))
+        self._large: Optional[memoryview] = None  # the frame that is being read, if it is large
+        self._have = 0  # bytes of one or the other
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are whole now, of which ``data`` is the end. To be used up before the next call."""
-        if self._have:
-            self._have += data
-            if len(self._have) < self._want:
-                return
-            data = bytes(self._have)
-            self._have.clear()
+    def buffer(self) -> memoryview:
+        """Where the next bytes go: never empty, and good until the next call of :meth:`received`."""
+        return (self._small if self._large is None else self._large)[self._have :]
+
+    def received(self, count: int) -> list[Frame]:
+        """The frames that are whole now that ``count`` more bytes are in the buffer.
+
+        :raises ProtocolError: where that is no frame; nothing that comes after it can be understood.
+        """
+        self._have += count
+        if self._large is not None:
+            return self._large_frame()
+        data = bytes(self._small[: self._have])
+        frames: list[Frame] = []
         at = 0
-        end = len(data)
+        end = self._have
         unpack = _HEAD.unpack_from
         while end - at >= HEAD_BYTES:
             length, kind, code, fields, id = unpack(data, at)
+            if length < _HEAD_REST + fields or length > _MAX_LENGTH:
+                raise ProtocolError(f"a frame of kind {kind} says that it has {length} bytes, {fields} of them fields")
             frame_end = at + 4 + length
             if frame_end > end:
-                self._want = 4 + length
+                if length > _LARGE_BYTES:
+                    self._large = memoryview(bytearray(4 + length))
+                    self._have = end - at
+                    self._large[: self._have] = data[at:]
+                    return frames
                 break
-            begin = at + HEAD_BYTES
-            yield Frame(kind, code, id, data[begin : begin + fields], data[begin + fields : frame_end])
+            begin = at + HEAD_BYTES + fields
+            frames.append(Frame(kind, code, id, data[at + HEAD_BYTES : begin] if fields else b"", data[begin:frame_end]))
             at = frame_end
-        else:
-            self._want = HEAD_BYTES
-        if at < end:
-            self._have += data[at:]
+        self._have = end - at
+        if at and self._have:
+            self._small[: self._have] = data[at:]
+        return frames
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are whole with ``data``, for who has not read into the buffer.
+
+        :raises ProtocolError: as :meth:`received`.
+        """
+        frames = []
+        rest = memoryview(data)
+        while rest:
+            buffer = self.buffer()
+            count = min(len(buffer), len(rest))
+            buffer[:count] = rest[:count]
+            rest = rest[count:]
+            frames += self.received(count)
+        return frames
+
+    def _large_frame(self) -> list[Frame]:
+        assert self._large is not None
+        if self._have < len(self._large):
+            return []
+        _, kind, code, fields, id = _HEAD.unpack_from(self._large)
+        begin = HEAD_BYTES + fields
+        frame = Frame(kind, code, id, bytes(self._large[HEAD_BYTES:begin]), self._large[begin:])
+        self._large = None
+        self._have = 0
+        return [frame]

@@ -9,13 +9,14 @@ import sys
 import textwrap
 
 import pytest
+from cluster import Cluster, program
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(FOLDER))
 
 from ropewalk._protocol import Code, Decoder, Field, Kind, field, head, number_field  # noqa: E402
 
-PATIENCE = 20  # seconds
+ENOUGH = 20  # seconds
 
 
 class Node:
@@ -23,7 +24,7 @@ class Node:
 
     def __init__(self, program, service, hello=True):
         ours, theirs = socket.socketpair()
-        ours.settimeout(PATIENCE)
+        ours.settimeout(ENOUGH)
         self.channel = ours
         self._decoder = Decoder()
         self._frames = []
@@ -47,7 +48,7 @@ class Node:
         while not self._frames:
             data = self.channel.recv(1 << 20)
             if not data:
-                raise EOFError(f"the handler has closed its channel; it said: {self.process.communicate(timeout=PATIENCE)[0]}")
+                raise EOFError(f"the handler has closed its channel; it said: {self.process.communicate(timeout=ENOUGH)[0]}")
             self._frames += self._decoder.feed(data)
         return self._frames.pop(0)
 
@@ -75,14 +76,14 @@ class Node:
             self.channel.shutdown(socket.SHUT_WR)
         else:
             self.process.send_signal(with_signal)
-        printed = self.process.communicate(timeout=PATIENCE)[0]
+        printed = self.process.communicate(timeout=ENOUGH)[0]
         return self.process.returncode, printed
 
     def kill(self):
         self.channel.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=PATIENCE)
+        self.process.communicate(timeout=ENOUGH)
 
 
 @pytest.fixture
@@ -99,3 +100,33 @@ def node(tmp_path):
     yield start
     for one in started:
         one.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Starts brokers and workers, and ends them with the test."""
+    started = _cluster(tmp_path)
+    yield started
+    started.end()
+
+
+def _cluster(folder):
+    found = program()
+    if found is None:
+        pytest.skip("the program ropewalk is not built (cmake --build --preset release), and ROPEWALK_PROGRAM names none")
+    os.environ["ROPEWALK_PROGRAM"] = found
+    return Cluster(folder)
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory):
+    """A broker whose worker has some services: echo, sleep (30 s), fail, and die, whose process ends with each message."""
+    folder = tmp_path_factory.mktemp("echo")
+    (folder / "die.py").write_text("import os, ropewalk\n@ropewalk.handler()\ndef die(message):\n    os._exit(7)\nropewalk.serve()\n")
+    started = _cluster(folder)
+    broker = started.broker()
+    die = f"die=exec:env PYTHONPATH={FOLDER} {sys.executable} {folder}/die.py"
+    options = ["--set", "die.slots=1"]
+    started.worker(broker, "echo=builtin:echo", "sleep=cmd:sleep 30", "fail=cmd:sh -c 'echo no >&2; exit 3'", die, options=options)
+    yield broker
+    started.end()
