@@ -68,8 +68,14 @@ typename Inspector::result_type inspect(Inspector& f, T& x) {
 }
 
 template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, service_report& x) {
+  return f(caf::meta::type_name("service_report"), x.state, x.counts);
+}
+
+template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
-  return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.nodes, x.shards);
+  return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.process, x.nodes,
+           x.services, x.shards, x.certificates);
 }
 
 } // namespace ropewalk
@@ -83,6 +89,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::batch))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::node_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::shard_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::certificate_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::service_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::broker_report))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))
@@ -132,9 +140,11 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // within a node: membership -> gateway (attach, shard, front, number) and (detach, shard); membership -> node
   // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);
   // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
-  // (slot_down, service, slot, why); gateway -> node (drained), (recycle). Of services whose slots are those of
-  // processes: gateway -> process_pool (run, slots); back (slot_up, service, slots, pool), (slot_down, service, slots,
-  // how many processes that were ready have ended); node -> process_pool (drain), answered by (drained)
+  // (slot_down, service, slot, why); gateway -> node (drained), (recycle); pool -> node (recycle, why), and to itself
+  // (beat). Of services whose slots are those of processes: gateway -> process_pool (run, slots); back (slot_up, service, slots, pool), (slot_down, service, slots,
+  // how many processes that were ready have ended); node -> process_pool (drain), answered by (drained); back (ready,
+  // service) once, when all are, and until then (failing, service, why). node_succession -> node (release); back (ready),
+  // and until then (failing, service, why)
   CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")
   CAF_ADD_ATOM(ropewalk, ropewalk, settled_atom, "settled")
   CAF_ADD_ATOM(ropewalk, ropewalk, attach_atom, "attach")

@@ -1,5 +1,6 @@
 #include "actors/broker/broker_supervisor.hpp"
 
+#include "actors/broker/certificate_watch.hpp"
 #include "actors/broker/cluster.hpp"
 #include "actors/broker/front.hpp"
 #include "net/cluster/error_words.hpp"
@@ -73,9 +74,10 @@ void open_cluster(self_pointer self, const std::string& clients) {
 void reload_cluster_tls(const broker_dependencies& with) {
   if (!with.cluster_tls) return;
   if (const auto loaded = with.cluster_tls->reload(); !loaded)
-    spdlog::error("the cluster port's certificates are not reloaded: {}", loaded.why().text());
-  else
-    spdlog::info("the cluster port's certificates are reloaded");
+    return spdlog::error("the cluster port's certificates are not reloaded: {}",
+                         loaded.why().text());
+  spdlog::info("the cluster port's certificates are reloaded");
+  warn_of_certificates(with.cluster_tls->current().get());
 }
 
 void on_exit(self_pointer self, const caf::down_msg& down) {
@@ -118,11 +120,14 @@ caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
   start_front(self);
   return {
       [self](ready_atom, const std::vector<std::string>& where) {
-        std::string clients;
-        for (const auto& address : where) clients += (clients.empty() ? "" : ",") + address;
         // A restarted front must listen where clients know it, also when the system chose the port.
-        for (std::size_t i = 0; i < where.size(); ++i)
-          self->state.settings.listen[i] = *parse_endpoint(where[i]);
+        auto& s = self->state.settings;
+        const auto http = where.size() - s.http.size(); // the first that speaks HTTP
+        std::string clients;
+        for (std::size_t i = 0; i < where.size(); ++i) {
+          (i < http ? s.listen[i] : s.http[i - http]) = *parse_endpoint(where[i]);
+          clients += (i == 0 ? "" : i == http ? " http=" : ",") + where[i];
+        }
         if (!std::exchange(self->state.ready, true))
           open_cluster(self, clients);
         else

@@ -20,28 +20,36 @@ instant clock_now() {
 
 } // namespace
 
-result<void> client_acceptors::open(const settings& s, std::function<void()> on_pause) {
-  auto& loop = shared_loop::of(owner_.system());
-  hangups_ = std::make_shared<hangup_watch>(loop);
-  for (const auto& address : s.listen) {
-    auto opened = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
-    if (!opened) return std::move(opened).why();
-    auto fd = *std::move(opened);
-    addresses_.push_back(local_endpoint(fd.get()).text());
-    const auto handle = caf::io::accept_handle::from_int(fd.get());
-    client_acceptor_settings acceptor;
-    acceptor.max_message_bytes = s.max_message_bytes;
-    acceptor.hangups = hangups_;
-    acceptor.admit = [this](const sockaddr_storage& peer) { return admit(peer); };
-    acceptor.speak = [this](int accepted) { return clients_.gate().speak(accepted); };
-    acceptor.on_descriptors_exhausted = [this, handle, on_pause] {
-      out_of_descriptors(handle);
-      on_pause();
-    };
-    auto doorman = caf::make_counted<client_doorman>(loop, fd.release(), std::move(acceptor));
-    doormen_.push_back(doorman);
-    owner_.add_doorman(std::move(doorman));
-  }
+result<void> client_acceptors::open(const settings& s, const std::function<void()>& on_pause) {
+  hangups_ = std::make_shared<hangup_watch>(shared_loop::of(owner_.system()));
+  for (const auto& address : s.listen)
+    if (auto opened = open_one(address, false, s, on_pause); !opened) return opened;
+  for (const auto& address : s.http)
+    if (auto opened = open_one(address, true, s, on_pause); !opened) return opened;
+  return {};
+}
+
+result<void> client_acceptors::open_one(const endpoint& address, bool http, const settings& s,
+                                        const std::function<void()>& on_pause) {
+  auto opened = listen_tcp(address, s.shared_ports ? port_use::shared : port_use::alone);
+  if (!opened) return std::move(opened).why();
+  auto fd = *std::move(opened);
+  addresses_.push_back(local_endpoint(fd.get()).text());
+  const auto handle = caf::io::accept_handle::from_int(fd.get());
+  client_acceptor_settings acceptor;
+  acceptor.max_message_bytes = s.max_message_bytes;
+  acceptor.http = http;
+  acceptor.hangups = hangups_;
+  acceptor.admit = [this](const sockaddr_storage& peer) { return admit(peer); };
+  acceptor.speak = [this](int accepted) { return clients_.gate().speak(accepted); };
+  acceptor.on_descriptors_exhausted = [this, handle, on_pause] {
+    out_of_descriptors(handle);
+    on_pause();
+  };
+  auto doorman = caf::make_counted<client_doorman>(shared_loop::of(owner_.system()), fd.release(),
+                                                   std::move(acceptor));
+  doormen_.push_back(doorman);
+  owner_.add_doorman(std::move(doorman));
   return {};
 }
 

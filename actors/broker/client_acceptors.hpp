@@ -20,7 +20,8 @@ class client_acceptors {
 public:
   struct settings {
     std::vector<endpoint> listen;
-    bool shared_ports = false; ///< with the other shards
+    std::vector<endpoint> http; ///< where HTTP is spoken
+    bool shared_ports = false;  ///< with the other shards
     std::size_t max_message_bytes = 0;
   };
 
@@ -30,14 +31,14 @@ public:
 
   /// Opens them. `on_pause` is called when accepting pauses: `resume` is to be called every now and
   /// then from then on.
-  result<void> open(const settings& s, std::function<void()> on_pause);
+  result<void> open(const settings& s, const std::function<void()>& on_pause);
   void close();
 
   /// Gives up the ports, for the next broker: who has come is let in, and nobody else. Not to be
   /// called from within a handler of the owner.
   void stop_listening();
 
-  /// Where they listen.
+  /// Where they listen; behind the others those that speak HTTP.
   [[nodiscard]] const std::vector<std::string>& addresses() const { return addresses_; }
 
   /// Tries to accept again those that wait, if it has been long enough.
@@ -45,6 +46,8 @@ public:
   [[nodiscard]] bool paused() const { return !paused_.empty(); }
 
 private:
+  result<void> open_one(const endpoint& address, bool http, const settings& s,
+                        const std::function<void()>& on_pause);
   [[nodiscard]] std::shared_ptr<void> admit(const sockaddr_storage& peer);
   void out_of_descriptors(caf::io::accept_handle which);
 

@@ -1,7 +1,11 @@
 #include "actors/broker/front.hpp"
 
+#include "actors/broker/certificate_watch.hpp"
+#include "actors/broker/process_status.hpp"
+#include "actors/settings/units.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
+#include "net/protocol/cluster_greeting.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
@@ -32,7 +36,8 @@ request_intake::shards others_of(const shard_place& shard) {
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
       started_(clock_now()), dispatcher_(settings_.dispatch, started_, settings_.seed),
-      clients_(settings_, settings_.access, dispatcher_, others_of(settings_.shard)),
+      clients_(settings_, settings_.access, dispatcher_, others_of(settings_.shard),
+               settings_.guard),
       acceptors_(*this, clients_, settings_.shard.group->census()),
       nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
 
@@ -41,10 +46,7 @@ caf::behavior front::make_behavior() {
     quit(caf::make_error(caf::sec::invalid_argument, loaded.why().text()));
     return {};
   }
-  const bool shared_ports = settings_.shard.group->size() > 1;
-  if (const auto opened = acceptors_.open(
-          {settings_.listen, shared_ports, settings_.max_message_bytes}, [this] { expect_tick(); });
-      !opened) {
+  if (const auto opened = open_acceptors(); !opened) {
     quit(caf::make_error(caf::sec::cannot_open_port, opened.why().text()));
     return {};
   }
@@ -107,6 +109,13 @@ caf::behavior front::make_behavior() {
   };
 }
 
+result<void> front::open_acceptors() {
+  const bool shared_ports = settings_.shard.group->size() > 1;
+  return acceptors_.open(
+      {settings_.listen, settings_.http, shared_ports, settings_.max_message_bytes},
+      [this] { expect_tick(); });
+}
+
 // What CAF still holds of a front that fell must not count as clients.
 void front::on_exit() {
   acceptors_.close();
@@ -138,6 +147,7 @@ void front::reload() {
     return;
   }
   spdlog::info("certificates and tokens are reloaded");
+  if (settings_.shard.number == 0) warn_of_certificates(clients_.gate().tls());
   carry_out();
 }
 
@@ -150,12 +160,20 @@ void front::take_answers(node_number node, const batch& answers) {
   batch_reader reader{answers.flat(), batch_reader::payloads::lent};
   while (const auto* item = reader.next_answer()) {
     switch (item->end) {
+    case item_end::failed:
+      if (dispatcher_.start_failed_again(node, item->token, item->fence, now)) break;
+      [[fallthrough]];
     case item_end::answered:
       if (item->code == error_code::failed) [[unlikely]]
         log_failed(item->token, from->description.name, item->payload.view(), now);
-      if (const auto whom =
-              dispatcher_.complete(node, item->token, item->fence, microseconds{item->run_us}, now))
-        clients_.answer(*whom, item->code, item->payload);
+      if (const auto whom = dispatcher_.complete(
+              node, item->token, item->fence, microseconds{item->run_us}, now,
+              {static_cast<std::uint32_t>(item->payload.size()), item->code})) {
+        if (item->payload.size() <= settings_.max_message_bytes) [[likely]]
+          clients_.answer(*whom, item->code, item->payload);
+        else
+          refuse_reply(*whom, from->description, item->payload.size(), now);
+      }
       break;
     case item_end::returned:
       dispatcher_.give_back(node, item->token, item->fence, now);
@@ -175,6 +193,20 @@ void front::take_answers(node_number node, const batch& answers) {
     lose_node(node, "it sent a batch that makes no sense", now);
   }
   carry_out();
+}
+
+// Of a node with another cap, or one that has none. Clients rely on this broker's.
+void front::refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
+                         instant now) {
+  const auto cap = size_text(settings_.max_message_bytes);
+  failures_.warn(now, "a reply over the cap on messages is answered TOO_LARGE",
+                 {{"node", from.name},
+                  {"host", from.host},
+                  {"bytes", std::to_string(bytes)},
+                  {"max-message-bytes", cap}});
+  clients_.answer(whom, error_code::too_large,
+                  shared_bytes::copy_of("the reply is over the broker's cap on messages, " + cap +
+                                        "; raise --max-message-bytes there"));
 }
 
 void front::lose_node(node_number which, const std::string& why, instant now) {
@@ -258,12 +290,14 @@ void front::end_turn() {
 
 void front::expect_tick() {
   if (std::exchange(expected_.tick, true)) return;
+  expected_.tick_due = clock_now() + tick_interval;
   delayed_send(this, tick_interval, again_atom_v);
 }
 
 void front::tick() {
   expected_.tick = false;
   const auto now = clock_now();
+  loop_lag_.record(static_cast<std::uint64_t>(std::max(now - expected_.tick_due, {}).count()));
   dispatcher_.advance(now);
   carry_out();
   clients_.tick(now);
@@ -328,13 +362,24 @@ broker_report front::report() const {
   broker_report result;
   result.requests = dispatcher_.totals();
   result.nodes = nodes_.report();
+  result.services = dispatcher_.services(clock_now());
+  result.process = numbers_of_this_process(clients_.size());
   auto& mine = result.front;
   mine.restarts = nodes_.restarts();
   mine.connections = clients_.size();
   mine.rejected = clients_.rejected();
+  mine.incoming_bytes = clients_.incoming_bytes();
+  mine.unread_bytes = clients_.unread_bytes();
+  mine.request_memory = settings_.dispatch.memory;
+  mine.answer_memory = settings_.answers_memory;
+  mine.loop_lag = loop_lag_;
+  mine.version = own_cluster_greeting().release;
   mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
   mine.pid = static_cast<std::uint32_t>(::getpid());
   mine.draining = drain_.draining();
+  result.certificates =
+      report_certificates(clients_.gate().tls(),
+                          settings_.cluster_tls ? settings_.cluster_tls->current().get() : nullptr);
   result.shards.push_back({mine.connections, result.requests.placed, result.requests.waiting,
                            result.requests.answered, settings_.shard.number});
   return result;

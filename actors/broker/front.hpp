@@ -4,10 +4,10 @@
 #include "actors/broker/drain.hpp"
 #include "actors/broker/node_table.hpp"
 #include "actors/broker/sessions/client_sessions.hpp"
-#include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "actors/broker/settings.hpp"
 #include "actors/broker/status_round.hpp"
 #include "actors/dispatch/dispatcher.hpp"
+#include "actors/log/log_rate_limiter.hpp"
 #include "actors/messages.hpp"
 
 #include <caf/io/broker.hpp>
@@ -42,11 +42,15 @@ private:
     bool turn_end = false;
     bool tick = false;
     bool timeouts = false;
+    instant tick_due{};
   };
 
+  result<void> open_acceptors();
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
   void take_answers(node_number from, const batch& answers);
+  void refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
+                    instant now);
   void lose_node(node_number which, const std::string& why, instant now);
   void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
   void log_failed(token which, const std::string& node, std::string_view why, instant now);
@@ -77,6 +81,7 @@ private:
   drain drain_;
   std::unordered_map<caf::io::connection_handle, connection_id> by_handle_; // some may be gone
   expected_calls expected_;
+  latency_histogram loop_lag_;
   log_rate_limiter failures_; // FAILED and WORKER_LOST: must not hide, or be hidden by, strangers
 };
 

@@ -1,6 +1,7 @@
 #include "actors/broker/node_table.hpp"
 
 #include <algorithm>
+#include <map>
 #include <spdlog/spdlog.h>
 
 namespace ropewalk {
@@ -28,6 +29,7 @@ node_number node_table::join(node_description description, caf::actor gateway, i
     shard_.group->add_service(service.name);
     names += (names.empty() ? "" : ", ") + service.name;
   }
+  warn_of_namesake(description);
   const auto number = dispatcher_.join(offers, now);
   auto& m = members_[number];
   restarts_ += description.restarts;
@@ -36,6 +38,20 @@ node_number node_table::join(node_description description, caf::actor gateway, i
   m.description = std::move(description);
   m.gateway = std::move(gateway);
   return number;
+}
+
+// A node joins every shard, and the first one first: that one says it.
+void node_table::warn_of_namesake(const node_description& who) const {
+  if (shard_.number != 0) return;
+  const auto other = std::find_if(members_.begin(), members_.end(), [&](const auto& known) {
+    return known.second.description.name == who.name;
+  });
+  if (other == members_.end()) return;
+  const auto& d = other->second.description;
+  spdlog::warn(
+      "a second node is named {}: this one is on {} (pid {}), that one on {} (pid {}); both "
+      "get work, status says which is which. Give each a --name of its own",
+      who.name, who.host, who.pid, d.host, d.pid);
 }
 
 void node_table::lose(node_number which, const std::string& why, instant now) {
@@ -119,18 +135,23 @@ void node_table::carry_out(actions& decided) {
 void node_table::take_placed(instant now) {
   auto last = no_index;
   member* m = nullptr; // of `last`
-  dispatcher_.take_placed(
-      [&](node_number to, token which, const request& r, std::uint16_t service) {
-        if (to != last) {
-          last = to;
-          m = find(to);
-          touch(to, *m);
-        }
-        const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
-        m->work.add({which, static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)), r.fence,
-                     service, r.attempt(), r.alone},
-                    r.payload);
-      });
+  dispatcher_.take_placed([&](node_number to, token which, const request& r,
+                              std::uint16_t service) {
+    if (to != last) {
+      last = to;
+      m = find(to);
+      touch(to, *m);
+    }
+    const auto left = std::chrono::ceil<milliseconds>(r.deadline - now).count();
+    const auto flags = static_cast<std::uint8_t>(r.alone | r.has_fields << 1);
+    const work_head head{which,       static_cast<std::uint32_t>(std::max<std::int64_t>(left, 0)),
+                         r.fence,     service,
+                         r.attempt(), flags};
+    if (r.has_fields) [[unlikely]]
+      m->work.add(head, dispatcher_.fields_of(which), r.payload);
+    else
+      m->work.add(head, r.payload);
+  });
 }
 
 void node_table::flush(instant now) {
@@ -148,11 +169,15 @@ void node_table::flush(instant now) {
 }
 
 std::vector<node_report> node_table::report() const {
+  std::map<node_number, const member*> as_they_joined;
+  for (const auto& [number, m] : members_) as_they_joined.emplace(number, &m);
   std::vector<node_report> result;
-  for (const auto& [number, m] : members_) {
+  for (const auto& [number, one] : as_they_joined) {
+    const auto& m = *one;
     const auto view = dispatcher_.view(number);
     node_report n;
     n.name = m.description.name;
+    n.gateway = caf::to_string(m.gateway);
     n.pid = m.description.pid;
     n.address = m.description.host;
     for (const auto& s : m.description.services) {

@@ -73,6 +73,7 @@ private:
   }
   void take_placed(instant now);
   void warn_unoffered(const node_description& lost) const;
+  void warn_of_namesake(const node_description& who) const;
 
   caf::io::broker& self_;
   dispatcher& dispatcher_;

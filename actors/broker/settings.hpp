@@ -1,8 +1,10 @@
 #pragma once
 
+#include "actors/admin/http_guard.hpp"
 #include "actors/broker/sessions/client_access.hpp"
 #include "actors/broker/shard_group.hpp"
 #include "actors/settings/tuning.hpp"
+#include "net/tls/reloadable_tls.hpp"
 #include "net/transport/endpoint.hpp"
 
 #include <cstdint>
@@ -14,9 +16,12 @@ namespace ropewalk {
 /// What `ropewalk broker` was told, for one of its shards: its numbers, and what else it was told.
 struct broker_settings : broker_tuning {
   std::vector<endpoint> listen{{"127.0.0.1", 7070}};
+  std::vector<endpoint> http; ///< where HTTP is spoken; none: nowhere
+  http_guard guard;           ///< of these
   endpoint cluster{"127.0.0.1", 7071};
   std::uint64_t seed = 0; ///< of the hashes of what clients choose: one that they cannot guess
   client_access_settings access;
+  std::shared_ptr<reloadable_tls> cluster_tls; ///< with nodes; null: plainly
   shard_place shard;
 };
 

@@ -26,13 +26,14 @@ std::uint32_t deadline_wheel::farthest_slot(std::uint64_t due) {
   return narrow(near_slots + far_slots + due / (near_slots * far_slots) % far_slots);
 }
 
-void deadline_wheel::insert(std::uint32_t entry, instant deadline) {
+void deadline_wheel::insert(std::uint32_t entry, instant deadline, instant now) {
   if (entry >= links_.size()) links_.resize(std::max<std::size_t>(entry + 1, links_.size() * 2));
   assert(links_[entry].slot == none);
   const auto since = std::chrono::ceil<milliseconds>(deadline - start_).count();
   const auto due =
       since <= 0 ? 0 : static_cast<std::uint64_t>((since + tick.count() - 1) / tick.count());
   links_[entry].due = std::max(due, now_);
+  links_[entry].inserted = now;
   place(entry);
   ++size_;
 }

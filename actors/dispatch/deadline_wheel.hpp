@@ -19,8 +19,12 @@ public:
 
   explicit deadline_wheel(instant start) : start_(start) { heads_.fill(none); }
 
-  /// `entry` must not be in the wheel.
-  void insert(std::uint32_t entry, instant deadline);
+  /// `entry` must not be in the wheel. `now` is only kept.
+  void insert(std::uint32_t entry, instant deadline, instant now);
+
+  /// When it was put in; of one that is in the wheel, or was the last time. (A request's time of
+  /// arrival stands here because its own record is full, and this line is touched anyway.)
+  [[nodiscard]] instant inserted(std::uint32_t entry) const { return links_[entry].inserted; }
 
   /// Does nothing if `entry` is not in the wheel.
   void erase(std::uint32_t entry);
@@ -39,6 +43,7 @@ private:
 
   struct link {
     std::uint64_t due = 0; // tick
+    instant inserted{};
     std::uint32_t next = none;
     std::uint32_t previous = none;
     std::uint32_t slot = none; // none: not in the wheel

@@ -13,8 +13,21 @@ namespace {
 // and in the table of ids, the allocator's share.
 constexpr std::uint32_t overhead_bytes = 256;
 
+// A service that no node has offered for so long, and nobody has asked for meanwhile, is forgotten:
+// longer than workers take to be installed anew, and a name that somebody got wrong is one soon.
+constexpr std::chrono::minutes forget_after{10};
+
 // Answers are counted in windows of this length to know how fast a service works its queue off.
 constexpr milliseconds rate_window{100};
+
+// The node's clock and ours need not agree on how long it took.
+void count_times(service_counts& of, std::chrono::nanoseconds total, microseconds run_time) {
+  const auto all = static_cast<std::uint64_t>(total.count());
+  const auto ran = static_cast<std::uint64_t>(run_time.count()) * 1000;
+  of.total.record(all);
+  of.running.record(ran);
+  of.waiting.record(all > ran ? all - ran : 0);
+}
 
 } // namespace
 
@@ -118,6 +131,8 @@ void dispatcher::release(std::uint32_t index) {
   auto& r = requests_[index];
   r.payload = {};
   r.stage = stage::free;
+  if (r.has_fields) [[unlikely]]
+    fields_[index] = {};
   free_requests_.give_back(index);
   if (r.lane == no_index) return;
   const auto next = services_[r.service].keys.leave(requests_, index);
@@ -174,10 +189,26 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
   return true;
 }
 
+void dispatcher::keep_fields(std::uint32_t index, const shared_bytes& fields) {
+  if (index >= fields_.size()) fields_.resize(requests_.size());
+  fields_[index] = fields.own();
+  requests_[index].has_fields = true;
+  requests_[index].cost += static_cast<std::uint32_t>(fields.size());
+}
+
 void dispatcher::refuse_second(const submission& what) {
   refuse(what, error_code::bad_request,
          "a request with this id still waits for its answer on this connection; this is the answer "
          "to the second one");
+}
+
+// Whether it is to be asked for in vain, or waits for a node: then it was asked for now.
+bool dispatcher::refuses_unoffered(service& s, instant now) const {
+  const bool forgotten =
+      s.waiting() == 0 && now - std::max(s.unoffered_since, s.unoffered_asked) >= forget_after;
+  if (forgotten || settings_.refuse_unoffered) return true;
+  s.unoffered_asked = now;
+  return false;
 }
 
 void dispatcher::refuse_unserved(const submission& what, instant now) {
@@ -192,6 +223,7 @@ void dispatcher::refuse_unserved(const submission& what, instant now) {
 void dispatcher::submit(const submission& what, instant now) {
   assert(is_current(what.connection));
   ++totals_.submitted;
+  ++services_[what.service].counts.submitted;
   const auto id_hash = ids_.hash_of(what.connection.index, what.request_id);
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse_second(what);
@@ -199,7 +231,7 @@ void dispatcher::submit(const submission& what, instant now) {
   const auto cost =
       static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
   if (over_a_limit(what, cost)) return;
-  if (offers_.all_failing(what.service) || (s.unoffered && settings_.refuse_unoffered))
+  if (offers_.all_failing(what.service) || (s.unoffered && refuses_unoffered(s, now)))
     return refuse_unserved(what, now);
   const auto timeout =
       what.timeout ? std::min(*what.timeout, settings_.max_deadline) : settings_.timeout;
@@ -215,9 +247,12 @@ void dispatcher::submit(const submission& what, instant now) {
   r.attempts =
       std::clamp<std::uint8_t>(what.attempts.value_or(settings_.attempts), 1, settings_.attempts);
   r.cost = cost;
+  if (what.fields) [[unlikely]]
+    keep_fields(index, *what.fields);
   r.id_hash = id_hash;
   r.deadline = now + timeout;
-  deadlines_.insert(index, r.deadline);
+  deadlines_.insert(index, r.deadline, now);
+  s.counts.bytes_in += what.payload.size();
   enter_connection(index, what.connection.index);
 
   if (!what.key.empty() && !s.keys.enter(requests_, index, what.key)) {
@@ -343,7 +378,7 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
     }
     for (const auto i : running) charge(i, what);
     for (auto i = waiting.rbegin(); i != waiting.rend(); ++i)
-      if (return_unstarted(*i)) ++totals_.redispatched;
+      if (return_unstarted(*i)) count_redispatched(o.service);
   }
   std::vector<service_index> services;
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
@@ -434,7 +469,8 @@ void dispatcher::count_answer(service& s, instant now) {
 }
 
 std::optional<completion> dispatcher::complete(node_number from, token which, std::uint32_t fence,
-                                               microseconds run_time, instant now) {
+                                               microseconds run_time, instant now,
+                                               answer_facts what) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) {
     ++totals_.stale;
@@ -449,7 +485,13 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
   ++o.answered;
   o.rest = milliseconds{0};
   o.resting = false; // `unplace` sees to what follows
-  if (r.connection != no_index) ++totals_.answered;
+  if (r.connection != no_index) {
+    ++totals_.answered;
+    count_times(services_[service].counts, now - deadlines_.inserted(index), run_time);
+  }
+  services_[service].counts.bytes_out += what.bytes;
+  if (what.code != error_code::ok) [[unlikely]]
+    ++services_[service].counts.errors[static_cast<std::size_t>(what.code)];
   count_answer(services_[service], now);
   unplace(index);
   release(index);
@@ -464,7 +506,10 @@ void dispatcher::give_back(node_number from, token which, std::uint32_t fence, i
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
   rest(offer, now);
-  if (return_unstarted(index)) ++totals_.returned;
+  if (return_unstarted(index)) {
+    ++totals_.returned;
+    ++services_[offers_[offer].service].counts.returned;
+  }
   mark_runnable(offers_[offer].service);
   run_ready(now);
 }
@@ -484,6 +529,16 @@ void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::
   charge(index, what);
   mark_runnable(service);
   run_ready(now);
+}
+
+bool dispatcher::start_failed_again(node_number from, token which, std::uint32_t fence,
+                                    instant now) {
+  const auto index = sent_to(from, which, fence);
+  if (index == no_index) return false;
+  const auto& r = requests_[index];
+  if (r.connection == no_index || r.charged + 1 >= r.attempts) return false;
+  crash(from, which, fence, {}, now);
+  return true;
 }
 
 void dispatcher::crash_among_others(node_number from, token which, std::uint32_t fence,
@@ -507,7 +562,8 @@ void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
   }
   rest(r.offer, now);
   mark_runnable(r.service);
-  if (return_unstarted(index)) ++totals_.redispatched;
+  const auto service = r.service;
+  if (return_unstarted(index)) count_redispatched(service);
   run_ready(now);
 }
 
@@ -544,9 +600,16 @@ void dispatcher::charge(std::uint32_t index, std::string_view what) {
 }
 
 void dispatcher::run_again(std::uint32_t index) {
-  services_[requests_[index].service].queue.add_retry(requests_, index);
-  ++totals_.redispatched;
+  const auto service = requests_[index].service;
+  services_[service].queue.add_retry(requests_, index);
+  ++services_[service].counts.retries;
+  count_redispatched(service);
   ++totals_.waiting;
+}
+
+void dispatcher::count_redispatched(service_index which) {
+  ++totals_.redispatched;
+  ++services_[which].counts.redispatched;
 }
 
 // -- answers that are not replies -----------------------------------------------------------------
@@ -559,15 +622,20 @@ std::uint32_t dispatcher::retry_after_ms(const service& s) const {
 
 void dispatcher::refuse(const submission& what, error_code code, std::string detail,
                         std::uint32_t retry_after) {
-  ++totals_.refused[static_cast<int>(code)];
+  count_refused(what.service, code);
   actions_.refuse.push_back(
       {what.connection, what.request_id, code, std::move(detail), retry_after, what.service});
+}
+
+void dispatcher::count_refused(service_index which, error_code code) {
+  ++totals_.refused[static_cast<std::size_t>(code)];
+  ++services_[which].counts.errors[static_cast<std::size_t>(code)];
 }
 
 // Tells the client, if there is one, that there will be no reply.
 void dispatcher::announce(const request& r, error_code code, std::string detail) {
   if (r.connection == no_index) return;
-  ++totals_.refused[static_cast<int>(code)];
+  count_refused(r.service, code);
   actions_.refuse.push_back(
       {id_of(r.connection), r.client_id, code, std::move(detail), 0, r.service});
 }

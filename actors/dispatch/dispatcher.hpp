@@ -10,6 +10,7 @@
 #include "actors/dispatch/service_queue.hpp"
 #include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/service_report.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -51,6 +52,12 @@ struct service_offer {
 struct completion {
   connection_id connection;
   std::uint64_t request_id;
+};
+
+/// What an answer was, to be counted.
+struct answer_facts {
+  std::uint32_t bytes = 0;
+  error_code code = error_code::ok;
 };
 
 struct node_view {
@@ -107,7 +114,7 @@ public:
   /// An answer. Nothing if it is not to be used: a placing that was superseded, or a request that
   /// is gone.
   std::optional<completion> complete(node_number node, token request, std::uint32_t fence,
-                                     microseconds run_time, instant now);
+                                     microseconds run_time, instant now, answer_facts what = {});
 
   /// The node had not started it: its slots are held up, or it drains. It gets nothing until one of
   /// its messages comes to an end, or a pause has gone by (node_selector::first_rest).
@@ -116,6 +123,10 @@ public:
   /// Its slot died while running it.
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
              instant now);
+
+  /// Its handler says that it failed, and is to be asked again if that is allowed: it is charged as
+  /// by a crash. False if it is not, and the failure the answer (`complete`).
+  bool start_failed_again(node_number node, token request, std::uint32_t fence, instant now);
 
   /// It was one of several that were running in a process which died: it is charged, as what it was
   /// started for may have been done, and from now on nothing runs beside it. So whoever is innocent
@@ -161,8 +172,16 @@ public:
   }
 
   [[nodiscard]] const request* find(token request) const;
+  /// What it has for its handler, of a request that has_fields.
+  [[nodiscard]] std::string_view fields_of(token request) const {
+    return fields_[static_cast<std::uint32_t>(request)].view();
+  }
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
+
+  /// What is known of every service that there ever was: at most limits::max_services a node, so
+  /// for whoever asks now and then.
+  [[nodiscard]] std::vector<service_report> services(instant now) const;
 
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
@@ -198,8 +217,10 @@ private:
     double answers_per_second = 0; // in the window before
     bool unoffered = false;        // its last node has left, at that time:
     instant unoffered_since{};
-    bool runnable = false; // to be looked at before the event is over
-    bool paced = false;    // has retries that wait for the budget
+    instant unoffered_asked{}; // when it was asked for since
+    bool runnable = false;     // to be looked at before the event is over
+    bool paced = false;        // has retries that wait for the budget
+    service_counts counts;
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
   };
@@ -247,6 +268,7 @@ private:
   [[gnu::always_inline]] void leave_connection(std::uint32_t index);
   [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost);
 
+  [[gnu::noinline, gnu::cold]] void keep_fields(std::uint32_t index, const shared_bytes& fields);
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);
   void place(std::uint32_t index, std::uint32_t offer);
@@ -270,8 +292,12 @@ private:
   [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service);
   [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what);
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
+  [[nodiscard, gnu::noinline, gnu::cold]] bool refuses_unoffered(service& s, instant now) const;
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
   void count_answer(service& s, instant now);
+  void count_redispatched(service_index service);
+  void count_refused(service_index service, error_code code);
+  [[nodiscard]] std::chrono::nanoseconds oldest_waiting(const service& s, instant now) const;
   void abandon(std::uint32_t index);
   [[nodiscard]] std::uint32_t retry_after_ms(const service& s) const;
 
@@ -282,6 +308,7 @@ private:
   dispatch_totals totals_;
   deadline_wheel deadlines_;
   request_table requests_;
+  std::vector<shared_bytes> fields_; // by request, of those that have some; may be shorter
   index_pool free_requests_;
   id_table ids_;
   std::vector<connection> connections_;

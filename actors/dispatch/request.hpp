@@ -40,6 +40,7 @@ struct submission {
   service_index service = no_index;
   shared_bytes payload;                 ///< copied if it is borrowed, and admitted
   std::string_view key;                 ///< ordering key; empty: none. Borrowed for the call
+  const shared_bytes* fields = nullptr; ///< for its handler, as in a frame; null: none
   std::optional<milliseconds> timeout;  ///< none: the standard one
   std::optional<std::uint8_t> attempts; ///< none: the standard number
   ropewalk::priority priority = ropewalk::priority::normal;
@@ -74,9 +75,10 @@ struct request {
   std::uint8_t charged = 0;  ///< starts that ended with a lost worker
   std::uint8_t attempts = 0; ///< how many of those are allowed
   ropewalk::stage stage = ropewalk::stage::free;
-  bool sent : 1 = false;  ///< placed, and on its way to its node or there
-  bool alone : 1 = false; ///< it may be what a process died of: nothing is to run beside it
-  ropewalk::priority priority : 6 = ropewalk::priority::normal;
+  bool sent : 1 = false;       ///< placed, and on its way to its node or there
+  bool alone : 1 = false;      ///< it may be what a process died of: nothing is to run beside it
+  bool has_fields : 1 = false; ///< for its handler (dispatcher::fields_of)
+  ropewalk::priority priority : 5 = ropewalk::priority::normal;
 
   /// What the record was is over. All fields that a new request does not set are as at first; the
   /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
@@ -86,7 +88,7 @@ struct request {
     next = previous = next_of_connection = previous_of_connection = no_index;
     fence = 0;
     charged = 0;
-    sent = alone = false;
+    sent = alone = has_fields = false;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not

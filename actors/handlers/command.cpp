@@ -3,6 +3,7 @@
 #include "actors/handlers/program_line.hpp"
 #include "actors/handlers/start_trouble.hpp"
 #include "actors/supervise/spawner.hpp"
+#include "net/protocol/frame.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
 #include "net/transport/socket.hpp"
@@ -190,7 +191,7 @@ class command final : public handler {
 public:
   command(program what, const handler_options& options)
       : max_reply_bytes_(options.max_reply_bytes), program_(std::move(what)) {
-    set_surroundings(program_, options.folder, options.environment);
+    set_surroundings(program_, options.around);
     ::signal(SIGPIPE, SIG_IGN);
   }
 
@@ -214,6 +215,17 @@ std::string variables_of(const invocation& what) {
     result.append(name).append(1, '=').append(value).push_back('\0');
   };
   add("ROPEWALK_SERVICE", what.service);
+  // What has a 0 in it is nothing for an environment.
+  const auto add_text = [&](std::string_view name, std::string_view value) {
+    if (!value.empty() && value.find('\0') == std::string_view::npos) add(name, value);
+  };
+  frame_fields fields;
+  if (!what.fields.empty() && read_fields(what.fields, fields)) {
+    add_text("ROPEWALK_KEY", fields.key);
+    add_text("ROPEWALK_TRACE", fields.trace);
+    add_text("ROPEWALK_CLIENT", fields.client);
+  }
+  add("ROPEWALK_ID", std::to_string(what.id));
   add("ROPEWALK_ATTEMPT", std::to_string(what.attempt));
   add("ROPEWALK_TIMEOUT_MS", std::to_string(std::max<long long>(left.count(), 0)));
   return result;

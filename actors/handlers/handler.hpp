@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/supervise/spawner_wire.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
@@ -19,7 +20,9 @@ namespace ropewalk {
 /// One message to be handled.
 struct invocation {
   std::string_view service;
+  std::uint64_t id = 0; ///< the broker's name for it, through all its attempts
   shared_bytes payload;
+  std::string_view fields; ///< further ones, as in a frame
   /// 2 and more: an earlier start ended with a lost worker, and may have had effects.
   std::uint8_t attempt = 1;
   std::chrono::steady_clock::time_point deadline;
@@ -79,10 +82,9 @@ public:
 struct handler_options {
   /// Who would reply with more answers TOO_LARGE.
   std::size_t max_reply_bytes = limits::default_max_message_bytes;
-  /// Where the programs that it starts run; empty: where the worker was started.
-  std::string folder = {};
-  /// NAME=VALUE for them, behind what the worker has.
-  std::vector<std::string> environment = {};
+  /// How the programs that it starts run.
+  surroundings around = {};
+  std::string service = {}; ///< whose it is
 };
 
 /// Makes a handler of what was checked before: for each slot one, on the node.

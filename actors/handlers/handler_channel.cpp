@@ -39,7 +39,7 @@ void handler_channel::hello(std::string_view service) {
 }
 
 void handler_channel::request(std::uint64_t id, const shared_bytes& payload,
-                              std::chrono::milliseconds left, std::uint8_t attempt) {
+                              std::chrono::milliseconds left, const about& what) {
   constexpr std::int64_t longest = 0xffffffff;
   const auto ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, longest));
   // As field_writer would, without its memory: this happens once a message.
@@ -51,7 +51,12 @@ void handler_channel::request(std::uint64_t id, const shared_bytes& payload,
                                    static_cast<char>(ms),
                                    static_cast<char>(field::attempt),
                                    1,
-                                   static_cast<char>(attempt)};
+                                   static_cast<char>(what.attempt)};
+  if (!what.fields.empty()) [[unlikely]] {
+    const auto all = std::string{fields.data(), fields.size()}.append(what.fields);
+    append_header(out_.tail(), frame_kind::request, error_code::ok, id, all, payload.size());
+    return out_.append(payload);
+  }
   append_header(out_.tail(), frame_kind::request, error_code::ok, id,
                 {fields.data(), fields.size()}, payload.size());
   out_.append(payload);
@@ -71,8 +76,8 @@ handler_channel::event handler_channel::next() {
     const auto* said = in_.next();
     if (!said) break;
     if (const auto* bad = std::get_if<malformed_stream>(said))
-      return violated("it sent bytes that are no frame (" + std::string{bad->reason} +
-                      "); what it prints must not go to the channel");
+      return violated("it sent bytes that are no frame, " + quote(bad->begins) + " (" +
+                      std::string{bad->reason} + "); what it prints must not go to the channel");
     if (const auto* large = std::get_if<oversized_frame>(said)) {
       if (!ready_)
         return violated("it sent a frame of " + std::to_string(large->head.length) +

@@ -25,10 +25,16 @@ public:
 
   void hello(std::string_view service);
 
+  /// What a handler is to know of a request besides its message and the time that is left.
+  struct about {
+    std::uint8_t attempt = 1;
+    std::string_view fields = {}; ///< further ones, as in a frame
+  };
+
   /// `id` is not 0, nor that of another request without an answer. The payload is copied if it is
   /// small or borrowed.
   void request(std::uint64_t id, const shared_bytes& payload, std::chrono::milliseconds left,
-               std::uint8_t attempt);
+               const about& what);
   void cancel(std::uint64_t id);
 
   outbox& out() { return out_; }

@@ -14,9 +14,11 @@ namespace ropewalk {
 /// is wrong with the line and what would do.
 result<program> parse_program(const std::string& kind, const std::string& line);
 
-/// Where it runs (empty: where the worker was started), and NAME=VALUE in place of what it would
-/// find under these names.
-void set_surroundings(program& what, const std::string& folder,
-                      const std::vector<std::string>& environment);
+/// This process's environment but for what is Ropewalk's own in it, NAME=VALUE each.
+std::vector<std::string> own_environment();
+
+/// Where it runs, as whom and how nicely, and NAME=VALUE in place of what it would find under these
+/// names. As another user it finds that one's HOME, USER and LOGNAME.
+void set_surroundings(program& what, const surroundings& around);
 
 } // namespace ropewalk

@@ -1,7 +1,9 @@
 #include "actors/handlers/start_trouble.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <string_view>
@@ -12,8 +14,14 @@ namespace ropewalk {
 
 namespace {
 
-// What stands behind #! in a script, for the kernel: the first word; empty: it is none.
-std::string interpreter_of(const std::string& path) {
+// What stands behind #! in a script, for the kernel: the first word, and what is behind that; both
+// empty: it is no script.
+struct shebang {
+  std::string interpreter;
+  std::string argument;
+};
+
+shebang shebang_of(const std::string& path) {
   std::array<char, 256> head{};
   const int file =
       ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not hold it up
@@ -22,8 +30,20 @@ std::string interpreter_of(const std::string& path) {
   if (count < 3 || head[0] != '#' || head[1] != '!') return {};
   std::string_view line{head.data() + 2, static_cast<std::size_t>(count) - 2};
   line = line.substr(0, line.find('\n'));
-  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
-  return std::string{line.substr(0, line.find_first_of(" \t"))};
+  const auto skip_blanks = [&] {
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  };
+  skip_blanks();
+  const auto end = std::min(line.find_first_of(" \t"), line.size());
+  shebang result{std::string{line.substr(0, end)}, {}};
+  line.remove_prefix(end);
+  skip_blanks();
+  result.argument = line;
+  return result;
+}
+
+std::string interpreter_of(const std::string& path) {
+  return shebang_of(path).interpreter;
 }
 
 bool is_folder(const std::string& path) {
@@ -76,6 +96,59 @@ std::string explain_shortage(int error) {
 
 } // namespace
 
+namespace {
+
+bool is_program(const std::string& path) {
+  struct stat file {};
+  return ::access(path.c_str(), X_OK) == 0 && ::stat(path.c_str(), &file) == 0 &&
+         S_ISREG(file.st_mode);
+}
+
+// What `env` would run; empty: that cannot be seen from here.
+std::string sought_by_env(const shebang& line) {
+  const auto& words = line.argument;
+  const bool is_env = line.interpreter.ends_with("/env");
+  if (!is_env || words.starts_with('-') || words.find_first_of("= \t") != std::string::npos)
+    return {};
+  return words;
+}
+
+// The kernel follows interpreters that are scripts themselves, up to four of them.
+std::string find_start_trouble(const std::string& path, int depth) {
+  if (::access(path.c_str(), F_OK) != 0) return path + " is not there";
+  if (!is_program(path)) return explain_program(EACCES, path);
+  const auto line = shebang_of(path);
+  if (line.interpreter.empty() || depth == 4) return {};
+  if (line.interpreter.ends_with('\r') || line.argument.ends_with('\r'))
+    return path +
+           " has lines that end as on Windows (CR LF), so that its interpreter is not found: "
+           "write it anew with LF alone";
+  if (const auto sought = sought_by_env(line); !sought.empty() && find_program(sought).empty())
+    return path + " needs the interpreter " + sought +
+           ", which is not found: install it, or mend the script's first line";
+  const auto inner = find_start_trouble(line.interpreter, depth + 1);
+  return inner.empty() ? inner : path + " needs the interpreter " + line.interpreter + ": " + inner;
+}
+
+} // namespace
+
+std::string find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string{};
+  const char* path = ::getenv("PATH");
+  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (true) {
+    const auto colon = rest.find(':');
+    std::string candidate = std::string{rest.substr(0, colon)} + '/' + name;
+    if (is_program(candidate)) return candidate;
+    if (colon == std::string_view::npos) return {};
+    rest.remove_prefix(colon + 1);
+  }
+}
+
+std::string find_start_trouble(const std::string& path) {
+  return find_start_trouble(path, 0);
+}
+
 std::string explain(const start_failure& failure, const program& what) {
   if (const auto shortage = explain_shortage(failure.error); !shortage.empty())
     return "cannot start " + what.path + ": " + shortage;
@@ -83,6 +156,9 @@ std::string explain(const start_failure& failure, const program& what) {
   switch (failure.step) {
   case start_step::program:
     return explain_program(failure.error, what.path);
+  case start_step::user:
+    return "cannot start " + what.path + " as the user " + (what.user ? what.user->name : "") +
+           ": " + error + "; the worker is root, and may need CAP_SETUID and CAP_SETGID";
   case start_step::folder:
     return "cannot start " + what.path + " in the folder " + what.folder + ": " + error;
   case start_step::spawner:

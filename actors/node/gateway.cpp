@@ -34,10 +34,18 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
   }
 }
 
+// Others of this process go on.
+void gateway::on_exit() {
+  if (loop_) loop_->forget_timers(this);
+  pools_.clear(); // they hold this one
+  slots_.clear();
+  shards_.clear();
+}
+
 caf::behavior gateway::make_behavior() {
   beat();
   if (loop_)
-    loop_->repeat(start_lease::beat_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+    loop_->repeat(this, start_lease::beat_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
       if (!getf(is_terminated_flag)) beat();
     });
   return {
@@ -275,7 +283,7 @@ void gateway::tick() {
 void gateway::expect_tick() {
   if (std::exchange(tick_expected_, true)) return;
   if (!loop_) return delayed_send(this, look_interval, again_atom_v);
-  loop_->remind(look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+  loop_->remind(this, look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) tick();
   });
 }

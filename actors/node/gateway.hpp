@@ -33,6 +33,7 @@ public:
 
 protected:
   caf::behavior make_behavior() override;
+  void on_exit() override;
 
 private:
   using shard_number = run_queue::shard_number;

@@ -1,6 +1,5 @@
 #include "actors/node/handler_process.hpp"
 
-#include "actors/handlers/start_trouble.hpp"
 #include "net/protocol/readable.hpp"
 #include "net/transport/receive.hpp"
 
@@ -26,20 +25,8 @@ instant clock_now() {
 // A process that has closed its channel is on its way out; how long that may take.
 constexpr milliseconds exit_time{1000};
 
-// How often one that was killed is killed again: the word may have been lost.
-constexpr milliseconds kill_interval{1000};
-
-// How long to wait until the process that starts programs has ended all that was lost with it, and
-// how long it may live on after it has given up a channel.
-constexpr milliseconds lost_time{3500};
-
 // One look at what a handler prints reads so much at most, in bytes: the others wait meanwhile.
 constexpr std::size_t output_bytes = 64 * limits::kib;
-
-bool is_stop(const program_channel::event& event) {
-  return event.what == program_channel::event::kind::ended && WIFSIGNALED(event.status) &&
-         (WTERMSIG(event.status) == SIGTERM || WTERMSIG(event.status) == SIGINT);
-}
 
 struct both_ends {
   descriptor ours;
@@ -83,7 +70,7 @@ void handler_process::start(instant now) {
   was_ready_ = wanted_ = overdue_ = channel_over_ = program_over_ = wants_write_ = false;
   killed_why_.clear();
   ended_.reset();
-  requests_ = answered_ = 0;
+  requests_ = answered_ = memory_ = 0;
   // The second time is for a spawner that was ended since the last start.
   for (int tries = 0; tries < 2; ++tries) {
     if (!open_channel()) return;
@@ -97,7 +84,7 @@ void handler_process::start(instant now) {
     program_.reset();
     if (error == ESRCH && tries == 0) continue;
     const start_failure failure{error == ESRCH ? start_step::spawner : start_step::pipes, error};
-    return went_down({program_channel::event::kind::not_started, 0, failure});
+    return went_down({program_channel::event::kind::not_started, 0, failure, 0});
   }
 }
 
@@ -105,7 +92,7 @@ bool handler_process::open_channel() {
   if (program_) return true;
   auto opened = spawner::of_process().open(with_.what);
   if (const auto* failure = std::get_if<start_failure>(&opened)) {
-    went_down({program_channel::event::kind::not_started, 0, *failure});
+    went_down({program_channel::event::kind::not_started, 0, *failure, 0});
     return false;
   }
   program_.emplace(std::move(std::get<program_channel>(opened)));
@@ -113,7 +100,7 @@ bool handler_process::open_channel() {
   if (program_watch_ != 0) return true;
   const start_failure failure{start_step::pipes, errno};
   program_.reset();
-  went_down({program_channel::event::kind::not_started, 0, failure});
+  went_down({program_channel::event::kind::not_started, 0, failure, 0});
   return false;
 }
 
@@ -128,10 +115,13 @@ int handler_process::launch() {
     variables.append(name).append(1, '=').append(value).push_back('\0');
   };
   add("ROPEWALK_SERVICE", with_.service);
-  add("ROPEWALK_FD", "3");
+  const bool stdio = with_.options.speaks_over == service_options::channel::stdio;
+  add("ROPEWALK_FD", stdio ? "0" : "3");
   add("ROPEWALK_PROCESS", std::to_string(with_.number));
-  const std::array open{nothing.get(), output.theirs.get(), output.theirs.get(),
-                        channel.theirs.get()};
+  const int theirs = channel.theirs.get();
+  const int prints = output.theirs.get();
+  std::vector<int> open{nothing.get(), prints, prints, theirs};
+  if (stdio) open = {theirs, theirs, prints};
   socket_ = std::move(channel.ours);
   output_ = std::move(output.ours);
   socket_watch_ =
@@ -146,10 +136,10 @@ int handler_process::launch() {
 // -- its channel ------------------------------------------------------------------------------------
 
 void handler_process::request(const process_load::request& what, const shared_bytes& payload,
-                              std::uint8_t attempt, instant now) {
+                              const handler_channel::about& about, instant now) {
   ++requests_;
   const auto id = load_.begin(what, now);
-  channel_->request(id, payload, std::chrono::ceil<milliseconds>(what.deadline - now), attempt);
+  channel_->request(id, payload, std::chrono::ceil<milliseconds>(what.deadline - now), about);
 }
 
 void handler_process::flush() {
@@ -237,146 +227,6 @@ bool handler_process::on_output() {
 void handler_process::print_rest() {
   for (int most = 16; most > 0 && output_.valid() && on_output(); --most) {
   }
-}
-
-// -- time and its end -------------------------------------------------------------------------------
-
-void handler_process::stop(instant now) {
-  if (state_ == state::down) return;
-  wanted_ = true;
-  if (state_ == state::stopping || state_ == state::ending) return;
-  if (state_ == state::starting) return kill("it was not needed any more");
-  state_ = state::stopping;
-  state_until_ = now + with_.options.stop_timeout;
-  ::shutdown(socket_.get(), SHUT_WR);
-}
-
-std::vector<process_load::verdict> handler_process::give_up(instant now) {
-  if (program_ && state_ != state::down) {
-    loop_->forget(program_watch_);
-    program_->kill(SIGKILL);
-    program_->abandon(); // nothing here waits; the spawner sees to its end
-    program_.reset();
-  }
-  close_all();
-  state_ = state::down;
-  return load_.ended_by_others(now);
-}
-
-void handler_process::check_time(instant now) {
-  if (ended_ && knows_enough(now)) return went_down(*std::exchange(ended_, std::nullopt));
-  if (state_ == state::down || ended_) return;
-  if (state_ == state::ending) {
-    if (now < state_until_) return;
-    state_until_ = now + kill_interval;
-    return program_->kill(SIGKILL);
-  }
-  for (const auto id : load_.take_unwanted(now, with_.options.stop_timeout)) channel_->cancel(id);
-  flush();
-  if (load_.is_overdue(now)) {
-    overdue_ = true;
-    return kill("it did not answer a request in time, nor when it was told to stop");
-  }
-  if (channel_over_ && now >= state_until_) return kill("it closed its channel and lives on");
-  if (state_ == state::starting && now >= state_until_)
-    return kill("it was not ready within " + std::to_string(with_.options.start_timeout.count()) +
-                " ms (start-timeout)");
-  if (state_ == state::stopping && now >= state_until_)
-    kill("it did not come to its end within " + std::to_string(with_.options.stop_timeout.count()) +
-         " ms (stop-timeout)");
-}
-
-void handler_process::kill(std::string why) {
-  killed_why_ = std::move(why);
-  state_ = state::ending;
-  state_until_ = clock_now() + kill_interval;
-  loop_->forget(socket_watch_);
-  program_->kill(SIGKILL); // on_program hears of it
-}
-
-void handler_process::on_program() {
-  if (!program_) return;
-  const auto event = program_->take_event(program_channel::wait::no);
-  if (event.what == program_channel::event::kind::none) return;
-  if (event.what == program_channel::event::kind::lost) loop_->forget(program_watch_);
-  if (state_ == state::down) return program_.reset(); // the spawner is gone, and nothing ran
-  program_over_ = true;
-  if (state_ != state::ending) read_channel(true); // what it answered before it went
-  print_rest();
-  if (!waits_for_more(event)) went_down(event);
-}
-
-// Before what ran there is run elsewhere, all of it must be gone that may still be at it. And who
-// stops a node and all that it started (a service manager that signals every process) reaches the
-// one and the other within moments, in any order.
-bool handler_process::waits_for_more(const program_channel::event& event) {
-  const bool lost = event.what == program_channel::event::kind::lost;
-  if (!lost && (!is_stop(event) || load_.running() == 0 || owner_.is_leaving())) return false;
-  state_ = state::ending;
-  state_until_ = clock_now() + (lost ? lost_time : milliseconds{limits::stop_spread_ms});
-  ended_ = event;
-  return true;
-}
-
-bool handler_process::knows_enough(instant now) const {
-  if (now >= state_until_) return true;
-  if (ended_->what == program_channel::event::kind::lost) return program_->is_gone();
-  return owner_.is_leaving();
-}
-
-std::string handler_process::end_of(const program_channel::event& event) const {
-  using kind = program_channel::event::kind;
-  if (event.what == kind::not_started) return explain(event.failure, with_.what);
-  std::string text;
-  if (!killed_why_.empty())
-    text = killed_why_ + ", and was ended";
-  else if (event.what == kind::lost)
-    text = "it was ended together with the process that starts programs";
-  else if (WIFSIGNALED(event.status))
-    text = "it was killed by signal " + std::to_string(WTERMSIG(event.status)) + " (" +
-           ::strsignal(WTERMSIG(event.status)) + ")";
-  else
-    text = "it ended with exit status " + std::to_string(WEXITSTATUS(event.status));
-  if (channel_ && killed_why_.empty() && channel_->in_message())
-    text += ", in the middle of a frame";
-  const auto said = readable_end(printed_.tail(), limits::max_stderr_bytes);
-  return said.empty() ? text : text + "; it had said: " + said;
-}
-
-void handler_process::went_down(const program_channel::event& event) {
-  using kind = program_channel::event::kind;
-  ending how;
-  how.was_ready = was_ready_;
-  how.wanted = wanted_;
-  how.not_started = event.what == kind::not_started;
-  how.answered = answered_;
-  if (was_ready_) how.lived = std::chrono::duration_cast<milliseconds>(clock_now() - ready_since_);
-  how.why = end_of(event);
-  const auto now = clock_now();
-  if (overdue_)
-    how.runs = load_.ended_overdue(now);
-  else if (event.what == kind::lost || (is_stop(event) && owner_.is_leaving()))
-    how.runs = load_.ended_by_others(now);
-  else
-    how.runs = load_.died(now);
-  printed_.finish([this](std::string_view line) {
-    spdlog::info("service {}, process {} says: {}", with_.service, with_.number,
-                 one_line(line, handler_output::max_line_bytes));
-  });
-  close_all();
-  if (event.what == kind::lost) program_.reset();
-  state_ = state::down;
-  channel_over_ = program_over_ = false;
-  owner_.on_down(*this, std::move(how));
-}
-
-void handler_process::close_all() {
-  loop_->forget(socket_watch_);
-  loop_->forget(output_watch_);
-  stream_.reset();
-  channel_.reset();
-  socket_.close();
-  output_.close();
 }
 
 } // namespace ropewalk

@@ -82,8 +82,8 @@ public:
 
   /// One that `takes_requests`; what is to run alone, only if nothing else runs. Goes out with
   /// `flush`.
-  void request(const process_load::request& what, const shared_bytes& payload, std::uint8_t attempt,
-               instant now);
+  void request(const process_load::request& what, const shared_bytes& payload,
+               const handler_channel::about& about, instant now);
   void flush();
 
   /// It gets no more and may come to its end, within its options' stop_timeout.
@@ -101,6 +101,12 @@ public:
            channel_over_;
   }
 
+  /// Asks how much memory it has, of which `memory` knows soon: with all that it has started, in
+  /// bytes. Twice as much as it should have ends it.
+  void measure();
+  [[nodiscard]] std::uint64_t memory() const { return memory_; }
+
+  [[nodiscard]] instant ready_since() const { return ready_since_; }
   [[nodiscard]] bool is_down() const { return state_ == state::down; }
   [[nodiscard]] const settings& what() const { return with_; }
 
@@ -112,6 +118,7 @@ private:
   bool on_output();
   void read_channel(bool all);
   bool take(handler_channel::event& said);
+  void on_measured(std::uint64_t bytes);
   void violated(const std::string& what);
   void kill(std::string why);
   void print_rest();
@@ -128,6 +135,7 @@ private:
 
   state state_ = state::down;
   instant state_until_{}; // starting, stopping: until it must have got further
+  instant signal_at_{};   // stopping: when it is asked by a signal; instant{}: it was
   bool was_ready_ = false;
   bool wanted_ = false;       // that it comes to its end
   bool overdue_ = false;      // it was killed since a request was
@@ -140,6 +148,7 @@ private:
   std::string killed_why_; // empty: it was not
   std::uint64_t requests_ = 0;
   std::uint64_t answered_ = 0;
+  std::uint64_t memory_ = 0;
 
   std::optional<program_channel> program_;
   descriptor socket_; // the node's end of the channel

@@ -1,12 +1,12 @@
 #include "actors/node/node.hpp"
 
 #include "actors/handlers/program_line.hpp"
+#include "actors/node/failure_log.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
 #include "actors/node/pool.hpp"
 #include "actors/node/process_pool.hpp"
 #include "actors/node/slot.hpp"
-#include "actors/supervise/spawner.hpp"
 
 #include <algorithm>
 #include <caf/all.hpp>
@@ -86,8 +86,29 @@ void joined(self_pointer self, std::uint16_t shard, const std::vector<std::uint1
   if (shard >= state.members.size()) return; // a membership that was just ended
   state.members[shard].joined = true;
   if (shard == 0 && !state.draining) join_others(self, ports);
-  if (std::all_of(state.members.begin(), state.members.end(), [](auto& m) { return m.joined; }))
-    tell_master(self, "joined\n");
+  if (!std::all_of(state.members.begin(), state.members.end(), [](auto& m) { return m.joined; }))
+    return;
+  if (!std::exchange(state.was_joined, true) && state.dependencies.owner)
+    self->send(state.dependencies.owner, ready_atom_v);
+  tell_master(self, "joined\n");
+}
+
+// What is ready at once, and what takes its time.
+bool starts_slowly(const service_settings& service) {
+  return service.handler.stays_up.has_value();
+}
+
+void service_ready(self_pointer self) {
+  auto& state = self->state;
+  if (state.not_ready > 0 && --state.not_ready == 0 && !state.draining)
+    join(self, 0, state.settings.broker.port);
+}
+
+void service_failing(self_pointer self, std::uint16_t service, const std::string& why) {
+  auto& state = self->state;
+  if (state.not_ready > 0 && state.dependencies.owner)
+    self->send(state.dependencies.owner, failing_atom_v, state.settings.services[service].name,
+               why);
 }
 
 void settled(self_pointer self, std::uint16_t shard) {
@@ -98,10 +119,24 @@ void settled(self_pointer self, std::uint16_t shard) {
     self->send(self->state.gateway, drain_atom_v);
 }
 
+// Its process goes on, and it leaves nothing there.
+void end_replaced(self_pointer self) {
+  auto& state = self->state;
+  for (const auto& queue : state.queues)
+    for (std::uint32_t slot = 0; slot < queue->slots(); ++slot)
+      queue->take_seat(slot, leader_id::nobody); // who leads at the loop looks up
+  for (const auto& pool : state.pools)
+    if (pool) self->send_exit(pool, caf::exit_reason::user_shutdown);
+  for (const auto& m : state.members)
+    if (m.membership) self->send_exit(m.membership, caf::exit_reason::user_shutdown);
+  self->send_exit(state.gateway, caf::exit_reason::user_shutdown);
+  spdlog::info("what was replaced has drained");
+  self->quit(caf::exit_reason::user_shutdown);
+}
+
 void leave(self_pointer self) {
+  if (self->state.replaced) return end_replaced(self);
   spdlog::info("drained");
-  // Before the broker hears that this node is gone and runs again elsewhere what had no time.
-  spawner::of_process().stop();
   self->quit(caf::exit_reason::user_shutdown);
 }
 
@@ -134,10 +169,29 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
   p.restarts = settings.restarts;
   p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
                settings.max_message_bytes};
-  set_surroundings(p.process.what, offered.options.folder, offered.options.environment);
+  set_surroundings(p.process.what, offered.options.around);
   caf::actor_config config{&loop};
-  return self.system().spawn_class<process_pool, caf::no_spawn_options>(config, std::move(p), queue,
-                                                                        gateway, &loop);
+  return self.system().spawn_class<process_pool, caf::no_spawn_options>(
+      config, std::move(p), queue, gateway, caf::actor{&self}, &loop);
+}
+
+void replace_for(self_pointer self, const std::string& why) {
+  if (self->state.settings.master_fd < 0)
+    return spdlog::warn("{}: with --processes its process would be replaced", why);
+  spdlog::warn("asking the master for a replacement of this process: {}", why);
+  tell_master(self, "recycle\n");
+}
+
+// Of code in this process: what hangs there can only be ended with the process.
+hang_settings hangs_of(caf::event_based_actor* self, const service_settings& offered,
+                       const std::shared_ptr<run_queue>& queue) {
+  return {offered.options.stop_timeout,
+          [queue](std::uint32_t slot) { return queue->unwanted_run(slot); },
+          [queue](std::uint32_t slot) { queue->take_seat(slot, leader_id::nobody); },
+          [node = caf::actor_cast<caf::weak_actor_ptr>(self)](const std::string& why) {
+            if (const auto strong = caf::actor_cast<caf::actor>(node))
+              caf::anon_send(strong, recycle_atom_v, why);
+          }};
 }
 
 // Programs that stay up are started anew from what is on the disk now.
@@ -172,6 +226,18 @@ void stop_processes(self_pointer self) {
   if (state.stopping == 0) leave(self);
 }
 
+void drain(self_pointer self) {
+  auto& state = self->state;
+  if (std::exchange(state.draining, true)) return;
+  bool joins = false;
+  for (const auto& m : state.members) {
+    if (!m.membership) continue; // it had not come to that
+    joins = true;
+    self->send(m.membership, drain_atom_v);
+  }
+  if (!joins) self->send(state.gateway, drain_atom_v);
+}
+
 } // namespace
 
 node_dependencies default_node_dependencies(const node_settings& settings, caf::actor transport,
@@ -200,15 +266,22 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
     p.start_slot = [offered, queue, gateway, &loop, lease, bytes = settings.max_message_bytes,
                     failures = std::make_shared<start_failures>()](caf::event_based_actor* pool,
                                                                    std::uint32_t number) {
-      slot_settings s{offered.name, queue,   queue->take_seat(number, loop.enlist()),
-                      gateway,      &loop,   bytes,
-                      lease,        failures};
+      slot_settings s{offered.name,
+                      queue,
+                      queue->take_seat(number, loop.enlist()),
+                      gateway,
+                      &loop,
+                      bytes,
+                      lease,
+                      failures,
+                      offered.options.timeout,
+                      offered.options.retry_failed};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
           slot, std::move(s),
-          make_handler(offered.handler,
-                       {bytes, offered.options.folder, offered.options.environment}))};
+          make_handler(offered.handler, {bytes, offered.options.around, offered.name}))};
     };
     p.message_in = [queue](std::uint32_t slot) { return queue->message_in(slot); };
+    if (offered.handler.runs_in_node) p.hangs = hangs_of(self, offered, queue);
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };
   return dependencies;
@@ -225,11 +298,15 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
   restarts.first_pause = milliseconds{1000};
   restarts.window *= 2;
   state.policy = restart_policy{restarts};
-  for (std::size_t i = 0; i < state.settings.services.size(); ++i)
-    state.queues.push_back(std::make_shared<run_queue>(
-        state.settings.slots_of(state.settings.services[i]), state.dependencies.lease,
-        state.settings.services[i].handler.stays_up ? run_queue::slots_are::attended_to
-                                                    : run_queue::slots_are::threads));
+  const auto failures = std::make_shared<shared_log_rate_limiter>();
+  for (const auto& service : state.settings.services) {
+    state.queues.push_back(
+        std::make_shared<run_queue>(state.settings.slots_of(service), state.dependencies.lease,
+                                    service.handler.stays_up ? run_queue::slots_are::attended_to
+                                                             : run_queue::slots_are::threads));
+    state.queues.back()->watch_failures(
+        log_failures_of(service.name, state.settings.name, failures));
+  }
   state.gateway = state.dependencies.start_gateway(self, state.queues);
   self->monitor(state.gateway);
   self->set_down_handler([self](caf::down_msg& down) { on_exit(self, down); });
@@ -237,7 +314,10 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
   const auto services = static_cast<std::uint16_t>(state.settings.services.size());
   for (std::uint16_t i = 0; i < services; ++i) start_pool(self, i);
   state.members.resize(1);
-  join(self, 0, state.settings.broker.port);
+  if (state.settings.succeeds)
+    state.not_ready = static_cast<std::uint32_t>(std::count_if(
+        state.settings.services.begin(), state.settings.services.end(), starts_slowly));
+  if (state.not_ready == 0) join(self, 0, state.settings.broker.port);
   return {
       [self](joined_atom, std::uint16_t shard, const std::vector<std::uint16_t>& ports) {
         joined(self, shard, ports);
@@ -247,11 +327,20 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
         start_pool(self, service);
         self->send(self->state.gateway, failing_atom_v, service, false);
       },
+      [self](ready_atom, std::uint16_t) { service_ready(self); },
+      [self](failing_atom, std::uint16_t service, const std::string& why) {
+        service_failing(self, service, why);
+      },
+      [self](release_atom) {
+        self->state.replaced = true;
+        drain(self);
+      },
       [self](drain_atom) {
-        if (std::exchange(self->state.draining, true)) return;
+        if (self->state.draining && !self->state.replaced) return;
+        self->state.replaced = false;
+        drain(self);
         spdlog::info("draining: what runs may finish within {} ms",
                      self->state.settings.drain_time.count());
-        for (const auto& m : self->state.members) self->send(m.membership, drain_atom_v);
         self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);
       },
       [self](recycle_atom) {
@@ -259,6 +348,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
                      self->state.settings.recycle_after);
         tell_master(self, "recycle\n");
       },
+      [self](recycle_atom, const std::string& why) { replace_for(self, why); },
       [self](reload_atom) { reload(self); },
       [self](drained_atom) {
         if (std::exchange(self->state.drained, true)) return; // in time, or because it is over

@@ -14,6 +14,9 @@ using run_queues = std::vector<std::shared_ptr<run_queue>>;
 
 /// What a node is made of; the tests have parts of their own.
 struct node_dependencies {
+  /// Is notified (ready) when the node is a member for the first time, and (failing, service, why)
+  /// of what did not start, as long as it is none; null: nobody.
+  caf::actor owner;
   caf::actor transport; ///< answers (connect_atom, host, port) as CAF's middleman actor does
   std::shared_ptr<start_lease> lease; ///< of the queues; null: anything may be started
   std::function<caf::actor(caf::event_based_actor* node, const run_queues&)> start_gateway;
@@ -30,7 +33,7 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
 /// broker; if the broker says that it has more shards than the one that was joined, a membership of
 /// each of those. A pool that falls is started again (its service is reported failing meanwhile);
 /// too often, and the node ends with an error: its process exits, and a master, docker or systemd
-/// decides.
+/// decides. (release): it drains, without an end to its time, as one whose place another has taken.
 struct node_state {
   struct member { // of a shard
     caf::actor membership;
@@ -46,6 +49,9 @@ struct node_state {
   std::vector<caf::actor> pools; ///< by service; held, or CAF would end them as unreachable
   std::vector<member> members;   ///< by shard; the first is the one whose port was named
   restart_policy policy{{}};
+  std::uint32_t not_ready = 0; ///< services that it waits for before it joins (settings.succeeds)
+  bool was_joined = false;
+  bool replaced = false; ///< another has its place: the process goes on
   bool draining = false;
   bool drained = false;
   std::uint32_t stopping = 0; ///< pools of processes whose end is awaited

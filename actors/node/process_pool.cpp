@@ -1,5 +1,6 @@
 #include "actors/node/process_pool.hpp"
 
+#include "actors/node/settings.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/protocol/readable.hpp"
 
@@ -66,27 +67,34 @@ answer_item process_pool::answer_to(const work_head& what) {
 }
 
 process_pool::process_pool(caf::actor_config& config, process_pool_settings settings,
-                           std::shared_ptr<run_queue> queue, caf::actor gateway, shared_loop* loop)
+                           std::shared_ptr<run_queue> queue, caf::actor gateway, caf::actor node,
+                           shared_loop* loop)
     : broker(config), settings_(std::move(settings)), queue_(std::move(queue)),
-      gateway_(std::move(gateway)), loop_(loop), polls_(poll_set::open(*loop)),
+      gateway_(std::move(gateway)), node_(std::move(node)), loop_(loop),
+      polls_(poll_set::open(*loop)),
       buffer_(std::make_unique_for_overwrite<char[]>(limits::read_bytes)),
       policy_(settings_.restarts, settings_.service + 1u) {}
 
 void process_pool::on_exit() {
   members_.clear();
   polls_->close();
+  node_ = nullptr;
+  gateway_ = nullptr;
 }
 
 caf::behavior process_pool::make_behavior() {
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));
+  were_ready_.resize(members_.size());
   for (std::uint32_t i = 0; i < members_.size(); ++i) members_[i].process = make_process(i);
   send(gateway_, slot_up_atom_v, settings_.service, std::vector<slot_number>{}, caf::actor{this});
   const auto now = clock_now();
   for (auto& m : members_) m.process->start(now);
   expect_ticks();
+  expect_beat();
   return {
+      [this](beat_atom) { beat(); },
       [this](run_atom, const std::vector<std::uint32_t>& slots) { run(slots); },
       [this](drain_atom) -> caf::result<drained_atom> {
         drained_ = make_response_promise();
@@ -106,9 +114,12 @@ caf::behavior process_pool::make_behavior() {
 // It has had as many requests as it should.
 bool process_pool::is_worn(const member& m) const {
   const auto most = settings_.process.options.recycle_after;
-  // Not all of them at the same time: up to a fifth sooner, each by another number.
-  const auto sooner = most / 5 * m.process->what().number / members_.size();
-  return most > 0 && m.process->requests() >= most - sooner;
+  return most > 0 && m.process->requests() >= most - sooner(m, most);
+}
+
+// Not all of them at the same time: up to a fifth sooner, each by another number.
+std::uint64_t process_pool::sooner(const member& m, std::uint64_t most) const {
+  return most / 5 * m.process->what().number / members_.size();
 }
 
 bool process_pool::may_begin(const member& m) const {
@@ -150,7 +161,7 @@ bool process_pool::begin(member& m, slot_number slot, run_queue::job& job, insta
     end(slot, late, now);
     return false;
   }
-  if (job.item.alone && m.process->load().running() > 0) {
+  if (job.item.alone() && m.process->load().running() > 0) {
     places_[slot].is = slot_is::parked;
     m.parked = slot;
     m.parked_job = std::move(job);
@@ -163,8 +174,15 @@ bool process_pool::begin(member& m, slot_number slot, run_queue::job& job, insta
 }
 
 void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant now) {
-  m.process->request({slot, job.deadline, job.item.alone, job.stop}, job.item.payload,
-                     job.item.attempt, now);
+  const auto timeout = settings_.process.options.timeout;
+  places_[slot].limited = timeout > milliseconds{0} && now + timeout < job.deadline;
+  const auto deadline = places_[slot].limited ? now + timeout : job.deadline;
+  const process_load::request what{slot, deadline, job.item.alone(), job.stop};
+  const auto attempt = job.item.attempt;
+  if (job.item.has_fields()) [[unlikely]]
+    m.process->request(what, job.item.message(), {attempt, job.item.fields()}, now);
+  else
+    m.process->request(what, job.item.payload, {attempt, {}}, now);
   places_[slot].is = slot_is::running;
   if (is_worn(m)) replace(m);
   touch(m);
@@ -172,6 +190,15 @@ void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant
 }
 
 // -- answers out --------------------------------------------------------------------------------------
+
+// What its service's options make of it.
+void process_pool::explain_end(const place& at, answer_item& answer) const {
+  const auto& options = settings_.process.options;
+  if (answer.end != item_end::answered) return;
+  if (answer.code == error_code::failed && options.retry_failed) answer.end = item_end::failed;
+  if (answer.code == error_code::timeout && at.limited)
+    answer.payload = shared_bytes::copy_of(over_timeout(options.timeout, answer.payload.view()));
+}
 
 // The slot has no message any more; what it is from here on is the caller's to say.
 void process_pool::end(slot_number slot, answer_item& answer, instant now) {
@@ -208,6 +235,7 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   auto answer = answer_to(places_[what.seat].runs);
   answer.run_us = static_cast<std::uint32_t>(what.run_time.count());
   judge(code, what.notified, std::move(payload), answer);
+  explain_end(places_[what.seat], answer);
   if (std::exchange(ended_in_vain_, false)) policy_.forget();
   touch(m);
   const auto now = clock_now();

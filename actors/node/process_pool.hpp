@@ -34,15 +34,17 @@ struct process_pool_settings {
 /// ends before it is ready, is tried again for ever, with a longer pause each time: nothing was lost
 /// by it, since nothing was offered.
 ///
-/// A process is replaced (after `recycle-after` requests, or when all are: reload) by one that is
-/// ready before the other gets no more; if that never is, the other goes on.
+/// A process is replaced (after `recycle-after` requests or `recycle-age`, when it has more than
+/// `max-memory`, or when all are: reload) by one that is ready before the other gets no more; if
+/// that never is, the other goes on.
 ///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
 class process_pool final : public caf::io::broker, private handler_process::owner {
 public:
   process_pool(caf::actor_config& config, process_pool_settings settings,
-               std::shared_ptr<run_queue> queue, caf::actor gateway, shared_loop* loop);
+               std::shared_ptr<run_queue> queue, caf::actor gateway, caf::actor node,
+               shared_loop* loop);
   const char* name() const override { return "process_pool"; }
 
 protected:
@@ -64,7 +66,8 @@ private:
   struct place { // a slot's
     std::shared_ptr<run_queue::seat> seat;
     slot_is is = slot_is::closed;
-    work_head runs; // whose payload is with the process
+    work_head runs;       // whose payload is with the process
+    bool limited = false; // it may run for its service's timeout, which ends before its deadline
   };
 
   struct member {
@@ -95,6 +98,8 @@ private:
   static answer_item answer_to(const work_head& what);
   [[nodiscard]] bool may_begin(const member& m) const;
   [[nodiscard]] bool is_worn(const member& m) const;
+  [[nodiscard]] std::uint64_t sooner(const member& m, std::uint64_t most) const;
+  void explain_end(const place& at, answer_item& answer) const;
   void run(const std::vector<slot_number>& slots);
   void take_next(member& m, slot_number slot, instant now);
   bool begin(member& m, slot_number slot, run_queue::job& job, instant now);
@@ -119,10 +124,14 @@ private:
   void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
   void try_start_again(member& m, const handler_process::ending& how);
+  void count_ready(std::uint32_t number);
   void touch(member& m);
   void flush();
   void tick();
   void expect_ticks();
+  void beat();
+  void expect_beat();
+  void check_age(member& m, instant now);
   void drain();
   void tell_drained();
   void give_up();
@@ -132,6 +141,7 @@ private:
   process_pool_settings settings_;
   std::shared_ptr<run_queue> queue_;
   caf::actor gateway_;
+  caf::actor node_; // is notified once that all are ready, and of starts in vain until then
   shared_loop* loop_;
   std::shared_ptr<poll_set> polls_;
   std::unique_ptr<char[]> buffer_;
@@ -143,7 +153,8 @@ private:
   std::vector<std::uint32_t> dirty_;                   // members
   std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
   caf::response_promise drained_;
-  bool ended_in_vain_ = false; // a process has, since the last answer
+  std::vector<bool> were_ready_; // members; empty: all were, and the node knows
+  bool ended_in_vain_ = false;   // a process has, since the last answer
   bool notify_gateway_ = false;
   bool draining_ = false;
   bool ticks_ = false;

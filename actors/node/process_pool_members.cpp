@@ -15,6 +15,10 @@ namespace {
 // How often deadlines, cancellations and restarts are looked at, while there is one to look at.
 constexpr milliseconds tick_interval{20};
 
+// How often age and memory are, where there are limits to them. What takes a gigabyte a second has
+// half a gigabyte more by then.
+constexpr milliseconds beat_interval{500};
+
 } // namespace
 
 std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number) {
@@ -35,9 +39,19 @@ void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
     slots.push_back(slot);
   spdlog::info("service {}: process {} is ready, for {} at a time", settings_.process.service,
                which.what().number, slots.size());
+  count_ready(which.what().number);
   if (&which == m.next.get()) swap_in(m);
   offer(m, std::move(slots));
   go_on(m, clock_now());
+}
+
+void process_pool::count_ready(std::uint32_t number) {
+  if (were_ready_.empty()) return;
+  were_ready_[number] = true;
+  if (!std::all_of(were_ready_.begin(), were_ready_.end(), [](bool ready) { return ready; }))
+    return;
+  were_ready_.clear();
+  send(node_, ready_atom_v, settings_.service);
 }
 
 // Says what has changed. What is not offered any more and still runs with the old process is closed
@@ -154,6 +168,7 @@ void process_pool::answer_for(const std::vector<process_load::verdict>& runs,
     answer.code = v.code;
     answer.run_us = static_cast<std::uint32_t>(v.run_time.count());
     if (v.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
+    explain_end(places_[v.seat], answer);
     end(v.seat, answer, now);
   }
 }
@@ -163,6 +178,7 @@ void process_pool::try_start_again(member& m, const handler_process::ending& how
   const auto now = clock_now();
   const auto pause = m.pause.next();
   m.start_at = now + pause;
+  if (!were_ready_.empty()) send(node_, failing_atom_v, settings_.service, how.why);
   if (failures_.is_to_be_said(now))
     spdlog::error("service {}: process {} {}: {}; trying again in {} ms{}",
                   settings_.process.service, m.process->what().number,
@@ -218,6 +234,36 @@ void process_pool::expect_ticks() {
   polls_->tick_every(tick_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) tick();
   });
+}
+
+void process_pool::expect_beat() {
+  const auto& o = settings_.process.options;
+  if (o.recycle_age > milliseconds{0} || o.max_memory > 0)
+    delayed_send(this, beat_interval, beat_atom_v);
+}
+
+void process_pool::beat() {
+  const auto now = clock_now();
+  for (auto& m : members_) {
+    check_age(m, now);
+    for (auto* p : {m.process.get(), m.old.get()})
+      if (p && settings_.process.options.max_memory > 0) p->measure();
+  }
+  expect_beat();
+}
+
+// What it has lived for, and what it has taken at the last beat.
+void process_pool::check_age(member& m, instant now) {
+  const auto& o = settings_.process.options;
+  if (m.replaces || !m.process->takes_requests()) return;
+  const auto age = static_cast<std::uint64_t>(o.recycle_age.count());
+  const bool old = age > 0 && now - m.process->ready_since() >= milliseconds{age - sooner(m, age)};
+  const bool large = o.max_memory > 0 && m.process->memory() > o.max_memory;
+  if (large)
+    spdlog::warn("service {}: process {} has {} MiB, more than its max-memory: it is replaced",
+                 settings_.process.service, m.process->what().number,
+                 m.process->memory() / limits::mib);
+  if (old || large) replace(m);
 }
 
 // Too many have ended in vain: all of them go.

@@ -108,12 +108,14 @@ bool run_queue::take_next(seat& me, instant now, job& into) {
 }
 
 bool run_queue::finish(seat& me, const answer_item& answer, instant now) {
+  note_failure(answer, now);
   const std::lock_guard lock{mutex_};
   return end_run(me, answer, now);
 }
 
 run_queue::after_run run_queue::finish_and_next(seat& me, const answer_item& answer, instant now,
                                                 job& into) {
+  note_failure(answer, now);
   const std::lock_guard lock{mutex_};
   const bool notify = end_run(me, answer, now);
   return {take_next(me, now, into), notify};
@@ -209,6 +211,13 @@ std::optional<std::uint64_t> run_queue::message_in(std::uint32_t slot) const {
   const auto& s = *seats_[slot];
   if (!s.running) return std::nullopt;
   return s.runs.attempt.token + (std::uint64_t{s.runs.shard} << 24);
+}
+
+std::optional<instant> run_queue::unwanted_run(std::uint32_t slot) const {
+  const std::lock_guard lock{mutex_};
+  const auto& s = *seats_[slot];
+  if (!s.running || !s.stop.load(std::memory_order_relaxed)) return std::nullopt;
+  return s.since;
 }
 
 std::optional<run_queue::origin> run_queue::slot_died(std::uint32_t slot) {

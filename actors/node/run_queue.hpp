@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,6 +46,9 @@ public:
     /// As who the slot leads at the event loop.
     [[nodiscard]] leader_id me() const { return me_; }
 
+    /// Nobody wants what ran here last, or somebody else has the place (has_place).
+    [[nodiscard]] bool is_stopped() const { return stop.load(std::memory_order_relaxed); }
+
   private:
     friend class run_queue;
     const leader_id me_;
@@ -68,6 +72,10 @@ public:
   /// `lease` says whether anything may be started; null: always. It must live as long as this.
   explicit run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease = nullptr,
                      slots_are what = slots_are::threads);
+
+  /// Called for each run that did not end well, by the thread that says so. Set it before any runs.
+  using when_failed = std::function<void(const answer_item& answer, instant now)>;
+  void watch_failures(when_failed watcher) { when_failed_ = std::move(watcher); }
 
   [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(seats_.size()); }
 
@@ -112,6 +120,9 @@ public:
   /// What the slot is running, as a number that stays the same through a message's attempts and is
   /// hardly another message's; nothing if it is idle.
   [[nodiscard]] std::optional<std::uint64_t> message_in(std::uint32_t slot) const;
+
+  /// When the slot began what it runs, if nobody wants that any more.
+  [[nodiscard]] std::optional<instant> unwanted_run(std::uint32_t slot) const;
 
   /// The slot's actor died, or another takes its place: what it was running, if it was. The slot
   /// counts as busy until `revived`.
@@ -180,6 +191,11 @@ private:
     shard_number shard;
   };
 
+  void note_failure(const answer_item& answer, instant now) const {
+    const bool well = answer.code == error_code::ok && answer.end == item_end::answered;
+    if (!well && when_failed_) [[unlikely]]
+      when_failed_(answer, now);
+  }
   bool take_next(seat& me, instant now, job& into);
   bool end_run(seat& me, const answer_item& answer, instant now);
   batch_builder& answers_for(shard_number shard);
@@ -188,6 +204,7 @@ private:
 
   const std::shared_ptr<const start_lease> lease_;
   const slots_are slots_are_;
+  when_failed when_failed_;
   mutable std::mutex mutex_;
   fifo<waiting_item> waiting_;
   std::vector<std::shared_ptr<seat>> seats_;

@@ -1,5 +1,6 @@
 #include "actors/node/slot.hpp"
 
+#include "actors/node/settings.hpp"
 #include "actors/time/coarse_clock.hpp"
 #include "net/protocol/limits.hpp"
 
@@ -11,12 +12,22 @@ namespace ropewalk {
 
 namespace {
 
-outcome run(handler& code, run_queue::job& job, std::string_view service, instant now,
-            std::size_t max_reply_bytes) {
+outcome run(handler& code, run_queue::job& job, const slot_settings& s, instant now) {
   if (now >= job.deadline) return {error_code::timeout, {}};
-  invocation what{service, std::move(job.item.payload), job.item.attempt, job.deadline, job.stop};
+  const bool limited = s.timeout > milliseconds{0} && now + s.timeout < job.deadline;
+  invocation what{s.service, job.item.token,   {},
+                  {},        job.item.attempt, limited ? now + s.timeout : job.deadline,
+                  job.stop};
+  if (job.item.has_fields()) [[unlikely]] {
+    what.fields = job.item.fields(); // the job keeps them
+    what.payload = job.item.message();
+  } else {
+    what.payload = std::move(job.item.payload);
+  }
   auto result = code.run(what);
-  if (result.payload.size() > max_reply_bytes)
+  if (limited && result.code == error_code::timeout)
+    result.payload = shared_bytes::copy_of(over_timeout(s.timeout, result.payload.view()));
+  if (result.payload.size() > s.max_reply_bytes)
     return {
         error_code::too_large,
         shared_bytes::copy_of("the reply is over the cap on messages; raise --max-message-bytes")};
@@ -58,7 +69,7 @@ private:
   // Puts the next message, if there is one, in the place of the one that it has run.
   bool run_one(run_queue::job& job) {
     const auto begin = now_;
-    auto result = run(*self_.state.code, job, s_.service, begin, s_.max_reply_bytes);
+    auto result = run(*self_.state.code, job, s_, begin);
     now_ = time();
     if (result.what == outcome::kind::not_started) return give_back(job, result.payload.view());
     self_.state.pause.reset();
@@ -78,6 +89,7 @@ private:
   item_end end_of(const outcome& result) {
     if (result.what == outcome::kind::stopped && was_meant_for_the_node())
       return item_end::interrupted;
+    if (s_.retry_failed && result.code == error_code::failed) return item_end::failed;
     return result.code == error_code::worker_lost ? item_end::crashed : item_end::answered;
   }
 
@@ -161,7 +173,11 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings
     return {};
   }
   self->state.started = true;
-  return {[self, settings = std::move(settings)](run_atom) { work_loop{*self, settings}.work(); }};
+  return {[self, settings = std::move(settings)](run_atom) {
+    work_loop{*self, settings}.work();
+    // It was written off while it ran: whoever comes next starts a handler of its own.
+    if (settings.seat->is_stopped() && !settings.queue->has_place(*settings.seat)) self->quit();
+  }};
 }
 
 } // namespace ropewalk

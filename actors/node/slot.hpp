@@ -22,6 +22,8 @@ struct slot_settings {
   std::size_t max_reply_bytes = 0;
   std::shared_ptr<start_lease> lease; ///< lapses when the slot notices that the machine has slept
   std::shared_ptr<start_failures> failures; ///< of all slots of the service
+  milliseconds timeout{0};                  ///< the longest run of a message; 0: until its deadline
+  bool retry_failed = false;                ///< what says that it failed may be started again
 };
 
 /// One slot: runs one message at a time, on a thread of its own, where handlers may block. Woken by

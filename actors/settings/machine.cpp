@@ -1,6 +1,8 @@
 #include "actors/settings/machine.hpp"
 
+#include "actors/settings/largest_message.hpp"
 #include "actors/settings/table.hpp"
+#include "actors/settings/units.hpp"
 
 #include <algorithm>
 #include <array>
@@ -71,11 +73,11 @@ std::string fit_memory(broker_tuning& settings, std::uint64_t memory,
   for (const auto& part : parts_of_memory) {
     const auto& s = *std::find_if(all_settings.begin(), all_settings.end(),
                                   [&](const setting& one) { return one.name() == part.name; });
-    const auto room = std::max(memory / 1024 * part.in_1024, s.min());
+    const auto room =
+        std::max({memory / 1024 * part.in_1024, s.min(), room_for_largest(settings, s)});
     if (was_said(s.name()) || s.get(settings) <= room) continue;
     s.set(settings, room);
-    lowered +=
-        (lowered.empty() ? "--" : ", --") + std::string{s.name()} + " " + std::to_string(room);
+    lowered += (lowered.empty() ? "--" : ", --") + std::string{s.name()} + " " + size_text(room);
   }
   return lowered;
 }

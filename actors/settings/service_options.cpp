@@ -1,87 +1,223 @@
 #include "actors/settings/service_options.hpp"
 
+#include "actors/settings/units.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
+#include <grp.h>
 #include <optional>
+#include <pwd.h>
 #include <string_view>
+#include <unistd.h>
 
 namespace ropewalk {
 
 namespace {
 
-// A number of them, or a time with its unit, as milliseconds.
-enum class kind : std::uint8_t { number, time, text };
+// A number of them; a time with its unit, as milliseconds; bytes, with a unit or without; true or
+// false; and what is none of these.
+enum class kind : std::uint8_t { number, time, bytes, flag, text };
 
 struct option {
   std::string_view name;
   kind what;
-  bool of_processes;      // of programs that stay up only
-  std::uint64_t min, max; // of text: not asked
-  void (*set)(service_options& in, std::uint64_t number, const std::string& text);
+  runs from;              // which handlers have it: this kind and those behind it
+  std::uint64_t min, max; // of text and flags: not asked
+  // Returns what is wrong with it; empty: it is set.
+  std::string (*set)(service_options& in, std::uint64_t number, const std::string& text);
+  std::string_view unset; // the default, for people
   std::string_view reason;
+  bool of_code = false; // code in the node has it, too
 };
 
 constexpr std::uint64_t day_ms = 24 * 3'600'000ull;
 
-const std::array options{
-    option{"slots", kind::number, false, 1, limits::max_slots,
-           [](service_options& in, std::uint64_t n, const std::string&) {
-             in.slots = static_cast<std::uint32_t>(n);
-           },
-           "messages of this service that the node runs at a time (--slots, unless said)"},
-    option{"processes", kind::number, true, 1, limits::max_slots,
-           [](service_options& in, std::uint64_t n, const std::string&) {
-             in.processes = static_cast<std::uint32_t>(n);
-           },
-           "exec: how many processes share the slots (one a slot, unless said)"},
-    option{"start-timeout", kind::time, true, 1, day_ms,
-           [](service_options& in, std::uint64_t n, const std::string&) {
-             in.start_timeout = milliseconds{n};
-           },
-           "exec: a process that is not ready by then is ended and started anew (60s)"},
-    option{"stop-timeout", kind::time, true, 1, day_ms,
-           [](service_options& in, std::uint64_t n, const std::string&) {
-             in.stop_timeout = milliseconds{n};
-           },
-           "exec: how long a process may take to answer what was taken back, and to end (5s)"},
-    option{
-        "recycle-after", kind::number, true, 1, UINT64_MAX,
-        [](service_options& in, std::uint64_t n, const std::string&) { in.recycle_after = n; },
-        "exec: a process is replaced after about so many requests, before its leaks hurt (never)"},
-    option{"cwd", kind::text, false, 0, 0,
-           [](service_options& in, std::uint64_t, const std::string& text) { in.folder = text; },
-           "the folder in which its programs run (the worker's own)"},
-    option{"env", kind::text, false, 0, 0,
-           [](service_options& in, std::uint64_t, const std::string& text) {
-             in.environment.push_back(text);
-           },
-           "NAME=VALUE for its programs; may be given several times"},
-};
-
-struct unit {
-  std::string_view name;
-  std::uint64_t ms;
-};
-constexpr std::array units{unit{"ms", 1}, unit{"s", 1000}, unit{"m", 60'000}, unit{"h", 3'600'000}};
-
-std::optional<std::uint64_t> number_in(std::string_view text, kind what) {
-  std::uint64_t number = 0;
-  const auto* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || (what == kind::number && at != end)) return std::nullopt;
-  if (what == kind::number) return number;
-  const std::string_view rest{at, static_cast<std::size_t>(end - at)};
-  const auto* const found =
-      std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == rest; });
-  if (found == units.end() || number > UINT64_MAX / found->ms) return std::nullopt;
-  return number * found->ms;
+std::string set_environment(service_options& in, std::uint64_t, const std::string& text) {
+  if (text.find('=') == std::string::npos) return "'" + text + "' is no NAME=VALUE";
+  if (text.starts_with("ROPEWALK_")) return "names that begin with ROPEWALK_ are the worker's own";
+  in.around.environment.push_back(text);
+  return {};
 }
+
+std::string set_user(service_options& in, std::uint64_t, const std::string& text) {
+  const auto* const found = ::getpwnam(text.c_str());
+  if (!found) return "there is no user '" + text + "' on this machine";
+  if (::geteuid() != 0)
+    return "only a worker that runs as root can run programs as another user; start it as root, "
+           "or as " +
+           text + " and leave this out";
+  program_user who{found->pw_uid, found->pw_gid, {}, text, found->pw_dir};
+  int count = 0;
+  ::getgrouplist(text.c_str(), who.group, nullptr, &count);
+  who.groups.resize(static_cast<std::size_t>(count));
+  ::getgrouplist(text.c_str(), who.group, who.groups.data(), &count);
+  in.around.user = std::move(who);
+  return {};
+}
+
+struct signal_name {
+  std::string_view name;
+  int number;
+};
+constexpr std::array signal_names{signal_name{"TERM", SIGTERM}, signal_name{"INT", SIGINT},
+                                  signal_name{"HUP", SIGHUP},   signal_name{"QUIT", SIGQUIT},
+                                  signal_name{"USR1", SIGUSR1}, signal_name{"USR2", SIGUSR2}};
+
+std::string set_stop_signal(service_options& in, std::uint64_t, const std::string& text) {
+  std::string_view name = text;
+  if (name.starts_with("SIG")) name.remove_prefix(3);
+  const auto* const found = std::find_if(signal_names.begin(), signal_names.end(),
+                                         [&](const signal_name& s) { return s.name == name; });
+  if (found == signal_names.end())
+    return "'" + text + "' is none of TERM, INT, HUP, QUIT, USR1 and USR2";
+  in.stop_signal = found->number;
+  return {};
+}
+
+std::string set_channel(service_options& in, std::uint64_t, const std::string& text) {
+  using channel = service_options::channel;
+  if (text != "fd" && text != "stdio") return "'" + text + "' is neither fd nor stdio";
+  in.speaks_over = text == "fd" ? channel::descriptor : channel::stdio;
+  return {};
+}
+
+// An option that is a number of some kind: its field.
+template <auto Field>
+std::string set_number(service_options& in, std::uint64_t number, const std::string&) {
+  using type = std::remove_reference_t<decltype(in.*Field)>;
+  in.*Field = static_cast<type>(number);
+  return {};
+}
+
+const std::array options{
+    option{"slots", kind::number, runs::built_in, 1, limits::max_slots,
+           set_number<&service_options::slots>, "--slots",
+           "messages of this service that the node runs at a time"},
+    option{"timeout", kind::time, runs::program, 1, day_ms, set_number<&service_options::timeout>,
+           "the message's deadline",
+           "the longest run of a message; after it the answer is TIMEOUT, as at its deadline: what "
+           "hangs is not to hold a slot as long as its client would wait"},
+    option{"retry-failed", kind::flag, runs::built_in, 0, 0,
+           set_number<&service_options::retry_failed>, "false",
+           "a message whose handler says that it failed is started again, wherever there is "
+           "room, up to its attempts: for what fails for reasons that pass"},
+    option{"cwd", kind::text, runs::program, 0, 0,
+           [](service_options& in, std::uint64_t, const std::string& text) {
+             in.around.folder = text;
+             return std::string{};
+           },
+           "the worker's own", "the folder in which its programs run"},
+    option{"env", kind::text, runs::program, 0, 0, set_environment, "the worker's own",
+           "NAME=VALUE for its programs; may be given several times"},
+    option{"user", kind::text, runs::program, 0, 0, set_user, "the worker's own",
+           "as whom its programs run, with that user's groups; for a worker that is root"},
+    option{"nice", kind::number, runs::program, 0, 19,
+           [](service_options& in, std::uint64_t n, const std::string&) {
+             in.around.nice = static_cast<int>(n);
+             return std::string{};
+           },
+           "0", "so much nicer than the worker are its programs to others on the machine"},
+    option{"processes", kind::number, runs::process, 1, limits::max_slots,
+           set_number<&service_options::processes>, "one a slot",
+           "how many processes share the slots"},
+    option{"channel", kind::text, runs::process, 0, 0, set_channel, "fd",
+           "where it speaks: fd, a descriptor of its own, or stdio, for what can only do stdin and "
+           "stdout: then it must print nothing there, and stderr alone is log"},
+    option{"start-timeout", kind::time, runs::process, 1, day_ms,
+           set_number<&service_options::start_timeout>, "60s",
+           "a process that is not ready by then is ended and started anew"},
+    option{"stop-timeout", kind::time, runs::process, 1, day_ms,
+           set_number<&service_options::stop_timeout>, "5s",
+           "how long a process may take to answer what was taken back, and to end; how long after "
+           "its deadline a run of code in the node may go on before its slot is written off",
+           true},
+    option{"stop-signal", kind::text, runs::process, 0, 0, set_stop_signal, "TERM",
+           "what a process is sent that has not ended half of stop-timeout after the end of its "
+           "channel; SIGKILL at the end of that"},
+    option{"recycle-after", kind::number, runs::process, 1, UINT64_MAX,
+           set_number<&service_options::recycle_after>, "never",
+           "a process is replaced after about so many requests, before its leaks hurt"},
+    option{"recycle-age", kind::time, runs::process, 1000, 365 * day_ms,
+           set_number<&service_options::recycle_age>, "never",
+           "a process is replaced when it has been ready for about so long"},
+    option{"max-memory", kind::bytes, runs::process, limits::mib, UINT64_MAX / 2,
+           set_number<&service_options::max_memory>, "any",
+           "a process that has more, with all that it has started, is replaced; one that has twice "
+           "as much is ended at once, and what it was running is charged"},
+};
 
 failure bad(std::string what) {
   return {failure_kind::bad_input, std::move(what), {}};
+}
+
+result<std::uint64_t> number_in(const std::string& text, kind what) {
+  switch (what) {
+  case kind::time: {
+    const auto time = parse_duration(text, microseconds{0});
+    if (!time) return bad(time.why().text());
+    return static_cast<std::uint64_t>(std::chrono::ceil<milliseconds>(*time).count());
+  }
+  case kind::bytes: {
+    auto size = parse_size(text);
+    if (!size) return bad(size.why().text());
+    return size;
+  }
+  case kind::flag:
+    if (text == "true" || text == "false") return std::uint64_t{text == "true"};
+    return bad("'" + text + "' is not true or false");
+  case kind::text:
+    return 0;
+  case kind::number:
+    break;
+  }
+  std::uint64_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc{} || at != end) return bad("'" + text + "' is no number");
+  return number;
+}
+
+std::string text_of(std::uint64_t number, kind what) {
+  if (what == kind::time) return duration_text(milliseconds{number});
+  return what == kind::bytes ? size_text(number) : std::to_string(number);
+}
+
+std::string_view unit_of(kind what) {
+  switch (what) {
+  case kind::time:
+    return "time: 500ms, 5s, 2m";
+  case kind::bytes:
+    return "size: 500MiB, 2GiB";
+  case kind::flag:
+    return "true or false";
+  case kind::number:
+    return "number";
+  case kind::text:
+    break;
+  }
+  return "text";
+}
+
+std::string_view of_whom(const option& one) {
+  switch (one.from) {
+  case runs::built_in:
+    return "all";
+  case runs::code:
+  case runs::program:
+    return "cmd, exec";
+  case runs::process:
+    break;
+  }
+  return one.of_code ? "exec, lib" : "exec";
+}
+
+std::string range_of(const option& one) {
+  if (one.what == kind::flag || one.what == kind::text) return {};
+  const bool no_end = one.max >= UINT64_MAX / 2;
+  return text_of(one.min, one.what) + (no_end ? " and more" : " to " + text_of(one.max, one.what));
 }
 
 std::string names() {
@@ -92,30 +228,26 @@ std::string names() {
 
 } // namespace
 
-result<void> set_service_option(service_options& in, bool stays_up, std::string_view name,
+result<void> set_service_option(service_options& in, runs what, std::string_view name,
                                 const std::string& value) {
   const auto* const found = std::find_if(options.begin(), options.end(),
                                          [&](const option& one) { return one.name == name; });
   if (found == options.end())
     return bad("a service has no option '" + std::string{name} + "': there are " + names());
-  if (found->of_processes && !stays_up)
-    return bad(std::string{name} + " is for handlers that stay up (exec:)");
-  if (found->what == kind::text) {
-    if (name == "env" && value.find('=') == std::string::npos)
-      return bad("env: '" + value + "' is no NAME=VALUE");
-    if (name == "env" && value.starts_with("ROPEWALK_"))
-      return bad("env: names that begin with ROPEWALK_ are the worker's own");
-    found->set(in, 0, value);
-    return {};
-  }
+  const bool may =
+      what == runs::code ? found->of_code || found->from == runs::built_in : what >= found->from;
+  if (!may)
+    return bad(std::string{name} + (found->from == runs::process
+                                        ? " is for handlers that stay up (exec:)"
+                                        : " is for handlers that are programs (cmd:, exec:)"));
   const auto number = number_in(value, found->what);
-  if (!number)
-    return bad(std::string{name} + ": '" + value + "' is no " +
-               (found->what == kind::time ? "time, such as 500ms, 5s or 2m" : "number"));
-  if (*number < found->min || *number > found->max)
-    return bad(std::string{name} + ": " + value + " is not between " + std::to_string(found->min) +
-               " and " + std::to_string(found->max) + (found->what == kind::time ? " ms" : ""));
-  found->set(in, *number, value);
+  if (!number) return bad(std::string{name} + ": " + number.why().what);
+  const bool has_range = found->what != kind::text && found->what != kind::flag;
+  if (has_range && (*number < found->min || *number > found->max))
+    return bad(std::string{name} + ": " + value + " is not between " +
+               text_of(found->min, found->what) + " and " + text_of(found->max, found->what));
+  if (const auto wrong = found->set(in, *number, value); !wrong.empty())
+    return bad(std::string{name} + ": " + wrong);
   return {};
 }
 
@@ -127,8 +259,23 @@ std::vector<std::string> service_option_names() {
 
 std::string service_options_usage() {
   std::string result;
-  for (const auto& one : options)
-    result.append("\n  ").append(one.name).append(": ").append(one.reason);
+  for (const auto& one : options) {
+    const auto range = range_of(one);
+    result.append("\n  ").append(one.name).append(" (").append(of_whom(one));
+    result.append(range.empty() ? "" : "; ").append(range);
+    result.append("; default: ").append(one.unset).append("): ").append(one.reason);
+  }
+  return result;
+}
+
+std::string service_options_table() {
+  std::string result =
+      "| option | of | default | unit | range | why |\n|---|---|---|---|---|---|\n";
+  for (const auto& one : options) {
+    result.append("| `").append(one.name).append("` | ").append(of_whom(one)).append(" | ");
+    result.append(one.unset).append(" | ").append(unit_of(one.what)).append(" | ");
+    result.append(range_of(one)).append(" | ").append(one.reason).append(" |\n");
+  }
   return result;
 }
 

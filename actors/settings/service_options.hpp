@@ -1,8 +1,10 @@
 #pragma once
 
+#include "actors/supervise/spawner_wire.hpp"
 #include "actors/time/instant.hpp"
 #include "net/protocol/result.hpp"
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,26 +12,45 @@
 
 namespace ropewalk {
 
-/// What may be said of one service of a node besides its handler. Names, units, bounds and reasons:
-/// service_options.cpp.
+/// What may be said of one service of a node besides its handler. Names, units, bounds, defaults
+/// and reasons: service_options.cpp.
 struct service_options {
   std::uint32_t slots = 0;     ///< 0: as many as the node has
   std::uint32_t processes = 0; ///< of a program that stays up; 0: one a slot
+  milliseconds timeout{0};     ///< the longest run of a message; 0: until its deadline
+  bool retry_failed = false;   ///< FAILED is started again, as often as a lost worker's message
+  surroundings around;         ///< of its programs
+
+  // -- of programs that stay up
+  enum class channel : std::uint8_t { descriptor, stdio };
+  service_options::channel speaks_over = channel::descriptor;
   milliseconds start_timeout{60'000};
   milliseconds stop_timeout{5'000};
-  std::uint64_t recycle_after = 0;      ///< requests; 0: never
-  std::string folder;                   ///< empty: where the worker was started
-  std::vector<std::string> environment; ///< NAME=VALUE, in place of those of the worker
+  int stop_signal = SIGTERM;
+  std::uint64_t recycle_after = 0; ///< requests; 0: never
+  milliseconds recycle_age{0};     ///< 0: never
+  std::uint64_t max_memory = 0;    ///< bytes, of a process with all that it has started; 0: any
+
+  friend bool operator==(const service_options&, const service_options&) = default;
 };
 
-/// Sets one by its name, as people write it. `stays_up`: whether the service's handler does. The
-/// failure says what would do.
-result<void> set_service_option(service_options& in, bool stays_up, std::string_view name,
+/// What runs a service's messages: not every option is for each.
+enum class runs : std::uint8_t {
+  built_in, ///< code of the node
+  code,     ///< somebody's code in the node: a library or functions (`lib:`)
+  program,  ///< a program, started once a message (`cmd:`)
+  process,  ///< a program that stays up (`exec:`)
+};
+
+/// Sets one by its name, as people write it. The failure says what would do. (`user` is looked up
+/// on this machine.)
+result<void> set_service_option(service_options& in, runs what, std::string_view name,
                                 const std::string& value);
 
 [[nodiscard]] std::vector<std::string> service_option_names();
 
-/// All of them, a line each.
+/// All of them: for the help of a command, a line each; or as rows of a table in Markdown.
 std::string service_options_usage();
+std::string service_options_table();
 
 } // namespace ropewalk

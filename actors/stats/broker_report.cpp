@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_map>
 
 namespace ropewalk {
 
@@ -21,6 +23,15 @@ nlohmann::json shown_as(const error_counts& counts) {
   return result;
 }
 
+// In a text the quantiles say more than the buckets, which are for who adds several up (/metrics).
+nlohmann::json shown_as(const latency_histogram& times) {
+  return {{"count", times.count()},
+          {"sum_seconds", 1e-9 * static_cast<double>(times.sum_ns)},
+          {"p50_seconds", times.quantile(0.5)},
+          {"p90_seconds", times.quantile(0.9)},
+          {"p99_seconds", times.quantile(0.99)}};
+}
+
 template <class T>
 void put(nlohmann::json& into, const T& numbers) {
   stats::for_each_field<T>([&](const auto& f) {
@@ -35,8 +46,31 @@ nlohmann::json list_of(const std::vector<T>& all) {
   return result;
 }
 
+nlohmann::json list_of(const std::vector<service_report>& all) {
+  auto result = nlohmann::json::array();
+  for (const auto& one : all) {
+    auto& entry = result.emplace_back();
+    put(entry, one.state);
+    put(entry, one.counts);
+  }
+  return result;
+}
+
 bool same_node(const node_report& a, const node_report& b) {
-  return a.pid == b.pid && a.name == b.name && a.address == b.address;
+  return a.gateway == b.gateway && a.pid == b.pid && a.name == b.name && a.address == b.address;
+}
+
+// Lets `again` name those anew that share their label with a neighbour.
+template <class Again>
+void tell_apart(std::vector<node_report>& nodes, Again&& again) {
+  for (auto first = nodes.begin(); first != nodes.end();) {
+    const auto label = first->label;
+    const auto last =
+        std::find_if(first, nodes.end(), [&](const node_report& n) { return n.label != label; });
+    for (auto n = first; last - first > 1 && n != last; ++n)
+      again(*n, static_cast<std::size_t>(n - first));
+    first = last;
+  }
 }
 
 } // namespace
@@ -52,17 +86,47 @@ void broker_report::add(const broker_report& other) {
     else
       stats::add_fields(*same, theirs);
   }
+  stats::add_fields(process, other.process);
+  std::unordered_map<std::string_view, std::size_t> known;
+  services.reserve(services.size() + other.services.size()); // the names stay where they are
+  for (std::size_t i = 0; i < services.size(); ++i) known.emplace(services[i].state.name, i);
+  for (const auto& theirs : other.services) {
+    if (const auto found = known.find(theirs.state.name); found != known.end())
+      services[found->second].add(theirs);
+    else
+      services.push_back(theirs);
+  }
   shards.insert(shards.end(), other.shards.begin(), other.shards.end());
   std::sort(shards.begin(), shards.end(),
             [](const shard_report& a, const shard_report& b) { return a.number < b.number; });
+}
+
+std::vector<node_report> broker_report::labelled_nodes() const {
+  const auto by_label = [](const node_report& a, const node_report& b) {
+    return a.label < b.label;
+  };
+  auto result = nodes;
+  for (auto& n : result) n.label = n.name;
+  std::stable_sort(result.begin(), result.end(), by_label);
+  tell_apart(result, [](node_report& n, std::size_t) {
+    n.label += "@" + n.address + ":" + std::to_string(n.pid);
+  });
+  std::stable_sort(result.begin(), result.end(), by_label);
+  tell_apart(result, [](node_report& n, std::size_t place) {
+    if (place > 0) n.label += "#" + std::to_string(place + 1);
+  });
+  return result;
 }
 
 std::string broker_report::json() const {
   nlohmann::json result;
   put(result, requests);
   put(result, front);
-  result["nodes"] = list_of(nodes);
+  put(result["process"], process);
+  result["nodes"] = list_of(labelled_nodes());
+  result["services"] = list_of(services);
   result["shards"] = list_of(shards);
+  result["certificates"] = list_of(certificates);
   // Names come from nodes: what is not UTF-8 in them must not stop the status.
   return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

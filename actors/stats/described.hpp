@@ -42,12 +42,20 @@ struct described {
                       stats::shown shown = stats::shown::yes)
       : name(name), member(member), kind(kind), merge(merge), unit(unit), shown(shown) {}
 
+  /// The same, with what it is, for people: whatever has no such sentence is not exported.
+  [[nodiscard]] constexpr described as(std::string_view sentence) const {
+    auto result = *this;
+    result.help = sentence;
+    return result;
+  }
+
   std::string_view name;
   T Owner::*member;
   stats::kind kind;
   stats::merge merge;
   stats::measured_in unit;
   stats::shown shown;
+  std::string_view help;
 };
 
 /// Calls `each` with every field of T.
@@ -71,10 +79,16 @@ void add_value(std::array<T, N>& into, const std::array<T, N>& other, merge how)
   for (std::size_t i = 0; i < N; ++i) add_value(into[i], other[i], how);
 }
 
-/// Adds another shard's numbers to `into`.
+/// Adds another shard's numbers to `into`; a field that is described by fields itself is added by
+/// these.
 template <class T>
 void add_fields(T& into, const T& other) {
-  for_each_field<T>([&](const auto& f) { add_value(into.*f.member, other.*f.member, f.merge); });
+  for_each_field<T>([&]<class Number>(const described<T, Number>& f) {
+    if constexpr (requires { Number::fields(); })
+      add_fields(into.*f.member, other.*f.member);
+    else
+      add_value(into.*f.member, other.*f.member, f.merge);
+  });
 }
 
 /// True if `fields` has every member of T. Large members come first, so that there is no padding but

@@ -28,16 +28,23 @@ struct dispatch_totals {
     using namespace stats;
     using t = dispatch_totals;
     return std::tuple{
-        described{"submitted", &t::submitted, kind::counter, merge::sum},
+        described{"submitted", &t::submitted, kind::counter, merge::sum}.as("requests that came"),
         described{"admitted", &t::admitted, kind::counter, merge::sum, measured_in::one, shown::no},
-        described{"answered", &t::answered, kind::counter, merge::sum},
-        described{"redispatched", &t::redispatched, kind::counter, merge::sum},
-        described{"returned", &t::returned, kind::counter, merge::sum},
-        described{"stale_answers", &t::stale, kind::counter, merge::sum},
-        described{"refused", &t::refused, kind::counter, merge::sum},
-        described{"queued", &t::waiting, kind::gauge, merge::sum},
-        described{"in_flight", &t::placed, kind::gauge, merge::sum},
-        described{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, measured_in::bytes},
+        described{"answered", &t::answered, kind::counter, merge::sum}.as(
+            "replies and the handlers' own errors"),
+        described{"redispatched", &t::redispatched, kind::counter, merge::sum}.as(
+            "requests placed again because their worker was lost"),
+        described{"returned", &t::returned, kind::counter, merge::sum}.as(
+            "requests that a node gave back unstarted"),
+        described{"stale_answers", &t::stale, kind::counter, merge::sum}.as(
+            "answers of superseded attempts, refused"),
+        described{"refused", &t::refused, kind::counter, merge::sum}.as(
+            "requests that got an error instead of an answer, by its code"),
+        described{"queued", &t::waiting, kind::gauge, merge::sum}.as(
+            "requests that wait for a slot"),
+        described{"in_flight", &t::placed, kind::gauge, merge::sum}.as("requests that nodes have"),
+        described{"held_bytes", &t::held_bytes, kind::gauge, merge::sum, measured_in::bytes}.as(
+            "what requests hold until they are answered"),
     };
   }
 };

@@ -122,8 +122,10 @@ void master::reap() {
 }
 
 void master::handle_signal(std::uint32_t number) {
-  // Its processes would only say the same, and a terminal's SIGHUP has reached them anyway.
-  if (number == SIGHUP) settings_.log(severity::info, "SIGHUP: a worker has nothing to reload");
+  if (number == SIGHUP) {
+    settings_.on_reload();
+    for (const auto& [pid, c] : children_) ::kill(pid, SIGHUP);
+  }
   if (number == SIGTERM || number == SIGINT)
     carry_out(supervisor_.on_stop_requested(settings_.now()));
 }

@@ -13,6 +13,7 @@ struct master_settings {
   /// The command line of a process that writes to the descriptor `fd`; `after_fall` if it stands in
   /// for one that fell.
   std::function<std::vector<std::string>(process_ref who, int fd, bool after_fall)> command;
+  std::function<void()> on_reload; ///< at SIGHUP, before it is passed on to the processes
   std::function<instant()> now;
   std::function<void(process_supervisor::severity, const std::string&)> log;
 };
@@ -23,7 +24,7 @@ struct master_settings {
 ///
 /// A process writes "recycle" when it wants to be replaced, and "joined" when it is a member of its
 /// broker. SIGTERM or SIGINT drain all of them; a second one, a second later or more, kills them
-/// (limits::second_signal_ms). If the master dies, they drain and end by themselves.
+/// (limits::second_signal_ms). SIGHUP is passed on to all of them. If the master dies, they drain and end by themselves.
 int run_master(const master_settings& settings);
 
 } // namespace ropewalk

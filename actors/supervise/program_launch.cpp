@@ -4,6 +4,8 @@
 #include <csignal>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,11 +26,22 @@ int fail(launch& l, start_step step) {
   return 127;
 }
 
+// The system's own calls: the library's would ask the threads of the process whose memory this is
+// to follow.
+bool become(const program_user& who) {
+  return ::syscall(SYS_setgroups, who.groups.size(), who.groups.data()) == 0 &&
+         ::syscall(SYS_setresgid, who.group, who.group, who.group) == 0 &&
+         ::syscall(SYS_setresuid, who.user, who.user, who.user) == 0;
+}
+
 // In the child, on a stack of its own. Nothing here may take a lock or allocate.
 int child(void* what) {
   auto& l = *static_cast<launch*>(what);
   ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (l.program.nice > 0)
+    ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + l.program.nice);
+  if (l.program.user && !become(*l.program.user)) return fail(l, start_step::user);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);      // behind that, by which the kernel forgets it
   if (::getppid() != l.parent) return 127; // it died before that was arranged
   int number = 0;
   for (const int fd : l.program.open) {

@@ -22,6 +22,8 @@ public:
     char* const* environment;
     std::array<int, max_passed_descriptors> open; ///< as 0, 1, 2 and on; -1: not this one
     const rlimit* descriptors;
+    const program_user* user; ///< null: as this process
+    int nice;                 ///< so much nicer than it
   };
 
   /// The program's PID; it leads a process group of its own, and dies with this process. -1: it

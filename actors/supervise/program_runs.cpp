@@ -1,5 +1,7 @@
 #include "actors/supervise/program_runs.hpp"
 
+#include "actors/supervise/process_memory.hpp"
+
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -114,6 +116,16 @@ void program_runs::take_from(std::uint64_t id, channel& from, std::uint32_t even
     take_start(from, {packet_.data() + 1, p.bytes - 1}, p);
   else if (packet_[0] == spawner_wire::kill && p.bytes == 2)
     send_signal(from, packet_[1]);
+  else if (packet_[0] == spawner_wire::measure && from.run && !from.run->status)
+    tell(from, {spawner_wire::event::kind::measured, {}, kib_of(*from.run)});
+}
+
+// With all that it has started, also what has lost its parent since.
+int program_runs::kib_of(const run& which) {
+  std::vector<pid_t> all{which.pid};
+  for (const auto pid : children_.read())
+    if (pid != which.pid && !running_.contains(pid) && run_of(pid) == &which) all.push_back(pid);
+  return static_cast<int>(std::min<std::uint64_t>(memory_of(std::move(all)) / 1024, INT32_MAX));
 }
 
 void program_runs::take_start(channel& from, std::string_view variables, const packet& with) {
@@ -138,7 +150,8 @@ void program_runs::take_start(channel& from, std::string_view variables, const p
   std::transform(with.descriptors.begin(), with.descriptors.end(), open.begin(),
                  [](const descriptor& d) { return d.get(); });
   const auto pid = launch_.start({from.what.path.c_str(), from.what.folder.c_str(),
-                                  from.arguments.data(), environment.data(), open, &descriptors_},
+                                  from.arguments.data(), environment.data(), open, &descriptors_,
+                                  from.what.user ? &*from.what.user : nullptr, from.what.nice},
                                  failure);
   if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});
   from.run = run{pid, number, {pid}, {}, 0, false};

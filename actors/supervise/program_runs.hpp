@@ -69,6 +69,7 @@ private:
   void finish_ended(int waited = 0);
   void end_leftovers();
   run* run_of(pid_t orphan);
+  int kib_of(const run& which);
   void set_timer();
   [[noreturn]] void end_all();
 

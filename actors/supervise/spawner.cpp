@@ -79,14 +79,16 @@ program_channel::event program_channel::take_event(wait how) {
   spawner_wire::event said;
   const auto p = take_packet(socket_.get(), {reinterpret_cast<char*>(&said), sizeof said});
   if (p.state == packet::state::none) return {};
+  if (p.state == packet::state::taken && said.what == spawner_wire::event::kind::measured)
+    return {event::kind::measured, 0, {}, static_cast<std::uint64_t>(said.number) * 1024};
   running_ = false;
   if (p.state == packet::state::over) {
     if (how == wait::yes) by_->wait_for_end(generation_);
-    return {event::kind::lost, 0, {}};
+    return {event::kind::lost, 0, {}, 0};
   }
   if (said.what == spawner_wire::event::kind::not_started)
-    return {event::kind::not_started, 0, {said.step, said.number}};
-  return {event::kind::ended, said.number, {}};
+    return {event::kind::not_started, 0, {said.step, said.number}, 0};
+  return {event::kind::ended, said.number, {}, 0};
 }
 
 bool program_channel::is_gone() const {
@@ -96,6 +98,10 @@ bool program_channel::is_gone() const {
 void program_channel::kill(int signal) {
   const std::array<char, 2> text{spawner_wire::kill, static_cast<char>(signal)};
   send_packet(socket_.get(), {text.data(), text.size()});
+}
+
+void program_channel::measure() {
+  send_packet(socket_.get(), {&spawner_wire::measure, 1});
 }
 
 // -- the process ----------------------------------------------------------------------------------

@@ -42,10 +42,12 @@ public:
       ended,       ///< the program and all that it had started; `status` as waitpid gives it
       not_started, ///< `failure` says why
       lost,        ///< the spawner is gone, and the program with all that it had started
+      measured,    ///< `bytes`: it goes on
     };
     event::kind what = event::kind::none;
     int status = 0;
     start_failure failure;
+    std::uint64_t bytes = 0; ///< of memory, the program's with all that it has started
   };
 
   /// Does not wait, but for the end of a lost program; with `wait::no` not for that either, and
@@ -59,6 +61,9 @@ public:
 
   /// A signal for the program and its group. News of its end follows.
   void kill(int signal);
+
+  /// Asks how much memory it has; what runs says so by an event.
+  void measure();
 
   /// Nothing is heard of a program that was killed: its slot goes on without it.
   void abandon() { running_ = false; }

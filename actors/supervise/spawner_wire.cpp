@@ -36,6 +36,13 @@ std::string write(const program& what) {
   append(result, what.folder);
   append(result, what.arguments);
   append(result, what.environment);
+  append(result, std::to_string(what.nice));
+  if (!what.user) return result;
+  append(result, std::to_string(what.user->user));
+  append(result, std::to_string(what.user->group));
+  std::vector<std::string> groups;
+  for (const auto group : what.user->groups) groups.push_back(std::to_string(group));
+  append(result, groups);
   return result;
 }
 
@@ -45,6 +52,13 @@ program read(std::string_view text) {
   result.folder = take(text);
   result.arguments = take_list(text);
   result.environment = take_list(text);
+  result.nice = std::stoi("0" + take(text));
+  if (text.empty()) return result;
+  auto& user = result.user.emplace();
+  user.user = static_cast<uid_t>(std::stoul("0" + take(text)));
+  user.group = static_cast<gid_t>(std::stoul("0" + take(text)));
+  for (const auto& group : take_list(text))
+    user.groups.push_back(static_cast<gid_t>(std::stoul("0" + group)));
   return result;
 }
 

@@ -1,11 +1,34 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <vector>
 
 namespace ropewalk {
+
+/// As whom a program runs.
+struct program_user {
+  uid_t user = 0;
+  gid_t group = 0;
+  std::vector<gid_t> groups; ///< and besides
+  std::string name;
+  std::string home;
+
+  friend bool operator==(const program_user&, const program_user&) = default;
+};
+
+/// How the programs of a service run, whatever they are.
+struct surroundings {
+  std::string folder;                   ///< empty: where the worker was started
+  std::vector<std::string> environment; ///< NAME=VALUE, in place of those of the worker
+  std::optional<program_user> user;     ///< none: as the worker
+  int nice = 0;                         ///< so much nicer than the worker
+
+  friend bool operator==(const surroundings&, const surroundings&) = default;
+};
 
 /// What a program is started from, but for what differs from run to run.
 struct program {
@@ -13,6 +36,8 @@ struct program {
   std::vector<std::string> arguments; ///< from the program's own name on
   std::vector<std::string> environment;
   std::string folder; ///< where it runs; empty: where the process was when its spawner was started
+  std::optional<program_user> user = {}; ///< none: as the process
+  int nice = 0;
 };
 
 /// Where a start came to nothing.
@@ -21,6 +46,7 @@ enum class start_step : std::uint8_t {
   spawner, ///< there is none, and none can be started
   process, ///< no process may be started
   stdio,   ///< the descriptors did not get through
+  user,    ///< it cannot be run as that user
   folder,  ///< the folder cannot be entered
   program, ///< the program cannot be executed
 };
@@ -41,14 +67,15 @@ inline constexpr char hold = 'h';         ///< a socket
 /// Over a channel, to the spawner.
 /// How many descriptors are beside (program_descriptors), one byte; then NAME=VALUE, each with a 0.
 inline constexpr char start = 's';
-inline constexpr char kill = 'k'; ///< then the signal's number, one byte
+inline constexpr char kill = 'k';    ///< then the signal's number, one byte
+inline constexpr char measure = 'm'; ///< how much memory the run has: answered by `measured`
 
 /// Over a channel, from the spawner.
 struct event {
-  enum class kind : std::uint8_t { ended, not_started };
+  enum class kind : std::uint8_t { ended, not_started, measured };
   spawner_wire::event::kind what = kind::ended;
   start_step step = start_step::program; ///< of not_started
-  int number = 0;                        ///< the status as waitpid gives it, or the errno
+  int number = 0; ///< the status as waitpid gives it, or the errno, or how many KiB
 };
 
 /// The largest start, in bytes: what a packet's default buffer surely takes.

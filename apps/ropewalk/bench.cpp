@@ -1,3 +1,4 @@
+#include "actors/settings/units.hpp"
 #include "actors/stats/histogram.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
@@ -269,9 +270,17 @@ command_action add_bench(CLI::App& app) {
   app.add_option("service", o->service, "the service's name; one that echoes, or say --verify none")
       ->required();
   add_connection(app, o->connection);
-  auto* const size = app.add_option("--size", o->size, "payload of a message, random bytes")
-                         ->check(CLI::Range(std::uint64_t{0}, limits::max_frame_payload_bytes))
-                         ->capture_default_str();
+  auto* const size = app.add_option_function<std::string>(
+                            "--size", [o](const std::string& text) { o->size = *parse_size(text); },
+                            "payload of a message, random bytes: 1000, 64KiB, 2MB; at most 256MiB")
+                         ->check(is_size())
+                         ->check([](const std::string& text) {
+                           return *parse_size(text) <= limits::max_frame_payload_bytes
+                                      ? std::string{}
+                                      : text + " is over 256MiB";
+                         })
+                         ->type_name("SIZE")
+                         ->default_str(std::to_string(o->size));
   app.add_option("--data", o->data, "send this and not random bytes")->excludes(size);
   app.add_option("--window", o->window, "messages in flight on each connection")
       ->check(CLI::Range(1u, 100'000u))
@@ -279,9 +288,14 @@ command_action add_bench(CLI::App& app) {
   app.add_option("--connections", o->connections, "connections")
       ->check(CLI::Range(1u, 10'000u))
       ->capture_default_str();
-  app.add_option("--seconds", o->seconds, "how long")
-      ->check(CLI::Range(0.1, 86'400.0))
-      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--seconds",
+         [o](const std::string& text) {
+           o->seconds = std::chrono::duration<double>(*parse_wait(text)).count();
+         },
+         "how long: seconds, or 500ms, 10s, 2m")
+      ->check(is_wait())
+      ->default_str("3");
   app.add_option("--verify", o->verify,
                  "echo: a reply must be what was sent; none: it may be anything")
       ->check(CLI::IsMember({"echo", "none"}))

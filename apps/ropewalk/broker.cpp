@@ -1,5 +1,6 @@
 #include "actors/broker/broker_supervisor.hpp"
-#include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/log/log_rate_limiter.hpp"
+#include "actors/settings/largest_message.hpp"
 #include "actors/settings/machine.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/log.hpp"
@@ -9,8 +10,9 @@
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
+#include <algorithm>
+#include <array>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <spdlog/spdlog.h>
 
@@ -21,6 +23,8 @@ namespace {
 struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
+  std::string http;
+  bool insecure_http = false;
   std::string no_node_reply = "wait";
   log_options log;
   bool insecure_cluster = false;
@@ -28,19 +32,6 @@ struct broker_options {
   bool check = false;
   std::string cluster_tls;
   broker_settings settings;
-};
-
-// One for all connections, which each have a copy of who is to be told, and for all shards.
-class refusal_log {
-public:
-  void warn(std::string what) {
-    const std::lock_guard lock{mutex_};
-    log_.warn(std::chrono::steady_clock::now(), std::move(what));
-  }
-
-private:
-  std::mutex mutex_;
-  log_rate_limiter log_;
 };
 
 // A CAF system with one shard of the broker in it.
@@ -77,24 +68,44 @@ result<std::vector<descriptor>> reserve_ports(const std::vector<endpoint>& liste
 
 // What nobody has said follows what there is: a broker in a small container is not to be killed for
 // what its defaults would let it hold.
-void fit_to_machine(broker_settings& s, const CLI::App& command_line) {
+// Returns what is to be said of it in the log; empty: nothing.
+std::string fit_to_machine(broker_settings& s, const CLI::App& command_line) {
   const auto memory = machine_share::of_this_process().memory;
-  if (!memory) return;
+  if (!memory) return {};
   const auto lowered = fit_memory(s, *memory, [&](std::string_view name) {
     return command_line.count("--" + std::string{name}) > 0;
   });
-  if (!lowered.empty())
-    spdlog::info("there are {} MiB of memory for this process (container, `ulimit -v` or machine), "
-                 "so that defaults are lowered: {}",
-                 *memory / limits::mib, lowered);
+  if (lowered.empty()) return {};
+  return "there are " + std::to_string(*memory / limits::mib) +
+         " MiB of memory for this process (container, `ulimit -v` or machine), so that "
+         "defaults are lowered: " +
+         lowered;
 }
 
-// All that is wrong with what it was told; what it will speak with at the cluster port goes to
-// `cluster_tls`.
-std::vector<std::string> find_problems(broker_options& o,
-                                       std::shared_ptr<reloadable_tls>& cluster_tls) {
+// Where HTTP is to be spoken, and what is wrong with that.
+void find_http_problems(broker_options& o, std::vector<std::string>& problems) {
+  if (o.http.empty()) return;
   auto& s = o.settings;
-  std::vector<std::string> problems;
+  const auto where = *parse_endpoint(o.http);
+  const auto addresses = listening_addresses(where);
+  if (!addresses) return problems.push_back(addresses.why().text());
+  s.http = *addresses;
+  s.guard.name = where.host;
+  s.guard.loopback_only = std::all_of(s.http.begin(), s.http.end(),
+                                      [](const endpoint& one) { return is_loopback(one); });
+  if (!s.guard.loopback_only && !o.insecure_http && s.access.access_file.empty())
+    problems.push_back("HTTP on " + o.http +
+                       " could be reached from other machines, and whoever reaches it could see "
+                       "all numbers and ask for all services. Say who may (--access-file, ropewalk "
+                       "token); or listen on 127.0.0.1; or, on a network that only yours are in, "
+                       "say --insecure-http.");
+}
+
+// All that is wrong with what it was told; what it will speak with at the cluster port goes to the
+// settings, and with clients to `clients`.
+std::vector<std::string> find_problems(broker_options& o, client_access& clients) {
+  auto& s = o.settings;
+  auto problems = limits_below_largest(s);
   s.listen.clear();
   for (const auto& text : o.listen) {
     const auto addresses = listening_addresses(*parse_endpoint(text));
@@ -118,16 +129,16 @@ std::vector<std::string> find_problems(broker_options& o,
       return tls_context::for_server(files, roles::broker_to_workers);
     });
     if (opened)
-      cluster_tls = *std::move(opened);
+      s.cluster_tls = *std::move(opened);
     else
       problems.push_back(opened.why().text());
   }
+  find_http_problems(o, problems);
   if (s.cluster.port != 0 && s.cluster.port + s.shards - 1 > 65535)
     problems.push_back(std::to_string(s.shards) + " shards take as many cluster ports, from " +
                        std::to_string(s.cluster.port) +
                        " on, and there are none beyond 65535: choose a lower one");
-  if (const auto loaded = client_access{s.access}.load(); !loaded)
-    problems.push_back(loaded.why().text());
+  if (const auto loaded = clients.load(); !loaded) problems.push_back(loaded.why().text());
   return problems;
 }
 
@@ -139,28 +150,40 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   basp_transport_settings transport;
   transport.forms = frequent_messages();
   transport.hello_time = s.hello_time;
-  transport.when_refused = [log = std::make_shared<refusal_log>()](const std::string& who) {
-    log->warn("refused at the cluster port: " + who);
-  };
-  std::shared_ptr<reloadable_tls> cluster_tls;
-  const auto problems = find_problems(o, cluster_tls);
-  if (o.check || !problems.empty()) return report_check("broker", problems);
-  transport.server = cluster_tls;
+  // One for all connections and all shards.
+  transport.when_refused =
+      [log = std::make_shared<shared_log_rate_limiter>()](const std::string& who) {
+        log->warn(std::chrono::steady_clock::now(), "refused at the cluster port: " + who);
+      };
+  const auto lowered = fit_to_machine(s, command_line);
+  client_access clients{s.access};
+  const auto problems = find_problems(o, clients);
+  const std::array contexts{clients.tls(),
+                            s.cluster_tls ? s.cluster_tls->current().get() : nullptr};
+  if (o.check || !problems.empty()) return report_check("broker", problems, warnings_of(contexts));
+  transport.server = s.cluster_tls;
   transport.own_user = o.own_user;
   set_up_log("broker", o.log);
-  fit_to_machine(s, command_line);
+  if (!lowered.empty()) spdlog::info("{}", lowered);
+  for (const auto& warning : warnings_of(contexts)) spdlog::warn("{}", warning);
   tune_allocator();
   allow_descriptors();
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   std::vector<descriptor> ports;
   if (s.shards > 1) {
     auto reserved = reserve_ports(s.listen);
+    auto for_http = reserve_ports(s.http);
+    if (reserved && !for_http) reserved = std::move(for_http).why();
     if (!reserved) {
       spdlog::error("cannot start: {}", reserved.why().text());
       leave_process(1);
     }
     ports = *std::move(reserved);
     for (std::size_t i = 0; i < ports.size(); ++i) s.listen[i] = local_endpoint(ports[i].get());
+    for (auto& port : *for_http) {
+      s.http[ports.size() - s.listen.size()] = local_endpoint(port.get());
+      ports.push_back(std::move(port));
+    }
   }
   const auto group =
       std::make_shared<shard_group>(s.shards, connection_limiter::settings{s.clients, ~s.seed});
@@ -168,7 +191,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   std::vector<caf::actor> tops;
   for (std::uint16_t i = 0; i < s.shards; ++i) {
     systems.push_back(std::make_unique<shard_system>(share_of(s, group, i), transport,
-                                                     i == 0 ? cluster_tls : nullptr));
+                                                     i == 0 ? s.cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
   leave_process(run_until_done(tops));
@@ -193,6 +216,12 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--own-user", o->own_user,
                "let in only workers of this machine and this user, who say --own-user, too")
       ->excludes("--cluster-tls");
+  app.add_option("--http", o->http,
+                 "speak HTTP here: /metrics, /status, /healthz, /readyz, and messages to "
+                 "/v1/services/NAME; with TLS and tokens as for clients")
+      ->check(is_endpoint());
+  app.add_flag("--insecure-http", o->insecure_http,
+               "allow HTTP beyond loopback although nobody has to say who it is");
   auto& access = o->settings.access;
   auto* certificate = app.add_option("--tls-cert", access.certificate,
                                      "speak TLS with clients: the broker's certificate and its "

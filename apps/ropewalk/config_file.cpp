@@ -212,8 +212,11 @@ private:
   static std::string wanted(CLI::Option& option) {
     const auto several = takes_several(option) ? ", or an array of them" : "";
     const auto type = option.get_type_name();
-    if (type.find("UINT") != std::string::npos || type.find("INT") != std::string::npos)
+    if (type.find("UINT") != std::string::npos || type.find("INT") != std::string::npos ||
+        type == "NUMBER")
       return std::string{"a number"} + several;
+    if (type == "TIME") return "a number, or a time such as \"5s\"";
+    if (type == "SIZE") return "a number of bytes, or a size such as \"512MiB\"";
     return std::string{"a text in quotes"} + several;
   }
 
@@ -280,7 +283,7 @@ private:
       const auto text = text_of(one);
       service_options into;
       if (!text) return error(one.source(), "'" + name + "' in " + where + " takes one value");
-      if (const auto set = set_service_option(into, true, name, *text); !set)
+      if (const auto set = set_service_option(into, runs::process, name, *text); !set)
         return error(one.source(), where + " " + set.why().what);
       service_options_.push_back(service + "." + name + "=" + *text);
     };
@@ -342,7 +345,13 @@ result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std:
     for (const auto& error : said.errors) all += (all.empty() ? "" : "\n") + error;
     return failure{failure_kind::bad_input, all, {}};
   }
-  if (command != words.end()) words.insert(command + 1, said.words.begin(), said.words.end());
+  if (command == words.end()) return words;
+  auto more = said.words;
+  if (*command == "worker") { // it reads them again when it is told to
+    more.push_back("--config-file=" + **file);
+    for (const auto& word : words) more.push_back("--given=" + word);
+  }
+  words.insert(command + 1, more.begin(), more.end());
   return words;
 }
 

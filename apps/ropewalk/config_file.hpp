@@ -24,7 +24,9 @@ config_words read_config(std::string_view text, const std::string& file, CLI::Ap
                          const std::string& subcommand, const std::vector<std::string>& given);
 
 /// The command line with the words of its --config FILE, which may stand before and after the
-/// subcommand. The failure has all that is wrong, a line each.
+/// subcommand. For `worker` it says besides which file that was (--config-file) and what else the
+/// command line says (a --given each), so that it can be read again. The failure has all that is
+/// wrong, a line each.
 result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std::string> words);
 
 } // namespace ropewalk

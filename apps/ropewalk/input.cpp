@@ -1,5 +1,6 @@
 #include "apps/ropewalk/input.hpp"
 
+#include "actors/settings/units.hpp"
 #include "net/transport/socket.hpp"
 
 #include <array>
@@ -34,8 +35,8 @@ result<std::string> read_input(const std::string& path, std::size_t max_bytes) {
     text.append(buffer.data(), static_cast<std::size_t>(count));
     if (text.size() > max_bytes)
       return failure{failure_kind::bad_input,
-                     name + " is over " + std::to_string(max_bytes) +
-                         " bytes, the most that may be read of it",
+                     name + " is over " + size_text(max_bytes) +
+                         ", the most that may be read of it",
                      {}};
   }
 }

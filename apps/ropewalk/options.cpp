@@ -1,28 +1,43 @@
 #include "apps/ropewalk/options.hpp"
 
-#include <charconv>
-#include <cmath>
+#include "actors/settings/setting_text.hpp"
+#include "actors/settings/units.hpp"
+
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <fstream>
 #include <iostream>
+#include <mutex>
 
 namespace ropewalk {
 
 namespace {
 
 std::string help(const setting& which) {
-  return std::string{which.reason()} + " (" + std::string{which.unit()} + ", default " +
-         std::to_string(which.default_value()) + ")";
+  const auto text = [&](std::uint64_t value) { return value_text(which, value); };
+  return std::string{which.reason()} + " (" + text(which.min()) + " to " + text(which.max()) +
+         ", default " + text(which.default_value()) + "; a plain number is in " +
+         std::string{which.unit()} + ")";
+}
+
+CLI::Validator is_value_of(const setting& which) {
+  return CLI::Validator{[&which](std::string& text) {
+                          const auto value = read_value(which, text);
+                          return value ? std::string{} : value.why().text();
+                        },
+                        ""};
 }
 
 template <class Owner>
 void add_settings_of(CLI::App& app, Owner& into) {
   for (const auto& s : all_settings) {
     if (!s.is_of<Owner>()) continue;
-    app.add_option_function<std::uint64_t>(
-           "--" + std::string{s.name()}, [&s, &into](std::uint64_t value) { s.set(into, value); },
-           help(s))
-        ->check(CLI::Range(s.min(), s.max()))
+    app.add_option_function<std::string>(
+           "--" + std::string{s.name()},
+           [&s, &into](const std::string& text) { s.set(into, *read_value(s, text)); }, help(s))
+        ->check(is_value_of(s))
+        ->type_name(std::string{value_kind(s)})
         ->group("Limits");
   }
 }
@@ -49,6 +64,13 @@ result<client> open_connection(const connection_options& options) {
   ::signal(SIGPIPE, SIG_IGN);
   const auto context = tls_context::for_client(options.tls, roles::client_to_broker);
   if (!context) return context.why();
+  if (options.warns) {
+    static std::once_flag said; // however many connections there are
+    std::call_once(said, [&] {
+      for (const auto& warning : warnings_of(std::array{context->get()}))
+        std::cerr << "ropewalk: warning: " << warning << '\n';
+    });
+  }
   auto connected = connect_tls(where, **context, connect_timeout);
   if (!connected) return std::move(connected).why();
   return client{*std::move(connected)};
@@ -114,12 +136,27 @@ void add_check(CLI::App& app, bool& check) {
                "say all that is wrong, and end: status 0, or 2 if something is");
 }
 
-int report_check(const std::string& command, const std::vector<std::string>& problems) {
+int report_check(const std::string& command, const std::vector<std::string>& problems,
+                 const std::vector<std::string>& warnings) {
+  for (const auto& warning : warnings)
+    std::cerr << "ropewalk " << command << ": warning: " << warning << '\n';
   for (const auto& problem : problems)
     std::cerr << "ropewalk " << command << ": " << problem << '\n';
   if (!problems.empty()) return 2;
   std::cerr << "ropewalk " << command << ": everything is in order\n";
   return 0;
+}
+
+std::vector<std::string> warnings_of(std::span<const tls_context* const> contexts) {
+  std::vector<std::string> result;
+  for (const auto* context : contexts) {
+    if (!context) continue;
+    for (const auto& dates : context->certificates())
+      if (auto warning = warning_of(dates, seconds_now());
+          !warning.empty() && std::find(result.begin(), result.end(), warning) == result.end())
+        result.push_back(std::move(warning));
+  }
+  return result;
 }
 
 CLI::Validator is_endpoint() {
@@ -131,26 +168,25 @@ CLI::Validator is_endpoint() {
                         "HOST:PORT"};
 }
 
-result<std::chrono::milliseconds> parse_duration(const std::string& text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit{end, text.data() + text.size()};
-  const double ms = unit == "ms"                  ? 1
-                    : unit.empty() || unit == "s" ? 1000
-                    : unit == "m"                 ? 60'000
-                                                  : -1;
-  if (error != std::errc{} || ms < 0 || number * ms < 1 || number * ms > 86'400'000)
-    return failure{failure_kind::bad_input, "'" + text + "' is no duration",
-                   "write 250ms, 5s, 2m or seconds such as 0.5"};
-  return std::chrono::milliseconds{std::llround(number * ms)};
-}
+namespace {
 
-CLI::Validator is_duration() {
+template <auto Parse>
+CLI::Validator parsed_by(const char* kind) {
   return CLI::Validator{[](std::string& text) {
-                          const auto parsed = parse_duration(text);
+                          const auto parsed = Parse(text);
                           return parsed ? std::string{} : parsed.why().text();
                         },
-                        "DURATION"};
+                        kind};
+}
+
+} // namespace
+
+CLI::Validator is_wait() {
+  return parsed_by<parse_wait>("TIME");
+}
+
+CLI::Validator is_size() {
+  return parsed_by<parse_size>("SIZE");
 }
 
 } // namespace ropewalk

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <CLI/CLI.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct connection_options {
   std::string broker = "127.0.0.1:7070";
   tls_files tls;          ///< `authority` alone is enough; nothing: plain TCP
   std::string token_file; ///< empty: none is sent
+  bool warns = true;      ///< on stderr, of certificates that are about to end
 };
 
 void add_connection(CLI::App& app, connection_options& options);
@@ -38,17 +40,19 @@ tls_files cluster_files(const std::string& folder);
 /// Adds --check: read everything, say what is wrong, and end.
 void add_check(CLI::App& app, bool& check);
 
-/// Says on stderr all that is wrong with what `command` was told, or that nothing is. Returns the
-/// exit status: 2 or 0.
-int report_check(const std::string& command, const std::vector<std::string>& problems);
+/// Says on stderr all that is wrong with what `command` was told, or that nothing is, and what is to
+/// be seen to although it does. Returns the exit status: 2 or 0.
+int report_check(const std::string& command, const std::vector<std::string>& problems,
+                 const std::vector<std::string>& warnings = {});
+
+/// What is to be said of the certificates of these contexts, of which each may be null.
+std::vector<std::string> warnings_of(std::span<const tls_context* const> contexts);
 
 /// Accepts only HOST:PORT.
 CLI::Validator is_endpoint();
 
-/// "250ms", "5s", "2m", or a number of seconds ("0.5").
-result<std::chrono::milliseconds> parse_duration(const std::string& text);
-
-/// Accepts only what parse_duration does.
-CLI::Validator is_duration();
+/// Accept only what parse_wait and parse_size do.
+CLI::Validator is_wait();
+CLI::Validator is_size();
 
 } // namespace ropewalk

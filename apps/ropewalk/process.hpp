@@ -1,6 +1,7 @@
 #pragma once
 
 #include <caf/all.hpp>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -28,6 +29,9 @@ void tune_allocator();
 
 /// Allows this process as many descriptors as it may have: shells give out 1,024.
 void allow_descriptors();
+
+/// How many that is.
+std::uint64_t descriptor_limit();
 
 /// How a command that runs until it is told otherwise takes signals, whatever its parent left it:
 /// SIGTERM, SIGINT and SIGHUP are blocked, for this thread and all that it will start, and wait to

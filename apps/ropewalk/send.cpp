@@ -1,3 +1,4 @@
+#include "actors/settings/units.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/input.hpp"
@@ -82,7 +83,7 @@ private:
 
 request_options options_of(const send_options& o) {
   request_options options;
-  options.timeout = *parse_duration(o.timeout); // checked with the command line
+  options.timeout = *parse_wait(o.timeout); // checked with the command line
   if (o.attempts) options.attempts = static_cast<std::uint8_t>(*o.attempts);
   options.key = o.key;
   if (!o.priority.empty()) options.priority = priority_numbers.at(o.priority);
@@ -136,7 +137,7 @@ private:
     if (!reconnects_) return false;
     if (answer.code == error_code::connection_lost) return request_.attempts != 1;
     if (answer.code == error_code::no_service &&
-        client_.just_found_again(*parse_duration(options_.reconnect))) {
+        client_.just_found_again(*parse_wait(options_.reconnect))) {
       std::this_thread::sleep_for(workers_pause);
       return true;
     }
@@ -187,7 +188,7 @@ int run_send(const send_options& o) {
   const auto payload = shared_bytes::copy_of(*message);
   reconnect_settings settings;
   settings.give_up_after =
-      o.reconnect.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.reconnect);
+      o.reconnect.empty() ? std::chrono::milliseconds{0} : *parse_wait(o.reconnect);
   reconnecting_client c{[&o] { return connect(o.connection); }, settings, std::random_device{}()};
   if (const auto connected = c.connect(); !connected)
     return report_error(connected.why().text(), no_broker);
@@ -212,7 +213,7 @@ command_action add_send(CLI::App& app) {
   auto* data = app.add_option("--data", o->data, "the message (default: stdin)");
   app.add_option("--file", o->file, "the file that is the message")->excludes(data);
   app.add_option("--timeout", o->timeout, "the deadline: 250ms, 5s, 2m")
-      ->check(is_duration())
+      ->check(is_wait())
       ->capture_default_str();
   app.add_option("--attempts", o->attempts,
                  "start it at most so often if workers die of it; 1: at most once")
@@ -234,7 +235,7 @@ command_action add_send(CLI::App& app) {
                  "if there is no broker, or it goes away or down, look for it for so long (250ms, "
                  "5s, 2m), and send again what it did not answer; with --attempts 1 not what may "
                  "have run")
-      ->check(is_duration());
+      ->check(is_wait());
   return [o] { return run_send(*o); };
 }
 

@@ -1,12 +1,15 @@
+#include "actors/settings/units.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/client.hpp"
 
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 namespace ropewalk {
@@ -19,6 +22,9 @@ constexpr std::chrono::seconds answer_timeout{5};
 
 // With --wait: how long until the next try. Short beside what a broker or a worker takes to start.
 constexpr std::chrono::milliseconds try_interval{100};
+
+// A screen has some 24 lines, and nodes want some of them.
+constexpr std::size_t shown_services = 12;
 
 struct status_options {
   connection_options connection;
@@ -44,20 +50,84 @@ std::string joined(const nlohmann::json& names) {
   return result;
 }
 
+std::string short_time(double seconds) {
+  std::ostringstream out;
+  out << std::setprecision(3);
+  if (seconds <= 0)
+    out << "-";
+  else if (seconds < 1e-3)
+    out << seconds * 1e6 << "us";
+  else if (seconds < 1)
+    out << seconds * 1e3 << "ms";
+  else
+    out << seconds << "s";
+  return out.str();
+}
+
+std::uint64_t sum_of(const nlohmann::json& by_name) {
+  std::uint64_t result = 0;
+  for (const auto& one : by_name) result += one.get<std::uint64_t>();
+  return result;
+}
+
+// Those that nodes offer, or that something waits for; what is worst first, and no more than a
+// screen has room for.
+void print_services(const nlohmann::json& all) {
+  std::vector<nlohmann::json> shown;
+  for (const auto& one : all)
+    if (one["nodes"] > 0 || one["waiting"] > 0 || one["in_flight"] > 0) shown.push_back(one);
+  std::stable_sort(shown.begin(), shown.end(), [](const auto& a, const auto& b) {
+    return std::pair{a["oldest_waiting_seconds"].template get<double>(),
+                     a["waiting"].template get<int>()} >
+           std::pair{b["oldest_waiting_seconds"].template get<double>(),
+                     b["waiting"].template get<int>()};
+  });
+  if (shown.empty()) return;
+  std::cout << std::left << std::setw(28) << "SERVICE" << std::setw(9) << "WAITING" << std::setw(8)
+            << "OLDEST" << std::setw(11) << "IN FLIGHT" << std::setw(11) << "BUSY SLOTS"
+            << std::setw(9) << "FAILING" << std::setw(12) << "ANSWERED" << std::setw(8) << "ERRORS"
+            << std::setw(9) << "P50"
+            << "P99\n";
+  for (std::size_t i = 0; i < std::min(shown.size(), shown_services); ++i) {
+    const auto& one = shown[i];
+    const auto slots = std::to_string(one["slots_busy"].get<int>()) + "/" +
+                       std::to_string(one["slots"].get<int>());
+    std::cout << std::setw(28) << one["name"].get<std::string>() << std::setw(9)
+              << one["waiting"].get<std::uint64_t>() << std::setw(8)
+              << short_time(one["oldest_waiting_seconds"].get<double>()) << std::setw(11)
+              << one["in_flight"].get<std::uint64_t>() << std::setw(11) << slots << std::setw(9)
+              << one["slots_failing"].get<int>() << std::setw(12)
+              << one["answered"].get<std::uint64_t>() << std::setw(8) << sum_of(one["errors"])
+              << std::setw(9) << short_time(one["time_in_all"]["p50_seconds"].get<double>())
+              << short_time(one["time_in_all"]["p99_seconds"].get<double>()) << "\n";
+  }
+  if (shown.size() > shown_services)
+    std::cout << "and " << shown.size() - shown_services << " more services (--json)\n";
+  std::cout << "\n";
+}
+
 void print_table(const nlohmann::json& s) {
+  print_services(s["services"]);
   std::cout << std::left << std::setw(28) << "NODE" << std::setw(9) << "PID" << std::setw(20)
             << "HOST" << std::setw(7) << "SLOTS" << std::setw(11) << "IN FLIGHT" << std::setw(12)
             << "ANSWERED"
             << "SERVICES\n";
   for (const auto& n : s["nodes"])
-    std::cout << std::setw(28) << n["name"].get<std::string>() << std::setw(9)
-              << n["pid"].get<int>() << std::setw(20) << n["address"].get<std::string>()
-              << std::setw(7) << n["slots"].get<int>() << std::setw(11) << n["in_flight"].get<int>()
-              << std::setw(12) << n["answered"].get<std::uint64_t>() << joined(n["services"])
-              << "\n";
+    std::cout << std::setw(27) << n.value("label", n["name"].get<std::string>()) << ' '
+              << std::setw(9) << n["pid"].get<int>() << std::setw(20)
+              << n["address"].get<std::string>() << std::setw(7) << n["slots"].get<int>()
+              << std::setw(11) << n["in_flight"].get<int>() << std::setw(12)
+              << n["answered"].get<std::uint64_t>() << joined(n["services"]) << "\n";
   std::cout << s["nodes"].size() << " nodes, " << s["in_flight"] << " in flight, " << s["queued"]
             << " queued, " << s["restarts"] << " restarts, " << s["redispatched"]
             << " redispatched\n";
+  for (const auto& c : s.value("certificates", nlohmann::json::array()))
+    if (c["state"] != "good")
+      std::cout << "a certificate of the " << c["port"].get<std::string>() << " port ("
+                << c["name"].get<std::string>() << ") " << (c["state"] == "ends soon" ? "" : "is ")
+                << c["state"].get<std::string>() << ": good from "
+                << c["not_before"].get<std::string>() << " to " << c["not_after"].get<std::string>()
+                << "\n";
 }
 
 finding not_reached(std::string why) {
@@ -99,7 +169,7 @@ finding ask(const status_options& o) {
 
 // Tries again for as long as --wait says, where a later try may come to something else.
 finding ask_until_ready(const status_options& o) {
-  const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_duration(o.wait);
+  const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_wait(o.wait);
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
     auto found = ask(o);
@@ -110,7 +180,8 @@ finding ask_until_ready(const status_options& o) {
   }
 }
 
-int run_status(const status_options& o) {
+int run_status(status_options& o) {
+  o.connection.warns = !o.alive;
   const auto found = ask_until_ready(o);
   if (!found.json.empty() && !o.alive) {
     if (o.json)
@@ -141,7 +212,7 @@ command_action add_status(CLI::App& app) {
   app.add_option("--wait", o->wait,
                  "try again for so long, until the broker answers and has the expected nodes: "
                  "250ms, 5s, 2m")
-      ->check(is_duration());
+      ->check(is_wait());
   app.add_flag("--alive", o->alive,
                "only whether a broker answers, for health checks: one that wants TLS, a "
                "certificate or a token does, too. Prints nothing");

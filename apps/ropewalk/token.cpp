@@ -67,7 +67,10 @@ int run_token(const token_options& o) {
 command_action add_token(CLI::App& app) {
   auto o = std::make_shared<token_options>();
   app.add_option("name", o->name, "whose it is")->required();
-  app.add_option("--services", o->services, "which services it is for: NAME,NAME or * for all")
+  app.add_option(
+         "--services", o->services,
+         "which services it is for: NAME,NAME or * for all; with @status among them it shows all "
+         "numbers (/metrics, STATUS), as * does")
       ->capture_default_str();
   app.add_option(
       "--to", o->to,

@@ -127,7 +127,8 @@ private:
     const auto next = waiting->next_end();
     if (!next) return;
     const auto now = std::chrono::steady_clock::now();
-    loop.remind(std::chrono::ceil<std::chrono::microseconds>(std::max(*next, now) - now),
+    loop.remind(waiting.get(),
+                std::chrono::ceil<std::chrono::microseconds>(std::max(*next, now) - now),
                 [&loop, waiting] {
                   waiting->check(std::chrono::steady_clock::now());
                   check_later(loop, waiting);

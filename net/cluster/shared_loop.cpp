@@ -85,40 +85,48 @@ public:
       : event_handler(loop, made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
                                  "timerfd_create")) {}
 
-  // Once, or again and again.
-  void set(std::chrono::microseconds after, std::function<void()> what, bool again = false) {
+  void set(std::chrono::microseconds after, std::function<void()> what) {
     what_ = std::move(what);
-    again_ = again;
     const auto seconds = std::chrono::floor<std::chrono::seconds>(after);
     const std::chrono::nanoseconds rest = after - seconds;
     itimerspec when{}; // zero would turn it off
     when.it_value.tv_sec = seconds.count();
     when.it_value.tv_nsec = std::max<long>(rest.count(), 1);
-    if (again) when.it_interval = when.it_value;
+    if (repeats_) when.it_interval = when.it_value;
     if (::timerfd_settime(fd(), 0, &when, nullptr) != 0) std::abort();
   }
 
   void handle_event(operation) override {
     std::uint64_t times = 0;
     if (::read(fd(), &times, sizeof times) < 0) return; // set anew before it was looked at
-    const auto what = again_ ? what_ : std::exchange(what_, {});
+    const auto what = repeats_ ? what_ : std::exchange(what_, {});
     if (what) what();
   }
   void removed_from_loop(operation) override {}
   void graceful_shutdown() override {}
 
+  // Whose it is, and whether it goes off again and again. Of nobody's it does not.
+  void become(const void* owner, bool repeats) {
+    owner_ = owner;
+    repeats_ = repeats;
+    if (owner) return;
+    what_ = {};
+    const itimerspec never{};
+    ::timerfd_settime(fd(), 0, &never, nullptr);
+  }
+  [[nodiscard]] const void* owner() const { return owner_; }
+  [[nodiscard]] bool repeats() const { return repeats_; }
+
 private:
+  const void* owner_ = nullptr;
   std::function<void()> what_;
-  bool again_ = false;
+  bool repeats_ = false;
 };
 
 shared_loop::shared_loop(caf::actor_system* system)
     : default_multiplexer(system), wake_up_(std::make_unique<wake_up>(*this)),
-      reminder_(std::make_unique<timer>(*this)), repeater_(std::make_unique<timer>(*this)),
       turns_(*this, fallback_interval) {
   add(operation::read, wake_up_->fd(), wake_up_.get());
-  add(operation::read, reminder_->fd(), reminder_.get());
-  add(operation::read, repeater_->fd(), repeater_.get());
   handle_internal_events();
 }
 
@@ -167,12 +175,33 @@ void shared_loop::handle_posted() {
   handle_internal_events();
 }
 
-void shared_loop::remind(std::chrono::microseconds after, std::function<void()> what) {
-  reminder_->set(after, std::move(what));
+shared_loop::timer& shared_loop::timer_of(const void* owner, bool repeats) {
+  timer* free = nullptr;
+  for (const auto& t : timers_) {
+    if (t->owner() == owner && t->repeats() == repeats) return *t;
+    if (!t->owner()) free = t.get();
+  }
+  if (!free) {
+    free = timers_.emplace_back(std::make_unique<timer>(*this)).get();
+    add(operation::read, free->fd(), free);
+  }
+  free->become(owner, repeats);
+  return *free;
 }
 
-void shared_loop::repeat(std::chrono::microseconds interval, std::function<void()> what) {
-  repeater_->set(interval, std::move(what), true);
+void shared_loop::remind(const void* owner, std::chrono::microseconds after,
+                         std::function<void()> what) {
+  timer_of(owner, false).set(after, std::move(what));
+}
+
+void shared_loop::repeat(const void* owner, std::chrono::microseconds interval,
+                         std::function<void()> what) {
+  timer_of(owner, true).set(interval, std::move(what));
+}
+
+void shared_loop::forget_timers(const void* owner) {
+  for (const auto& t : timers_)
+    if (t->owner() == owner) t->become(nullptr, false);
 }
 
 void shared_loop::exec_later(caf::resumable* what) {

@@ -57,12 +57,15 @@ public:
   [[nodiscard]] leader_id leader() const { return turns_.leader(); }
   void yield_to_follower() { turns_.yield_to_follower(); }
 
-  /// Has `what` run on the loop in a while; once, and in place of what was asked for before. The
+  /// Has `what` run on the loop in a while; once, and in place of what `owner` asked for before. The
   /// loop's own timer: CAF's would wake a thread of its own for it, and that one the loop.
-  void remind(std::chrono::microseconds after, std::function<void()> what);
+  void remind(const void* owner, std::chrono::microseconds after, std::function<void()> what);
 
-  /// Has `what` run on the loop every so often, from now on. Once.
-  void repeat(std::chrono::microseconds interval, std::function<void()> what);
+  /// Has `what` run on the loop every so often, from now on, likewise.
+  void repeat(const void* owner, std::chrono::microseconds interval, std::function<void()> what);
+
+  /// Nothing runs any more that `owner` has asked for.
+  void forget_timers(const void* owner);
 
 private:
   class wake_up; // for what other threads put into the inbox
@@ -71,6 +74,7 @@ private:
   void poll_once() override;
   void interrupt() override;
   void take_inbox();
+  timer& timer_of(const void* owner, bool repeats);
 
   // By the leader. CAF would look at the sockets between any two of these.
   std::vector<caf::intrusive_ptr<caf::resumable>> posted_;
@@ -79,8 +83,7 @@ private:
   std::mutex inbox_mutex_;
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;
   std::unique_ptr<wake_up> wake_up_;
-  std::unique_ptr<timer> reminder_;
-  std::unique_ptr<timer> repeater_;
+  std::vector<std::unique_ptr<timer>> timers_; // some of them nobody's, for the next owner
 
   leader_followers turns_; // the last: its thread uses the others
 };

@@ -1,6 +1,5 @@
 #include "net/protocol/batch.hpp"
 
-#include "net/bytes/byte_order.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
@@ -11,7 +10,7 @@
 namespace ropewalk {
 
 // Both items: token u64 | number u32 | payload bytes u32 | then eight bytes of small things.
-// work:   fence u32 | service u16 | attempt u8 | alone u8
+// work:   fence u32 | service u16 | attempt u8 | flags u8
 // answer: fence u32 | end u8 | code u8 | 2 unused
 
 std::size_t batch::size() const {
@@ -58,12 +57,38 @@ char* batch_builder::add_item(const shared_bytes& payload) {
   return head;
 }
 
-void batch_builder::add(const work_head& item, const shared_bytes& payload) {
-  char* const head = add_item(payload);
+namespace {
+
+inline void write(char* head, const work_head& item) {
   store_be(head, item.token);
   store_be(head + 8, item.remaining_ms);
   store_be(head + 16, std::uint64_t{item.fence} << 32 | std::uint64_t{item.service} << 16 |
-                          std::uint64_t{item.attempt} << 8 | std::uint64_t{item.alone});
+                          std::uint64_t{item.attempt} << 8 | std::uint64_t{item.flags});
+}
+
+} // namespace
+
+void batch_builder::add(const work_head& item, const shared_bytes& payload) {
+  write(add_item(payload), item);
+}
+
+// The fields are copied behind the header, and the message follows as without them.
+void batch_builder::add(const work_head& item, std::string_view fields,
+                        const shared_bytes& payload) {
+  const auto before = 2 + fields.size();
+  const bool large = payload.size() >= limits::large_payload_bytes;
+  char* const head = make_room(item_header_bytes + before + (large ? 0 : payload.size()));
+  store_be(head + 12, static_cast<std::uint32_t>(before + payload.size()));
+  write(head, item);
+  store_be(head + item_header_bytes, static_cast<std::uint16_t>(fields.size()));
+  char* const behind = std::copy_n(fields.data(), fields.size(), head + item_header_bytes + 2);
+  if (!large) {
+    std::copy_n(payload.view().data(), payload.size(), behind);
+    return;
+  }
+  seal();
+  result_.pieces.push_back(payload.own());
+  bytes_ += payload.size();
 }
 
 void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
@@ -111,6 +136,14 @@ const char* batch_reader::next(shared_bytes& payload) {
   return head;
 }
 
+namespace {
+
+bool has_whole_fields(std::string_view payload) {
+  return payload.size() >= 2 && payload.size() - 2 >= load_be<std::uint16_t>(payload.data());
+}
+
+} // namespace
+
 work_item* batch_reader::next_work() {
   const char* const head = next(work_.payload);
   if (!head) return nullptr;
@@ -119,7 +152,11 @@ work_item* batch_reader::next_work() {
   work_.fence = load_be<std::uint32_t>(head + 16);
   work_.service = load_be<std::uint16_t>(head + 20);
   work_.attempt = static_cast<std::uint8_t>(head[22]);
-  work_.alone = head[23] != 0;
+  work_.flags = static_cast<std::uint8_t>(head[23]);
+  if (work_.has_fields() && !has_whole_fields(work_.payload.view())) {
+    malformed_ = true;
+    return nullptr;
+  }
   return &work_;
 }
 
@@ -131,7 +168,7 @@ answer_item* batch_reader::next_answer() {
   answer_.fence = load_be<std::uint32_t>(head + 16);
   answer_.end = static_cast<item_end>(head[20]);
   answer_.code = static_cast<error_code>(head[21]);
-  if (answer_.end > item_end::interrupted || static_cast<int>(answer_.code) >= error_codes) {
+  if (answer_.end > item_end::failed || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
     return nullptr;
   }

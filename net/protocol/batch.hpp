@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/bytes/byte_order.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/protocol/error.hpp"
 
@@ -31,11 +32,31 @@ struct work_head {
   std::uint32_t fence = 0;        ///< which placing of the request this is: the last one counts
   std::uint16_t service = 0;      ///< index into the services with which the node joined
   std::uint8_t attempt = 0;       ///< which start this is, for the handler: 1 for the first
-  bool alone = false; ///< nothing may run beside it in its process: it may be what others died of
+  std::uint8_t flags = 0;         ///< those below
+
+  static constexpr std::uint8_t alone_flag = 1;
+  static constexpr std::uint8_t fields_flag = 2;
+
+  /// Nothing may run beside it in its process: it may be what others died of.
+  [[nodiscard]] bool alone() const { return (flags & alone_flag) != 0; }
+  /// In front of the message stand optional fields for its handler.
+  [[nodiscard]] bool has_fields() const { return (flags & fields_flag) != 0; }
 };
 
 struct work_item : work_head {
-  shared_bytes payload;
+  shared_bytes payload; ///< the message; with fields: their size, as u16, they, and the message
+
+  /// The two apart, of one that has fields; as long as the payload is here.
+  [[nodiscard]] std::string_view fields() const { return payload.view().substr(2, fields_bytes()); }
+  [[nodiscard]] shared_bytes message() const {
+    const auto before = 2 + fields_bytes();
+    return payload.part(before, payload.size() - before);
+  }
+
+private:
+  [[nodiscard]] std::size_t fields_bytes() const {
+    return load_be<std::uint16_t>(payload.view().data());
+  }
 };
 
 /// How a work item ended on the node.
@@ -49,6 +70,9 @@ enum class item_end : std::uint8_t {
   /// What ran it was ended because of another message, or by the signal by which its node was told
   /// to leave; the payload as above.
   interrupted = 4,
+  /// Its handler says that it failed, as the payload says, and its service has such a message
+  /// started again: FAILED is the answer of its last attempt only.
+  failed = 5,
 };
 
 /// Node to broker.
@@ -78,6 +102,8 @@ inline constexpr std::size_t item_header_bytes = 24;
 class batch_builder {
 public:
   void add(const work_head& head, const shared_bytes& payload);
+  /// One that has fields, at most 64 KiB of them.
+  void add(const work_head& head, std::string_view fields, const shared_bytes& payload);
   void add(const answer_head& head, const shared_bytes& payload);
   void add(const work_item& item) { add(item, item.payload); }
   void add(const answer_item& item) { add(item, item.payload); }

@@ -10,7 +10,7 @@ namespace ropewalk {
 /// What a worker says first on a connection to the cluster port, and a broker answers, before the
 /// actors' own protocol begins: one line of text,
 ///
-///     ropewalk-cluster 1 0.1.0
+///     ropewalk-cluster 2 0.1.0
 ///
 /// with blanks up to its newline, so that its size is known. By it each side knows what it speaks
 /// with: a client port takes it for a request of that name, in text, and says what it is; and a
@@ -20,7 +20,7 @@ inline constexpr std::size_t cluster_greeting_bytes = 48;
 
 /// To be raised with every change of what brokers and workers say to each other (actors/messages.hpp,
 /// net/cluster, net/protocol/batch.hpp).
-inline constexpr unsigned cluster_protocol_version = 1;
+inline constexpr unsigned cluster_protocol_version = 2;
 
 struct cluster_greeting {
   unsigned version = cluster_protocol_version;

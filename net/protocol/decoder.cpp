@@ -20,14 +20,19 @@ void decoder::feed(std::string_view bytes) {
     mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
 }
 
-decoder_event* decoder::next() {
-  if (dead_) return nullptr;
+// What the last event showed is not needed any more.
+inline void decoder::forget_last() {
   if (carry_used_) {
     carry_.clear();
     if (carry_.capacity() > limits::large_payload_bytes) carry_.shrink_to_fit();
     carry_used_ = false;
   }
   if (std::exchange(event_shares_, false)) std::get<incoming_frame>(event_).payload = {};
+}
+
+decoder_event* decoder::next() {
+  if (dead_) return nullptr;
+  forget_last();
   if (discard_ > 0 || discard_line_) discard_from_input();
   return mode_ == mode::text ? next_line() : next_frame();
 }
@@ -73,11 +78,28 @@ bool decoder::carry_up_to(std::size_t count) {
   return carry_.size() >= count;
 }
 
+namespace {
+
+// Of what makes no sense so much is kept, for people.
+constexpr std::size_t quoted_bytes = 64;
+
+constexpr std::string_view no_length =
+    "a frame's length is 512 MiB or more; is this a binary frame at all?";
+
+// The first byte of a frame is that of its length.
+bool may_begin_frame(char first) {
+  return static_cast<unsigned char>(first) < frame_length_end >> 24;
+}
+
+} // namespace
+
 decoder_event* decoder::malformed(std::string_view reason) {
   dead_ = true;
+  malformed_ = carry_;
+  malformed_.append(in_.substr(0, quoted_bytes));
   in_ = {};
   carry_.clear();
-  event_ = malformed_stream{reason};
+  event_ = malformed_stream{reason, malformed_};
   return &event_;
 }
 
@@ -103,12 +125,12 @@ decoder_event* decoder::next_frame() {
 
   // The header, from the input if it is all there.
   const bool carrying = !carry_.empty() || in_.size() < frame_header_bytes;
-  if (carrying && !carry_up_to(frame_header_bytes)) return nullptr;
+  if (carrying && !carry_up_to(frame_header_bytes))
+    return may_begin_frame(carry_.front()) ? nullptr : malformed(no_length);
   auto& made = frame();
   const auto& head = made.head;
   read_header(carrying ? carry_.data() : in_.data(), made.head);
-  if (head.length >= frame_length_end)
-    return malformed("a frame's length is 512 MiB or more; is this a binary frame at all?");
+  if (head.length >= frame_length_end) return malformed(no_length);
   if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");
@@ -238,14 +260,27 @@ decoder_event* decoder::next_line() {
       carry_used_ = false;
       continue;
     }
-    const auto request = read_text_request(line);
-    frame_header head;
-    head.id = ++last_line_;
-    if (request.payload.size() > max_payload_) return oversized(head);
-    auto& made = frame();
-    made.head = head;
-    return whole(made, {}, request.service, request.payload);
+    return request_in(line);
   }
+}
+
+decoder_event* decoder::request_in(std::string_view line) {
+  const auto request = read_text_request(line);
+  frame_header head;
+  head.id = ++last_line_;
+  if (request.payload.size() > max_payload_) return oversized(head);
+  auto& made = frame();
+  made.head = head;
+  return whole(made, {}, request.service, request.payload);
+}
+
+decoder_event* decoder::end() {
+  if (dead_) return nullptr;
+  forget_last();
+  if (carry_ == "\r") carry_.clear();
+  if (mode_ != mode::text || discard_line_ || carry_.empty()) return nullptr;
+  carry_used_ = true;
+  return request_in(carry_);
 }
 
 } // namespace ropewalk

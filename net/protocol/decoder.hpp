@@ -35,6 +35,7 @@ struct oversized_frame {
 /// The stream makes no sense from here on: answer, then close. `decoder::next` says nothing more.
 struct malformed_stream {
   std::string_view reason;
+  std::string_view begins; ///< with what is no frame: the first of it; the decoder's
 };
 
 using decoder_event = std::variant<incoming_frame, oversized_frame, malformed_stream>;
@@ -60,6 +61,10 @@ public:
   /// The next event, which is the decoder's and valid until it is called again; null when more
   /// bytes are needed.
   decoder_event* next();
+
+  /// After the last byte: a last line without its newline, once; null if there is none. What is left
+  /// of a frame is none.
+  decoder_event* end();
 
   /// Where the rest of a large payload goes; empty if none is being read.
   [[nodiscard]] std::span<char> body_space();
@@ -93,6 +98,8 @@ public:
 private:
   decoder_event* next_frame();
   decoder_event* next_line();
+  decoder_event* request_in(std::string_view line);
+  void forget_last();
   void skip_empty_lines();
   decoder_event* whole_body();
   incoming_frame& frame();
@@ -114,7 +121,8 @@ private:
   std::uint64_t last_line_ = 0; // id of the last text line
   bool carry_used_ = false;     // carry_ holds what the last event's views show
   std::string_view in_;
-  std::string carry_; // the beginning of a frame or line whose rest has not come
+  std::string malformed_; // the beginning of what is no frame
+  std::string carry_;     // the beginning of a frame or line whose rest has not come
 
   // a large payload in progress
   fresh_bytes body_;

@@ -48,6 +48,12 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
     case field::key:
       out.key = value;
       break;
+    case field::trace:
+      out.trace = value;
+      break;
+    case field::client:
+      out.client = value;
+      break;
     case field::priority:
       if (!number(value, out.priority)) return false;
       break;

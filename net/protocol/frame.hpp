@@ -44,11 +44,12 @@ enum class field : std::uint8_t {
   attempts = 5,           ///< u8: how often the request may be started
   key = 6,                ///< bytes, 1 to 255: ordering key
   priority = 7,           ///< u8: 0 low, 1 normal, 2 high
-  trace = 8,              ///< bytes: trace context (kept for it; not acted on in version 1)
+  trace = 8,              ///< bytes: trace context, for the handler
   retry_after_ms = 9,     ///< u32
   max_message_bytes = 10, ///< u32
   concurrency = 11,       ///< u32: requests that a handler takes at a time
   attempt = 12,           ///< u8: which start of the request this is
+  client = 13,            ///< text: to handlers, who asks
 };
 
 struct frame_header {
@@ -75,10 +76,12 @@ struct frame_fields {
   std::optional<std::uint8_t> attempts;
   std::string_view key;
   std::optional<std::uint8_t> priority;
+  std::string_view trace;
   std::optional<std::uint32_t> retry_after_ms;
   std::optional<std::uint32_t> max_message_bytes;
   std::optional<std::uint32_t> concurrency;
   std::optional<std::uint8_t> attempt;
+  std::string_view client;
 };
 
 /// False if the fields are cut short or one of them has a size that its type cannot have.

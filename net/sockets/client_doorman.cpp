@@ -28,9 +28,10 @@ void client_doorman::let_in(descriptor accepted, const sockaddr_storage& peer) {
   auto connection = settings_.speak(accepted.get());
   if (!connection) return;
   (void)accepted.release(); // the scribe closes it
-  auto scribe =
-      caf::make_counted<client_scribe>(loop_, std::move(connection), settings_.max_message_bytes,
-                                       settings_.hangups, std::move(permit));
+  auto scribe = caf::make_counted<client_scribe>(
+      loop_, std::move(connection), settings_.max_message_bytes, settings_.hangups,
+      std::move(permit),
+      settings_.http ? std::make_unique<http_decoder>(settings_.max_message_bytes) : nullptr);
   const auto hdl = scribe->hdl();
   parent()->add_scribe(std::move(scribe));
   doorman::new_connection(&loop_, hdl);

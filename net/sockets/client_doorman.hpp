@@ -14,6 +14,7 @@ namespace ropewalk {
 /// What a client_doorman is told; the functions are called on the loop's thread.
 struct client_acceptor_settings {
   std::size_t max_message_bytes = 0;
+  bool http = false;                     ///< who comes speaks HTTP, and not frames or lines
   std::shared_ptr<hangup_watch> hangups; ///< for connections that are not read
 
   /// How bytes go over a connection that was accepted: plainly or by TLS. Null: it cannot be

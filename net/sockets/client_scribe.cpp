@@ -62,6 +62,7 @@ std::size_t client_scribe::max_read() const {
 
 bool client_scribe::read_and_tell() {
   switch (discarding_ ? discard()
+          : http_     ? receive_http()
                       : receive_into(decoder_, wire(), shared_read_buffer(), max_read())) {
   case stream::state::failed:
     return false;
@@ -77,6 +78,15 @@ bool client_scribe::read_and_tell() {
   }
   notify_broker();
   return true;
+}
+
+// Little while there are heads, which are short and each worth an answer; much of a body.
+stream::state client_scribe::receive_http() {
+  auto* const buffer = shared_read_buffer();
+  const iovec into{buffer, http_->in_body() ? limits::read_bytes : limits::lines_read_bytes};
+  const auto result = wire().receive({&into, 1});
+  if (result.state == stream::state::ok) http_->feed({buffer, result.bytes});
+  return result.state;
 }
 
 std::size_t client_scribe::unacknowledged() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/cluster/stream_scribe.hpp"
+#include "net/http/http_decoder.hpp"
 #include "net/protocol/decoder.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/sockets/hangup_watch.hpp"
@@ -9,17 +10,18 @@
 
 namespace ropewalk {
 
-/// A client's connection: reads into the loop's shared buffer, or straight into a large payload's
+/// A client's connection, over which go frames, lines or HTTP: reads into the loop's shared buffer, or straight into a large payload's
 /// own memory, and wakes its broker with a new_data_msg; the broker then takes the frames out of
 /// `input`. An idle connection holds no buffer.
 class client_scribe final : public stream_scribe, public client_connection {
 public:
   client_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
                 std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups,
-                std::shared_ptr<void> permit)
+                std::shared_ptr<void> permit, std::unique_ptr<http_decoder> http = nullptr)
       : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),
-        client_connection(decoder_, stream_scribe::output()), decoder_(max_message_bytes),
-        hangups_(std::move(hangups)), permit_(std::move(permit)) {}
+        client_connection(decoder_, stream_scribe::output(), http.get()),
+        decoder_(max_message_bytes), http_(std::move(http)), hangups_(std::move(hangups)),
+        permit_(std::move(permit)) {}
   ~client_scribe() override { hangups_->forget(fd()); }
 
   /// While nothing is read, as always, the end of the connection is noticed.
@@ -59,7 +61,10 @@ private:
   bool read_and_tell();
   stream::state discard();
 
+  stream::state receive_http();
+
   decoder decoder_;
+  std::unique_ptr<http_decoder> http_; // null: it speaks frames or lines
   std::shared_ptr<hangup_watch> hangups_;
   std::shared_ptr<void> permit_;
   std::uint8_t halvings_ = 0; // of what a read fetches

@@ -1,5 +1,7 @@
 #include "net/tls/tls.hpp"
 
+#include "net/tls/tls_words.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -9,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <optional>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,63 +32,16 @@ SSL_CTX* context_of(void* context) {
   return static_cast<SSL_CTX*>(context);
 }
 
-// The last thing that OpenSSL complained about, and forgets the rest.
-std::string complaint() {
-  const auto code = ::ERR_peek_last_error();
-  const char* text = ::ERR_reason_error_string(code);
-  ::ERR_clear_error();
-  return text ? text : "no reason given";
-}
-
-// What came is no TLS at all.
-bool is_plain_speech(unsigned long code) {
-  const auto reason = ::ERR_GET_REASON(code);
-  return ::ERR_GET_LIB(code) == ERR_LIB_SSL &&
-         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
-          reason == SSL_R_BAD_RECORD_TYPE || reason == SSL_R_HTTP_REQUEST);
-}
-
-// Alerts (RFC 8446, 6) that say that our certificate will not do.
-bool is_about_a_certificate(int alert) {
-  switch (alert) {
-  case SSL_AD_BAD_CERTIFICATE:
-  case SSL_AD_UNSUPPORTED_CERTIFICATE:
-  case SSL_AD_CERTIFICATE_REVOKED:
-  case SSL_AD_CERTIFICATE_EXPIRED:
-  case SSL_AD_CERTIFICATE_UNKNOWN:
-  case SSL_AD_UNKNOWN_CA:
-  case SSL_AD_ACCESS_DENIED:
-    return true;
-  default:
-    return false;
-  }
-}
-
-// The same, of the handshake or after it: what the peer thinks of us comes first.
-std::string tls_complaint(std::string_view where) {
-  const auto code = ::ERR_peek_last_error();
-  const int alert =
-      ::ERR_GET_LIB(code) == ERR_LIB_SSL ? ::ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET : -1;
-  if (alert == SSL_AD_CERTIFICATE_REQUIRED) {
-    ::ERR_clear_error();
-    return "the peer asks for a certificate, and there is none to show";
-  }
-  if (is_plain_speech(code)) {
-    ::ERR_clear_error();
-    return "the peer does not speak TLS here: leave TLS out on this side, or switch it on there";
-  }
-  if (!is_about_a_certificate(alert)) return std::string{where} + complaint();
-  ::ERR_clear_error();
-  return std::string{"the peer refuses our certificate ("} + ::SSL_alert_desc_string_long(alert) +
-         "); its log says why";
-}
-
 class tls_stream final : public stream {
 public:
   tls_stream(SSL* session, int fd, descriptor owned, const certificate_rule& peer)
       : session_(session), fd_(fd), owned_(std::move(owned)), peer_(peer) {
     ::SSL_set_fd(session_.get(), fd);
     SSL_set_app_data(session_.get(), this);
+    ::SSL_set_info_callback(session_.get(), [](const SSL* session, int where, int what) {
+      if (where == SSL_CB_READ_ALERT && (what & 0xff) == SSL_AD_CLOSE_NOTIFY)
+        static_cast<tls_stream*>(SSL_get_app_data(session))->said_end_ = true;
+    });
   }
 
   /// In place of OpenSSL's verification of the peer's certificate, in the handshake: that, and then
@@ -96,10 +52,17 @@ public:
     auto* self = static_cast<tls_stream*>(SSL_get_app_data(session));
     const bool good = ::X509_verify_cert(chain) == 1;
     // A worker's is no server's in OpenSSL's eyes either: the same, said better.
-    if (!good && ::X509_STORE_CTX_get_error(chain) != X509_V_ERR_INVALID_PURPOSE) return 0;
+    if (!good && ::X509_STORE_CTX_get_error(chain) != X509_V_ERR_INVALID_PURPOSE) {
+      self->refuse(*chain);
+      return 0;
+    }
     const X509* shown = ::X509_STORE_CTX_get0_cert(chain);
     const auto fits = self->peer_.check_peer(*shown);
-    if (fits) return good ? 1 : 0;
+    if (fits && good) return 1;
+    if (fits) {
+      self->refuse(*chain);
+      return 0;
+    }
     self->refusal_ = fits.why().text();
     // The peer hears "unsupported certificate", which is the clearest that TLS has for it.
     ::X509_STORE_CTX_set_error(chain, X509_V_ERR_INVALID_PURPOSE);
@@ -159,6 +122,7 @@ public:
   bool pending() const override { return ::SSL_pending(session_.get()) > 0; }
   bool reads_by_writing() const override { return read_wants_write_; }
   bool sends_by_reading() const override { return write_wants_read_; }
+  bool cut_short() const override { return !said_end_; }
   bool ready() const override { return ::SSL_is_init_finished(session_.get()) == 1; }
   std::string why() const override { return why_; }
   int fd() const override { return fd_; }
@@ -175,6 +139,12 @@ public:
   }
 
 private:
+  void refuse(X509_STORE_CTX& chain) {
+    refusal_ = "the peer's certificate is refused (" +
+               common_name_of(*::X509_STORE_CTX_get0_cert(&chain)) +
+               "): " + words_of_verification(chain);
+  }
+
   result write(const void* bytes, std::size_t size) {
     const auto one = once(
         [&](std::size_t* count) { return ::SSL_write_ex(session_.get(), bytes, size, count); });
@@ -212,10 +182,6 @@ private:
 
   std::string reason(int error) {
     if (!refusal_.empty()) return refusal_;
-    const auto verdict = ::SSL_get_verify_result(session_.get());
-    if (verdict != X509_V_OK)
-      return std::string{"the peer's certificate is refused: "} +
-             ::X509_verify_cert_error_string(verdict);
     if (error != 0 && ::ERR_peek_error() == 0) {
       hear_last_words();
       if (::ERR_peek_error() == 0) return std::strerror(error);
@@ -237,17 +203,18 @@ private:
   int fd_;
   descriptor owned_;
   certificate_rule peer_;
-  std::string refusal_; // what is wrong with the peer's certificate beyond what OpenSSL looks at
+  std::string refusal_;        // what is wrong with the peer's certificate
   int wants_ = SSL_ERROR_NONE; // what the last call could not go on without
   bool read_wants_write_ = false;
   bool write_wants_read_ = false;
   bool failed_ = false;
+  bool said_end_ = false; // the peer has sent its close_notify
   std::string why_;
   std::vector<char> together_;
 };
 
 std::string cannot(const std::string& what, const std::string& file) {
-  const auto why = complaint();
+  const auto why = last_complaint();
   const auto start = "cannot use " + what + " " + file + ": ";
   const descriptor opened{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!opened.valid())
@@ -261,6 +228,31 @@ std::string cannot(const std::string& what, const std::string& file) {
 
 failure bad_file(std::string what) {
   return {failure_kind::bad_input, std::move(what), {}};
+}
+
+// The certificate that is shown, and those between it and its authority.
+std::vector<certificate_dates> own_dates(SSL_CTX* context, const std::string& file) {
+  std::vector<certificate_dates> result{
+      dates_of(*::SSL_CTX_get0_certificate(context), "the certificate " + file)};
+  STACK_OF(X509)* chain = nullptr;
+  ::SSL_CTX_get0_chain_certs(context, &chain);
+  for (int i = 0; i < sk_X509_num(chain); ++i)
+    result.push_back(
+        dates_of(*sk_X509_value(chain, i), "a certificate behind the first in " + file));
+  return result;
+}
+
+// Of authorities that stand in one file the last that ends counts: those before it are replaced.
+std::optional<certificate_dates> last_to_end(SSL_CTX* context, const std::string& file) {
+  std::optional<certificate_dates> result;
+  const auto* const all = ::X509_STORE_get0_objects(::SSL_CTX_get_cert_store(context));
+  for (int i = 0; i < sk_X509_OBJECT_num(all); ++i) {
+    const auto* const one = ::X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+    if (!one) continue; // a list of revoked ones
+    auto dates = dates_of(*one, "the authority's certificate " + file);
+    if (!result || dates.until > result->until) result = std::move(dates);
+  }
+  return result;
 }
 
 bool has_expired(SSL_CTX* context) {
@@ -279,11 +271,12 @@ result<std::shared_ptr<const tls_context>> tls_context::make(const tls_files& fi
   ::ERR_clear_error();
   auto* context = ::SSL_CTX_new(server ? ::TLS_server_method() : ::TLS_client_method());
   if (!context)
-    return failure{failure_kind::exhausted, "OpenSSL cannot make a context: " + complaint(), {}};
-  std::shared_ptr<const tls_context> made{new tls_context{context, who.peer}};
+    return failure{
+        failure_kind::exhausted, "OpenSSL cannot make a context: " + last_complaint(), {}};
+  std::shared_ptr<tls_context> made{new tls_context{context, who.peer}};
   ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // Idle connections hold no record buffers. What was not written is offered again from wherever it
-  // is then. A peer that closes without saying so is one that has come to its end.
+  // is then. A peer that closes without saying so is one that has come to its end (cut_short).
   ::SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   ::SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION);
@@ -305,6 +298,7 @@ result<std::shared_ptr<const tls_context>> tls_context::make(const tls_files& fi
     if (auto good = who.own.check_own(files.certificate, *::SSL_CTX_get0_certificate(context));
         !good)
       return std::move(good).why();
+    made->certificates_ = own_dates(context, files.certificate);
   } else if (server) {
     return bad_file("who accepts TLS connections needs a certificate and its key");
   }
@@ -314,11 +308,13 @@ result<std::shared_ptr<const tls_context>> tls_context::make(const tls_files& fi
       return bad_file(cannot("the certificates of", files.authority));
     ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                          nullptr);
+    if (auto last = last_to_end(context, files.authority))
+      made->certificates_.push_back(*std::move(last));
   } else if (!server) {
     ::SSL_CTX_set_default_verify_paths(context);
     ::SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   }
-  return made;
+  return std::shared_ptr<const tls_context>{std::move(made)};
 }
 
 result<std::shared_ptr<const tls_context>> tls_context::for_server(const tls_files& files,

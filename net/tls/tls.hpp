@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/protocol/result.hpp"
+#include "net/tls/certificate_dates.hpp"
 #include "net/tls/certificate_use.hpp"
 #include "net/transport/endpoint.hpp"
 #include "net/transport/stream.hpp"
@@ -8,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 /// TLS 1.2 and 1.3 by OpenSSL, for clients and between nodes.
 namespace ropewalk {
@@ -61,6 +63,10 @@ public:
   /// stream then says what is wrong with it. Null if there is no memory for it.
   [[nodiscard]] std::unique_ptr<stream> accept(int fd) const;
 
+  /// Of the certificates that it shows and trusts: one's own, those behind it in the file, and the
+  /// authority's. (Not the system's, which has many.)
+  [[nodiscard]] const std::vector<certificate_dates>& certificates() const { return certificates_; }
+
   /// The client's side; the peer's certificate must be made out to `host`.
   [[nodiscard]] std::unique_ptr<stream> connect(int fd, const std::string& host) const;
 
@@ -74,6 +80,7 @@ private:
 
   void* context_; // SSL_CTX: OpenSSL's headers stay out of everybody else's
   certificate_rule peer_;
+  std::vector<certificate_dates> certificates_;
 };
 
 /// Connects, and shakes hands, all within `timeout`. Blocks. The failure says what the peer's

@@ -9,6 +9,8 @@
 
 namespace ropewalk {
 
+class http_decoder;
+
 /// A client's connection as those see it who decide about it: frames in, answers out, and how it
 /// comes to its end. Whoever owns the socket implements it; tests do without one.
 ///
@@ -20,6 +22,8 @@ public:
   virtual ~client_connection() = default;
 
   [[nodiscard]] decoder& input() { return input_; }
+  /// What comes, where it is HTTP; then `input` is not used. Null: it is frames or lines.
+  [[nodiscard]] http_decoder* http() { return http_; }
   [[nodiscard]] outbox& output() { return output_; }
   [[nodiscard]] const outbox& output() const { return output_; }
 
@@ -65,8 +69,9 @@ public:
   virtual void cut_off() = 0;
 
 protected:
-  /// Both must live as long as this.
-  client_connection(decoder& input, outbox& output) : input_(input), output_(output) {}
+  /// All must live as long as this.
+  client_connection(decoder& input, outbox& output, http_decoder* http = nullptr)
+      : input_(input), output_(output), http_(http) {}
 
   void end_input() { input_ended_ = true; }
   void go_without_tls() { without_tls_ = true; }
@@ -74,6 +79,7 @@ protected:
 private:
   decoder& input_;
   outbox& output_;
+  http_decoder* http_;
   bool input_ended_ = false;
   bool without_tls_ = false;
 };

@@ -48,6 +48,10 @@ public:
   [[nodiscard]] virtual bool reads_by_writing() const { return false; }
   [[nodiscard]] virtual bool sends_by_reading() const { return false; }
 
+  /// Of one that has come to its `end`: true if the peer has not said that it has, where it could
+  /// (TLS). Whoever sits in between may have cut off the rest.
+  [[nodiscard]] virtual bool cut_short() const { return false; }
+
   /// False while hands are being shaken.
   [[nodiscard]] virtual bool ready() const { return true; }
 

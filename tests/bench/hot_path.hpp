@@ -72,7 +72,8 @@ private:
     batch_reader answers{answers_.take().flat(), batch_reader::payloads::lent};
     while (const auto* item = answers.next_answer()) {
       const auto whom =
-          dispatcher_.complete(node_, item->token, item->fence, microseconds{item->run_us}, now_);
+          dispatcher_.complete(node_, item->token, item->fence, microseconds{item->run_us}, now_,
+                               {static_cast<std::uint32_t>(item->payload.size()), item->code});
       if (!whom) throw std::logic_error{"an answer was refused"};
       append_frame(out_, frame_kind::reply, error_code::ok, whom->request_id, {},
                    item->payload.view());

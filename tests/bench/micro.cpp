@@ -75,15 +75,16 @@ void deadlines(benchmark::State& state) {
   deadline_wheel wheel{instant{}};
   instant now{};
   const auto pending = static_cast<std::uint32_t>(state.range(0));
-  for (std::uint32_t i = 0; i < pending; ++i) wheel.insert(i, now + milliseconds{10 + i % 30'000});
+  for (std::uint32_t i = 0; i < pending; ++i)
+    wheel.insert(i, now + milliseconds{10 + i % 30'000}, now);
   std::uint32_t next = 0;
   std::vector<std::uint32_t> expired;
   for (auto _ : state) {
     wheel.erase(next % pending);
-    wheel.insert(next % pending, now + milliseconds{30'000});
+    wheel.insert(next % pending, now + milliseconds{30'000}, now);
     ++next;
     if (next % 1000 == 0) wheel.advance(now += microseconds{100}, expired);
-    for (const auto i : expired) wheel.insert(i, now + milliseconds{30'000});
+    for (const auto i : expired) wheel.insert(i, now + milliseconds{30'000}, now);
     expired.clear();
   }
 }

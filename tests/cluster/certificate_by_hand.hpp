@@ -19,6 +19,7 @@ struct certificate_by_hand {
   std::string name;
   std::string unit;    ///< the OU; empty: none, as before certificates had a role
   bool serves = false; ///< the extended key usage of a server besides that of a client
+  long begins = -300; ///< in so many seconds; it is good for a day and a bit from now, or from then
 };
 
 namespace by_hand {
@@ -66,8 +67,8 @@ inline void write(const certificate_by_hand& what, const X509* authority, EVP_PK
   auto* c = made.get();
   must(own && c && ::X509_set_version(c, 2) == 1 &&
        ::ASN1_INTEGER_set(::X509_get_serialNumber(c), 7) == 1 && ::X509_set_pubkey(c, own.get()));
-  ::X509_gmtime_adj(::X509_getm_notBefore(c), -300);
-  ::X509_gmtime_adj(::X509_getm_notAfter(c), 86'400);
+  ::X509_gmtime_adj(::X509_getm_notBefore(c), what.begins);
+  ::X509_gmtime_adj(::X509_getm_notAfter(c), what.begins + 300 + 86'400);
   add_name(::X509_get_subject_name(c), "CN", what.name);
   if (!what.unit.empty()) add_name(::X509_get_subject_name(c), "OU", what.unit);
   must(::X509_set_issuer_name(c, ::X509_get_subject_name(authority ? authority : c)) == 1);

@@ -12,6 +12,10 @@
     unasked       answers what nobody asked             close          closes the channel and lives on
     mute          closes stdout and stderr, then replies
     fork          leaves a child behind, replies its PID    version     replies with it
+    stall         never reads again
+    eat MIB       takes so much memory, keeps it, replies   eat-child MIB   a child does, which stays
+    files N       opens so many files, replies how many     flaky N     ERROR FAILED up to the Nth attempt
+    fields        replies key, trace context and client     self        replies user, group and niceness
 
     --concurrency N    says that it takes so many at a time
     --start SECONDS    is ready only then
@@ -19,6 +23,9 @@
     --deaf             ignores that the channel ends, and SIGTERM
     --at-start N       exits with that status before it is ready
     --version FILE     its version, as it stands in FILE at the start; "fails": it does
+    --say TEXT         its version
+    --on-signal N FILE     ignores that the channel ends; at that signal it writes FILE and ends
+    --stdio            speaks over stdin and stdout, and prints nothing there but for "print"
 """
 import argparse
 import os
@@ -31,7 +38,7 @@ import time
 
 HELLO, HELLO_OK, REQUEST, REPLY, ERROR, CANCEL = 1, 2, 3, 4, 5, 6
 FAILED, BUSY, CANCELLED = 1, 3, 10
-DEADLINE, CONCURRENCY, ATTEMPT = 4, 11, 12
+DEADLINE, KEY, TRACE, CONCURRENCY, ATTEMPT, CLIENT = 4, 6, 8, 11, 12, 13
 
 options = argparse.ArgumentParser()
 options.add_argument("--concurrency", type=int, default=0)
@@ -40,20 +47,30 @@ options.add_argument("--never", action="store_true")
 options.add_argument("--deaf", action="store_true")
 options.add_argument("--at-start", type=int, default=-1)
 options.add_argument("--version")
+options.add_argument("--say")
+options.add_argument("--on-signal", nargs=2)
+options.add_argument("--stdio", action="store_true")
 o = options.parse_args()
-version = open(o.version).read() if o.version else ""
+version = open(o.version).read() if o.version else o.say or ""
 if version == "fails":
     sys.exit("this version is broken")
 
-channel = socket.socket(fileno=int(os.environ["ROPEWALK_FD"]))
-frames = channel.makefile("rb")
+if o.stdio:
+    frames = os.fdopen(0, "rb")
+else:
+    channel = socket.socket(fileno=int(os.environ["ROPEWALK_FD"]))
+    frames = channel.makefile("rb")
+kept = []
 lock = threading.Lock()
 stopped = {}
 
 
 def write(data):
     with lock:
-        channel.sendall(data)
+        if not o.stdio:
+            return channel.sendall(data)
+        while data:
+            data = data[os.write(1, data):]
 
 
 def frame(kind, code, request, payload=b"", fields=b""):
@@ -92,6 +109,33 @@ def handle(request, fields, body):
     elif word == "die":
         os.kill(os.getpid(), int(rest))
         time.sleep(10)
+    elif word == "stall":
+        time.sleep(1000)
+    elif word == "eat":
+        kept.append(b"x" * (int(rest) << 20))
+        reply(b"eaten")
+    elif word == "eat-child":
+        child = os.fork()
+        if child == 0:
+            kept.append(b"x" * (int(rest) << 20))
+            time.sleep(1000)
+        reply(b"eaten")
+    elif word == "files":
+        try:
+            while len(kept) < int(rest):
+                kept.append(open(os.devnull))
+            reply(str(len(kept)).encode())
+        except OSError as error:
+            write(frame(ERROR, FAILED, request, str(error).encode()))
+    elif word == "flaky":
+        if fields[ATTEMPT][0] <= int(rest):
+            write(frame(ERROR, FAILED, request, b"not this time"))
+        else:
+            reply(str(fields[ATTEMPT][0]).encode())
+    elif word == "fields":
+        reply(b"/".join(fields.get(f, b"") for f in (KEY, TRACE, CLIENT)))
+    elif word == "self":
+        reply(f"{os.getuid()} {os.getgid()} {os.nice(0)}".encode())
     elif word == "exit":
         os._exit(int(rest))
     elif word == "fail":
@@ -138,6 +182,11 @@ def handle(request, fields, body):
 
 if o.deaf:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if o.on_signal:
+    def on_signal(*_):
+        open(o.on_signal[1], "w").write("stopped")
+        os._exit(0)
+    signal.signal(int(o.on_signal[0]), on_signal)
 time.sleep(o.start)
 if o.at_start >= 0:
     print("cannot begin: there is no model", file=sys.stderr, flush=True)
@@ -157,6 +206,6 @@ while head := frames.read(16):
             threading.Thread(target=handle, args=(request, fields, body), daemon=True).start()
         else:
             handle(request, fields, body)
-if o.deaf:
+while o.deaf or o.on_signal:
     time.sleep(1000)
 os._exit(0)

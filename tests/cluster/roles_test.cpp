@@ -166,7 +166,7 @@ TEST_CASE("nobody joins at the cluster port but with a worker's certificate") {
   for (const auto& [who, why] : refused) {
     INFO(who);
     CHECK(contains(join_by_hand(c, certs.of(who)),
-                   "the peer refuses our certificate (unsupported certificate); its log says why"));
+                   "the peer refuses our certificate (it is not for this use); its log says why"));
     CHECK(log_says(c.broker(), "refused at the cluster port: 127.0.0.1: " + why));
   }
   CHECK(c.status()["nodes"].empty());
@@ -319,7 +319,7 @@ TEST_CASE("where client certificates are wanted, only a client's will do, or one
     INFO(who);
     const auto heard = ask_by_hand(certs.of(who));
     INFO(heard);
-    CHECK(contains(heard, "the peer refuses our certificate (unsupported certificate)"));
+    CHECK(contains(heard, "the peer refuses our certificate (it is not for this use)"));
     CHECK(log_says(c.broker(), "is refused: " + why));
   }
   CHECK(contains(ask_by_hand({}), "the peer asks for a certificate, and there is none to show"));

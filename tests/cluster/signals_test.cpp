@@ -205,7 +205,7 @@ TEST_CASE("SIGHUP and SIGPIPE kill no process") {
     alone.signal(number);
     c.broker().signal(number);
   }
-  CHECK(comes_to_say(master, "(master): SIGHUP: a worker has nothing to reload"));
+  CHECK(comes_to_say(master, "(master): SIGHUP: passed on to the processes"));
   CHECK(comes_to_say(master, "m-1: SIGHUP: a worker has nothing to reload"));
   CHECK(comes_to_say(master, "m-2: SIGHUP: a worker has nothing to reload"));
   CHECK(comes_to_say(alone, "SIGHUP: a worker has nothing to reload"));

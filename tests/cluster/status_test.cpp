@@ -2,6 +2,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -110,4 +111,35 @@ TEST_CASE("status tells a broker without nodes from one with") {
   const auto full = run_ropewalk({"status", "--broker", broker}, c.folder(), "/dev/full");
   CHECK(full.status == 4);
   CHECK(contains(full.err, "cannot write to stdout"));
+}
+
+TEST_CASE("two nodes of one name are told apart in status, and the log says that there are two") {
+  for (const std::string shards : {"1", "2"}) {
+    cluster c{{"--shards", shards}};
+    auto& first = c.start_node("left", {"--service", "echo=builtin:echo"});
+    c.start_node("right", {"--service", "echo=builtin:echo"});
+    REQUIRE(c.has_nodes(2));
+    CHECK_FALSE(contains(c.broker().log(), "a second node is named"));
+    auto& second = c.start_node("left", {"--service", "echo=builtin:echo"});
+    REQUIRE(c.has_nodes(3));
+    const auto status = c.status();
+    std::vector<std::string> labels;
+    for (const auto& node : status["nodes"]) labels.push_back(node["label"]);
+    REQUIRE(labels.size() == 3);
+    for (const auto* node : {&first, &second})
+      CHECK(std::count_if(labels.begin(), labels.end(), [&](const std::string& label) {
+              return label.starts_with("left@") &&
+                     label.ends_with(":" + std::to_string(node->pid()));
+            }) == 1);
+    CHECK(labels[2] == "right");
+    CHECK(status["nodes"][0]["name"] == "left");
+    const auto table = c.run({"status", "--broker", c.clients().text()});
+    CHECK(contains(table.out, labels[0] + " "));
+    CHECK(contains(table.out, labels[1] + " "));
+    CHECK(contains(c.broker().log(), "a second node is named left"));
+    CHECK(contains(c.broker().log(), "(pid " + std::to_string(first.pid()) + "); both get work"));
+    second.signal(SIGKILL);
+    REQUIRE(c.has_nodes(2));
+    CHECK(c.status()["nodes"][0]["label"] == "left"); // alone again
+  }
 }

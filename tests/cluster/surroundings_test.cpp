@@ -347,11 +347,11 @@ TEST_CASE("a broker's memory follows that of its container, and it says so") {
   process fitted{after(first + go, broker), folder.path() + "/fitted.log"};
   CHECK(eventually([&] { return fitted.log().find("ready") != std::string::npos; }));
   CHECK(fitted.log().find("256 MiB of memory") != std::string::npos);
-  CHECK(fitted.log().find("--memory 134217728") != std::string::npos);
+  CHECK(fitted.log().find("--memory 128MiB") != std::string::npos);
   auto words = broker;
   words.insert(words.end(), {"--memory", "100000000"});
   process told{after(first + go, words), folder.path() + "/told.log"};
   CHECK(eventually([&] { return told.log().find("ready") != std::string::npos; }));
   CHECK(told.log().find("--memory") == std::string::npos);
-  CHECK(told.log().find("--service-memory 100663296") != std::string::npos);
+  CHECK(told.log().find("--service-memory 96MiB") != std::string::npos);
 }

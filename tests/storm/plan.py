@@ -121,12 +121,13 @@ def draw_configuration(r, plan):
             worker.recycle_after = r.choice([3, 10, 30, 100])
         plan.workers.append(worker)
     if plan.theme == "limits" or (plan.theme == "mixed" and r.random() < 0.2):
-        plan.limits = draw_limits(r)
+        plan.limits = draw_limits(r, plan.shards)
 
 
-def draw_limits(r):
+def draw_limits(r, shards):
     choices = [("--connection-requests", r.choice([1, 1, 2, 8])), ("--queue", r.choice([2, 10, 30])),
-               ("--connection-memory", 1 << 20), ("--memory", 8 << 20), ("--service-memory", r.choice([1, 3]) << 20),
+               ("--connection-memory", 1 << 20), ("--memory", 8 << 20),
+               ("--service-memory", r.choice([3, 5]) * shards << 20),  # each shard has room for a message of 2 MiB
                ("--unread-answers", 65536), ("--node-bytes", 65536), ("--node-prefetch", r.choice([0, 1])),
                ("--retry-share", 0), ("--node-prefetch-time", 0)]
     return [(option, str(value)) for option, value in r.sample(choices, r.randint(1, 4))]

@@ -43,6 +43,58 @@ TEST_CASE("work items come out of a batch as they went in, small and large") {
   REQUIRE_FALSE(reader.malformed());
 }
 
+TEST_CASE("what goes to handlers beside a message comes out of a batch in front of it") {
+  batch_builder builder;
+  const std::vector<std::pair<std::string, std::size_t>> items{
+      {"key", 0},
+      {"", 5},
+      {std::string(700, 'f'), 100},
+      {"trace", limits::large_payload_bytes},
+      {"", 3}};
+  for (const auto& [fields, size] : items) {
+    work_item item;
+    item.token = size;
+    item.flags = work_head::alone_flag;
+    item.payload = shared_bytes::copy_of(std::string(size, 'm'));
+    if (fields.empty()) {
+      builder.add(item);
+      continue;
+    }
+    item.flags |= work_head::fields_flag;
+    builder.add(item, fields, item.payload);
+  }
+  const auto size = builder.size();
+  const auto whole = builder.take();
+  REQUIRE(whole.size() == size);
+  batch_reader reader{whole.flat()};
+  for (const auto& [fields, count] : items) {
+    const auto* item = reader.next_work();
+    REQUIRE(item);
+    CHECK(item->token == count);
+    CHECK(item->alone());
+    REQUIRE(item->has_fields() == !fields.empty());
+    const auto message = item->has_fields() ? item->message() : item->payload;
+    CHECK(message.view() == std::string(count, 'm'));
+    if (item->has_fields()) CHECK(item->fields() == fields);
+  }
+  REQUIRE_FALSE(reader.next_work());
+  REQUIRE_FALSE(reader.malformed());
+}
+
+TEST_CASE("fields that are longer than their item are no batch") {
+  for (const std::string& payload :
+       {std::string{}, std::string(1, '\0'), std::string{"\0\5four", 6}}) {
+    work_item item;
+    item.flags = work_head::fields_flag;
+    item.payload = shared_bytes::copy_of(payload);
+    batch_builder builder;
+    builder.add(item);
+    batch_reader reader{builder.take().flat()};
+    CHECK_FALSE(reader.next_work());
+    CHECK(reader.malformed());
+  }
+}
+
 TEST_CASE("answers come out of batches that were put together from batches") {
   batch_builder all;
   for (std::uint64_t i = 0; i < 10; ++i) {

@@ -25,8 +25,14 @@ public:
   }
 
   /// A client comes; its connection is looked at by the test.
-  std::shared_ptr<fake_client> connect() {
-    auto client = std::make_shared<fake_client>();
+  std::shared_ptr<fake_client> connect() { return let_in(std::make_shared<fake_client>()); }
+
+  /// One that speaks HTTP.
+  std::shared_ptr<fake_client> connect_http() {
+    return let_in(std::make_shared<fake_client>(
+        1 << 20, std::make_unique<http_decoder>(std::size_t{1} << 20)));
+  }
+  std::shared_ptr<fake_client> let_in(std::shared_ptr<fake_client> client) {
     ids_[client.get()] = clients.connected(client, std::make_shared<int>(), now);
     return client;
   }

@@ -1,3 +1,4 @@
+#include "net/tls/certificate_dates.hpp"
 #include "net/tls/certificate_use.hpp"
 #include "tests/catch.hpp"
 
@@ -75,4 +76,35 @@ TEST_CASE("a certificate's name is fit for a log") {
   CHECK(common_name_of(*one).empty());
   add(::X509_get_subject_name(one.get()), "CN", "two\nlines", MBSTRING_UTF8);
   CHECK(common_name_of(*one) == "two?lines");
+}
+
+TEST_CASE("a certificate that is not valid yet, is over, or ends within 30 days is said") {
+  constexpr std::int64_t day = 86'400;
+  const certificate_dates dates{"the certificate F", "me", 1'000 * day, 2'000 * day};
+  const auto state = [&](std::int64_t now) { return name_of(state_of(dates, now)); };
+  CHECK(state(1'000 * day - 1) == "not valid yet");
+  CHECK(state(1'000 * day) == "good");
+  CHECK(state(1'970 * day - 1) == "good");
+  CHECK(state(1'970 * day) == "ends soon");
+  CHECK(state(2'000 * day - 1) == "ends soon");
+  CHECK(state(2'000 * day) == "over");
+  CHECK(warning_of(dates, 1'500 * day).empty());
+  CHECK(warning_of(dates, 0) == "the certificate F (me) is not valid before 1972-09-27 00:00 UTC, "
+                                "and refused until then; is this machine's clock right?");
+  CHECK(warning_of(dates, 1'990 * day)
+            .starts_with("the certificate F (me) ends in 10 days, on "
+                         "1975-06-24 00:00 UTC"));
+  CHECK(warning_of(dates, 1'999 * day + 1).find("ends today") != std::string::npos);
+  CHECK(warning_of(dates, 1'998 * day + 1).find("ends in a day") != std::string::npos);
+  CHECK(warning_of(dates, 2'000 * day).find("was good until 1975-06-24") != std::string::npos);
+}
+
+TEST_CASE("a certificate's own dates are read, however they are encoded") {
+  const auto one = made_for({}, "somebody");
+  REQUIRE(::ASN1_TIME_set_string_X509(::X509_getm_notBefore(one.get()), "20240229235959Z") == 1);
+  REQUIRE(::ASN1_TIME_set_string_X509(::X509_getm_notAfter(one.get()), "20990101000000Z") == 1);
+  const auto dates = dates_of(*one, "it");
+  CHECK(dates.name == "somebody");
+  CHECK(utc_text(dates.from) == "2024-02-29 23:59 UTC");
+  CHECK(utc_text(dates.until) == "2099-01-01 00:00 UTC"); // beyond what two digits can say
 }

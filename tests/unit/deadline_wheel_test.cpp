@@ -20,7 +20,7 @@ TEST_CASE("deadlines are reported once, never early, at most a tick late") {
     for (int step = 0; step < 4000; ++step) {
       for (int i = 0; i < 3; ++i) {
         const auto deadline = now + milliseconds{random() % static_cast<std::uint64_t>(span_ms)};
-        wheel.insert(next, deadline);
+        wheel.insert(next, deadline, now);
         pending.emplace(next++, deadline);
       }
       if (!pending.empty() && random() % 2 == 0) {
@@ -49,7 +49,7 @@ TEST_CASE("an idle hour costs nothing and loses nothing") {
   deadline_wheel wheel{instant{}};
   std::vector<std::uint32_t> expired;
   wheel.advance(instant{} + std::chrono::hours{1}, expired);
-  wheel.insert(3, instant{} + std::chrono::hours{1} + milliseconds{100});
+  wheel.insert(3, instant{} + std::chrono::hours{1} + milliseconds{100}, instant{});
   wheel.advance(instant{} + std::chrono::hours{1} + milliseconds{90}, expired);
   REQUIRE(expired.empty());
   wheel.advance(instant{} + std::chrono::hours{1} + milliseconds{120}, expired);

@@ -234,3 +234,35 @@ TEST_CASE("a text answer is one line, whatever the reply holds") {
   REQUIRE(std::string{out.begin(), out.end()} ==
           "OK two\\nlines\\r and a \\\\\nERR BUSY later\nOK\n");
 }
+
+TEST_CASE("a last line without its newline is a request when the end has come, and only then") {
+  const auto ended = [](std::string_view bytes, std::size_t piece = 1000) {
+    decoder d{cap};
+    std::string said;
+    for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size())))
+      said += feed(d, bytes.substr(0, piece));
+    said += "| ";
+    while (const auto* event = d.end()) said += describe(*event);
+    CHECK(d.held_bytes() == 0);
+    CHECK(d.end() == nullptr);
+    return said;
+  };
+  CHECK(ended("echo hello") == "| frame 3 1 echo hello;");
+  CHECK(ended("echo hello", 1) == "| frame 3 1 echo hello;");
+  CHECK(ended("echo a\necho b") == "frame 3 1 echo a;| frame 3 2 echo b;");
+  CHECK(ended("echo a\n") == "frame 3 1 echo a;| ");
+  CHECK(ended("echo hello\r") == "| frame 3 1 echo hello;");
+  CHECK(ended("\r") == "| ");
+  CHECK(ended("") == "| ");
+  CHECK(ended("echo " + std::string(cap + 1, 'x')).ends_with("| oversized 1;"));
+  CHECK(ended("echo " + std::string(2 * cap, 'x')) == "oversized 1;| "); // its rest is discarded
+}
+
+TEST_CASE("what is left of a frame at the end is no request") {
+  const auto whole = frame(frame_kind::request, 1, "echo", std::string(50'000, 'x'));
+  for (const std::size_t bytes : {1u, 15u, 20u, 30u, 49'000u}) {
+    decoder d{cap};
+    CHECK(feed(d, std::string_view{whole}.substr(0, bytes)).empty());
+    CHECK(d.end() == nullptr);
+  }
+}

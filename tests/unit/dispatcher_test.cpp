@@ -580,6 +580,87 @@ TEST_CASE("a service whose nodes are all gone holds its requests until the deadl
   REQUIRE(b.refused() == refusals{{1, error_code::timeout}});
 }
 
+TEST_CASE("a service that no node offers and nobody asks for is forgotten after ten minutes") {
+  bench b;
+  b.d.lose(b.join(1), "killed", b.now);
+  for (std::uint64_t id = 1; id <= 3; ++id) { // as long as somebody asks, it waits for a node
+    b.now += 9min;
+    b.submit(id, {}, 1s);
+    REQUIRE(b.refused().empty());
+    b.now += 2s;
+    b.d.advance(b.now);
+    REQUIRE(b.refused() == refusals{{id, error_code::timeout}});
+  }
+  b.now += 10min;
+  b.submit(4);
+  REQUIRE(b.refused() == refusals{{4, error_code::no_service}});
+  REQUIRE(b.detail.find("no node has offered service 'svc' since") == 0);
+  b.join(1);
+  b.submit(5);
+  REQUIRE(b.placed().size() == 1);
+}
+
+TEST_CASE("what has failed is started again as often as it may be, and its last failure is its "
+          "answer") {
+  bench b;
+  b.join(1);
+  b.submit(1, std::uint8_t{2});
+  b.placed();
+  const auto fail = [&](std::uint64_t id) {
+    const auto& l = b.last.at(id);
+    const bool again = b.d.start_failed_again(l.node, l.request, l.fence, b.now);
+    b.d.check();
+    b.placed();
+    return again;
+  };
+  REQUIRE(fail(1));
+  REQUIRE(b.last.at(1).attempt == 2);
+  REQUIRE_FALSE(fail(1));
+  REQUIRE(b.complete(1));
+  b.submit(2, std::uint8_t{1});
+  b.placed();
+  REQUIRE_FALSE(fail(2));
+  REQUIRE(b.complete(2));
+  b.submit(3);
+  b.placed();
+  b.d.disconnect(b.client, b.now);
+  REQUIRE_FALSE(fail(3)); // nobody waits for it
+}
+
+TEST_CASE("what a request has for its handler is kept until it is done with, and counted") {
+  bench b;
+  b.join(2);
+  const auto fields = shared_bytes::copy_of("key and trace");
+  submission what;
+  what.connection = b.client;
+  what.service = *b.d.find_service("svc");
+  what.payload = shared_bytes::copy_of("x");
+  b.submit(1);
+  const auto plain = b.d.totals().held_bytes;
+  what.request_id = 2;
+  what.fields = &fields;
+  b.d.submit(what, b.now);
+  REQUIRE(b.d.totals().held_bytes - plain == plain - 8 + 1 + fields.size());
+  std::vector<std::string> seen;
+  const auto look = [&] {
+    b.d.take_placed([&](node_number node, token which, const request& r, std::uint16_t) {
+      seen.push_back(r.has_fields ? std::string{b.d.fields_of(which)} : "none");
+      b.last[r.client_id] = {node, which, r.fence, r.attempt()};
+    });
+  };
+  look();
+  REQUIRE(seen == std::vector<std::string>{"none", "key and trace"});
+  const auto& l = b.last.at(2);
+  b.d.crash(l.node, l.request, l.fence, "signal 11", b.now);
+  look();
+  REQUIRE(seen.back() == "key and trace"); // the next start has them, too
+  REQUIRE(b.complete(2));
+  REQUIRE(b.complete(1));
+  for (std::uint64_t id = 3; id < 6; ++id) b.submit(id); // in the same places
+  look();
+  REQUIRE(seen.back() == "none");
+}
+
 TEST_CASE("a client that is gone has its waiting requests dropped and its running ones withdrawn") {
   bench b;
   const auto a = b.join(1);

@@ -5,7 +5,9 @@
 #include "tests/catch.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 using namespace ropewalk;
@@ -72,7 +74,7 @@ TEST_CASE(
 TEST_CASE("what a node says to a handler is what the document says") {
   handler_channel channel{cap};
   channel.hello("score");
-  channel.request(7, shared_bytes::copy_of("payload"), 1500ms, 2);
+  channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, {}});
   channel.cancel(7);
   const auto& said = channel.out().tail();
   decoder handler{cap, decoder::mode::binary};
@@ -147,7 +149,9 @@ TEST_CASE("a handler's ping is answered") {
 TEST_CASE(
     "what a handler says that is not in the protocol is quoted, and nothing is heard after it") {
   using Catch::Matchers::Contains;
-  CHECK_THAT(violation_in("Traceback (most recent call last):\n"), Contains("no frame"));
+  CHECK_THAT(violation_in("Traceback (most recent call last):\n"),
+             Contains("no frame, 'Traceback (most recent call last):"));
+  CHECK_THAT(violation_in("ok\n"), Contains("no frame, 'ok")); // and not only with 13 bytes more
   CHECK_THAT(violation_in(frame_of(frame_kind::request, error_code::ok, 1, {}, "do it yourself")),
              Contains("kind 3") && Contains("do it yourself"));
   CHECK_THAT(violation_in(hello_ok()), Contains("a second time"));
@@ -304,23 +308,23 @@ TEST_CASE("a megabyte without a line's end takes no megabyte") {
 TEST_CASE("options of a service: what they set, and what is said of those that are none") {
   using Catch::Matchers::Contains;
   service_options o;
-  REQUIRE(set_service_option(o, true, "slots", "16"));
-  REQUIRE(set_service_option(o, true, "processes", "2"));
-  REQUIRE(set_service_option(o, true, "start-timeout", "2m"));
-  REQUIRE(set_service_option(o, true, "stop-timeout", "250ms"));
-  REQUIRE(set_service_option(o, true, "recycle-after", "1000"));
-  REQUIRE(set_service_option(o, true, "cwd", "/tmp"));
-  REQUIRE(set_service_option(o, true, "env", "A=1"));
-  REQUIRE(set_service_option(o, true, "env", "B="));
+  REQUIRE(set_service_option(o, runs::process, "slots", "16"));
+  REQUIRE(set_service_option(o, runs::process, "processes", "2"));
+  REQUIRE(set_service_option(o, runs::process, "start-timeout", "2m"));
+  REQUIRE(set_service_option(o, runs::process, "stop-timeout", "250ms"));
+  REQUIRE(set_service_option(o, runs::process, "recycle-after", "1000"));
+  REQUIRE(set_service_option(o, runs::process, "cwd", "/tmp"));
+  REQUIRE(set_service_option(o, runs::process, "env", "A=1"));
+  REQUIRE(set_service_option(o, runs::process, "env", "B="));
   CHECK(o.slots == 16);
   CHECK(o.processes == 2);
   CHECK(o.start_timeout == 120s);
   CHECK(o.stop_timeout == 250ms);
   CHECK(o.recycle_after == 1000);
-  CHECK(o.folder == "/tmp");
-  CHECK(o.environment == std::vector<std::string>{"A=1", "B="});
+  CHECK(o.around.folder == "/tmp");
+  CHECK(o.around.environment == std::vector<std::string>{"A=1", "B="});
   const auto why = [&](std::string_view name, const std::string& value) {
-    const auto set = set_service_option(o, true, name, value);
+    const auto set = set_service_option(o, runs::process, name, value);
     return set ? std::string{} : set.why().text();
   };
   CHECK_THAT(why("slot", "1"), Contains("no option 'slot'") && Contains("slots"));
@@ -330,7 +334,80 @@ TEST_CASE("options of a service: what they set, and what is said of those that a
   CHECK_THAT(why("stop-timeout", "5"), Contains("5s"));
   CHECK_THAT(why("stop-timeout", "99999999999999999999h"), Contains("no time"));
   CHECK_THAT(why("env", "A"), Contains("NAME=VALUE"));
-  CHECK(set_service_option(o, false, "slots", "4"));
-  CHECK_THAT(set_service_option(o, false, "processes", "4").why().text(),
+  CHECK(set_service_option(o, runs::program, "slots", "4"));
+  CHECK_THAT(set_service_option(o, runs::program, "processes", "4").why().text(),
              Contains("handlers that stay up"));
+}
+
+TEST_CASE("options of a service that are sizes, flags, signals and users") {
+  using Catch::Matchers::Contains;
+  service_options o;
+  const auto why = [&](std::string_view name, const std::string& value, runs what = runs::process) {
+    const auto set = set_service_option(o, what, name, value);
+    return set ? std::string{} : set.why().text();
+  };
+  CHECK(why("timeout", "1500ms", runs::program).empty());
+  CHECK(o.timeout == 1500ms);
+  CHECK(why("retry-failed", "true", runs::built_in).empty());
+  CHECK(o.retry_failed);
+  CHECK_THAT(why("retry-failed", "yes"), Contains("'yes' is not true or false"));
+  CHECK(why("recycle-age", "2h").empty());
+  CHECK(o.recycle_age == 2h);
+  CHECK_THAT(why("recycle-age", "10ms"), Contains("between 1s and 365d"));
+  CHECK(why("max-memory", "512MiB").empty());
+  CHECK(o.max_memory == 512 * limits::mib);
+  CHECK(why("max-memory", "2097152").empty());
+  CHECK(o.max_memory == 2 * limits::mib);
+  CHECK_THAT(why("max-memory", "1MB"), Contains("is not between 1MiB and")); // of 1000s
+  CHECK_THAT(why("max-memory", "many"), Contains("max-memory: "));
+  CHECK_THAT(why("max-memory", "99999999999GiB"), Contains("max-memory: "));
+  CHECK_THAT(why("max-memory", "1KiB"), Contains("between"));
+  CHECK_THAT(why("max-memory", "1GiB", runs::program), Contains("handlers that stay up"));
+  CHECK(why("stop-signal", "SIGINT").empty());
+  CHECK(o.stop_signal == SIGINT);
+  CHECK_THAT(why("stop-signal", "KILL"), Contains("none of TERM, INT"));
+  CHECK(why("nice", "19", runs::program).empty());
+  CHECK(o.around.nice == 19);
+  CHECK_THAT(why("nice", "20"), Contains("between 0 and 19"));
+  CHECK_THAT(why("nice", "1", runs::built_in), Contains("cmd:, exec:"));
+  CHECK_THAT(why("cwd", "/tmp", runs::built_in), Contains("cmd:, exec:"));
+  CHECK(why("channel", "stdio").empty());
+  CHECK(o.speaks_over == service_options::channel::stdio);
+  CHECK_THAT(why("channel", "pipe"), Contains("neither fd nor stdio"));
+  CHECK_THAT(why("user", "nobody-of-that-name"), Contains("there is no user"));
+  if (::geteuid() == 0) {
+    CHECK(why("user", "nobody").empty());
+    CHECK(o.around.user->name == "nobody");
+  } else {
+    CHECK_THAT(why("user", "nobody"), Contains("runs as root"));
+  }
+}
+
+TEST_CASE("every option of a service is in the help and in the table, with its range and default") {
+  for (const auto& name : service_option_names()) {
+    CHECK(service_options_usage().find("\n  " + name + " (") != std::string::npos);
+    CHECK(service_options_table().find("| `" + name + "` |") != std::string::npos);
+  }
+  CHECK(service_options_usage().find("recycle-age (exec; 1s to 365d; default: never)") !=
+        std::string::npos);
+}
+
+TEST_CASE("a handler is told what else is known of a request, behind its deadline and attempt") {
+  handler_channel channel{cap};
+  field_writer more;
+  more.text(field::key, "k").text(field::trace, "abc").text(field::client, "alice");
+  channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, more.bytes()});
+  decoder in{cap, decoder::mode::binary};
+  const auto sent = channel.out().tail();
+  in.feed({sent.data(), sent.size()});
+  const auto* frame = std::get_if<incoming_frame>(in.next());
+  REQUIRE(frame);
+  CHECK(frame->payload.view() == "payload");
+  frame_fields fields;
+  REQUIRE(read_fields(frame->fields, fields));
+  CHECK(fields.deadline_ms == 1500u);
+  CHECK(fields.attempt == 2);
+  CHECK(fields.key == "k");
+  CHECK(fields.trace == "abc");
+  CHECK(fields.client == "alice");
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/http/http_decoder.hpp"
 #include "net/protocol/frame.hpp"
 #include "net/transport/client_connection.hpp"
 
@@ -16,10 +17,11 @@ namespace ropewalk {
 /// it takes.
 class fake_client final : private decoder, private outbox, public client_connection {
 public:
-  explicit fake_client(std::size_t max_message_bytes = 1 << 20)
+  explicit fake_client(std::size_t max_message_bytes = 1 << 20,
+                       std::unique_ptr<http_decoder> http = nullptr)
       : decoder(max_message_bytes),
-        client_connection(static_cast<decoder&>(*this), static_cast<outbox&>(*this)), wire_(*this) {
-  }
+        client_connection(static_cast<decoder&>(*this), static_cast<outbox&>(*this), http.get()),
+        wire_(*this), http_(std::move(http)) {}
 
   // -- the client's side ----------------------------------------------------------------------------
 
@@ -27,7 +29,10 @@ public:
   void says(std::string_view bytes) { under_way_ += bytes; }
   void arrive() {
     arrived_ = std::exchange(under_way_, {});
-    decoder::feed(arrived_);
+    if (http_)
+      http_->feed(arrived_);
+    else
+      decoder::feed(arrived_);
   }
   void says(frame_kind kind, std::uint64_t id, std::string_view service, std::string_view payload) {
     field_writer fields;
@@ -40,6 +45,7 @@ public:
     says(frame_kind::request, id, service, payload);
   }
   void closes_its_half() { end_input(); }
+  void is_cut_short() { cut_short_ = true; } // by somebody in between, which TLS sees
 
   /// Its socket has room for so many bytes, and its kernel has acknowledged all but so many.
   void takes(std::size_t bytes) {
@@ -98,6 +104,7 @@ private:
       return {state::ok, sent};
     }
     void finish() override {}
+    [[nodiscard]] bool cut_short() const override { return owner_.cut_short_; }
     [[nodiscard]] bool ready() const override { return owner_.ready_; }
     [[nodiscard]] std::string peer_name() const override { return owner_.peer_name_; }
     [[nodiscard]] int fd() const override { return -1; }
@@ -108,6 +115,7 @@ private:
   };
 
   wire wire_;
+  std::unique_ptr<http_decoder> http_;
   std::string under_way_;
   std::string arrived_; // the decoder reads from it
   std::string told_;
@@ -115,6 +123,7 @@ private:
   std::size_t room_ = std::size_t{1} << 30;
   std::size_t unacknowledged_ = 0;
   bool ready_ = true;
+  bool cut_short_ = false;
   bool reading_ = true;
   std::uint8_t halvings_ = 0;
   bool discarded_ = false;

@@ -195,8 +195,8 @@ TEST_CASE("a broker's memory follows what there is, unless it was said") {
   CHECK(large.dispatch.memory == whole.dispatch.memory);
   auto small = whole;
   CHECK(fit_memory(small, 256 * mib, nothing_said) ==
-        "--memory 134217728, --service-memory 100663296, --connection-memory 16777216, "
-        "--unread-answers 4194304, --answers-memory 67108864");
+        "--memory 128MiB, --service-memory 96MiB, --connection-memory 16MiB, "
+        "--unread-answers 4MiB, --answers-memory 64MiB");
   CHECK(small.dispatch.memory == 128 * mib);
   CHECK(small.dispatch.service_memory == 96 * mib);
   CHECK(small.answers_memory == 64 * mib);

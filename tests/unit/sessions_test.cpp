@@ -463,3 +463,38 @@ TEST_CASE("a drain refuses new work, and closes clients when all is answered and
   b.read(c);
   CHECK(c->is_closed());
 }
+
+TEST_CASE("a client that ends its last line with its connection gets its answer") {
+  broker_by_hand b;
+  b.add_node("echo", 10);
+  const auto ends_with = [&](const std::string& bytes) {
+    const auto c = b.connect();
+    c->says(bytes);
+    b.read(c);
+    c->closes_its_half();
+    b.read(c);
+    const auto asked = b.at_node();
+    while (b.at_node() > 0) b.answer_next("yes");
+    b.end_turn();
+    return std::to_string(asked) + " " + c->told() + (c->is_closed() ? "closed" : "open");
+  };
+  CHECK(ends_with("echo hello") == "1 OK yes\nclosed");
+  CHECK(ends_with("echo a\necho b") == "2 OK yes\nOK yes\nclosed");
+  CHECK(ends_with("echo a\n") == "1 OK yes\nclosed");
+  CHECK(ends_with("nothing").starts_with("0 ERR NO_SERVICE"));
+  CHECK(ends_with("").ends_with("closed"));
+}
+
+TEST_CASE("a line that somebody has cut off is no request") {
+  broker_by_hand b;
+  b.add_node("echo", 10);
+  const auto c = b.connect();
+  c->says("echo 100");
+  b.read(c);
+  c->is_cut_short();
+  c->closes_its_half();
+  b.read(c);
+  CHECK(b.at_node() == 0);
+  CHECK(c->told().empty());
+  CHECK(c->is_closed());
+}

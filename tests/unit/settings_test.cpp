@@ -1,3 +1,5 @@
+#include "actors/settings/largest_message.hpp"
+#include "actors/settings/machine.hpp"
 #include "actors/settings/table.hpp"
 #include "tests/catch.hpp"
 
@@ -118,4 +120,32 @@ TEST_CASE("a node process gets from its master what the master was told") {
   CHECK(after("--restart-window") == "123");
   CHECK(after("--drain-time") == "30000");
   CHECK(words.size() == 10);
+}
+
+TEST_CASE("a limit that the largest message is over is found, whatever part of it a shard has") {
+  broker_tuning process;
+  CHECK(limits_below_largest(process).empty());
+  process.max_message_bytes = limits::max_frame_payload_bytes;
+  CHECK(limits_below_largest(process).empty()); // with all defaults
+  process.shards = 2;
+  const auto divided = limits_below_largest(process);
+  REQUIRE(divided.size() == 3);
+  CHECK(divided[0] == "--memory 512MiB has no room for the largest message (--max-message-bytes "
+                      "256MiB, in each of 2 shards), which could never be answered: make it "
+                      "524304KiB or more, or --max-message-bytes smaller");
+  CHECK(divided[2].starts_with("--answers-memory 256MiB has no room"));
+  process = {};
+  process.dispatch.service_memory = limits::mib;
+  REQUIRE(limits_below_largest(process).size() == 1);
+  CHECK(limits_below_largest(process)[0].starts_with("--service-memory 1MiB"));
+  for (const auto& s : all_settings) // to what it says there
+    if (const auto needed = room_for_largest(process, s); needed > 0) s.set(process, needed);
+  CHECK(limits_below_largest(process).empty());
+  for (const std::uint16_t shards : {1, 3}) { // nor is a container so small
+    broker_tuning small;
+    small.shards = shards;
+    small.max_message_bytes = 20 * limits::mib;
+    fit_memory(small, limits::mib, [](std::string_view) { return false; });
+    CHECK(limits_below_largest(small).empty());
+  }
 }

@@ -19,6 +19,7 @@ struct access {
   std::string name;
   std::optional<digest> token; ///< SHA-256 of the token; none: known by the certificate's name
   bool all_services = false;
+  bool may_see = false; ///< what all ask for, and how it goes: the numbers of the broker
   std::set<std::string, std::less<>> services;
 
   [[nodiscard]] bool may_ask(std::string_view service) const {
@@ -30,6 +31,9 @@ struct access {
 ///
 ///     NAME  sha256:HEX   SERVICE,SERVICE,...      who sends the token with this hash
 ///     NAME  certificate  *                        whose certificate has this common name
+///
+/// The services are what somebody may ask for; who may ask for all (*) may see all numbers as well,
+/// and so may who has @status among his, which is no service: for who only looks, that alone.
 ///
 /// Tokens are random (`ropewalk token` makes them), so a plain hash of them cannot be guessed; the
 /// file itself holds no secret. Blank lines and what follows a # at the beginning of a line are

@@ -1,5 +1,6 @@
 #include "actors/broker/sessions/answer_writer.hpp"
 
+#include "actors/admin/http_problem.hpp"
 #include "net/protocol/text.hpp"
 
 namespace ropewalk {
@@ -7,6 +8,8 @@ namespace ropewalk {
 void answer_writer::answer(session& to, std::uint64_t id, error_code code,
                            const shared_bytes& payload, std::uint32_t retry_after_ms) {
   if (to.is(session_state::closing)) return;
+  if (to.http) [[unlikely]]
+    return answer_http(to, id, code, payload, retry_after_ms);
   if (to.text()) {
     answer_line(to, id, code, payload);
   } else {
@@ -17,6 +20,26 @@ void answer_writer::answer(session& to, std::uint64_t id, error_code code,
     append_header(out.tail(), kind, code, id, fields.bytes(), payload.size());
     out.append(payload);
   }
+  sessions_.touch(to);
+}
+
+// A word about the connection (id 0) has no place in HTTP: it just ends.
+void answer_writer::answer_http(session& to, std::uint64_t id, error_code code,
+                                const shared_bytes& payload, std::uint32_t retry_after_ms) {
+  if (id == 0) return;
+  if (code == error_code::ok) return page(to, id, {200, "application/octet-stream", {}, payload});
+  const auto status = http_status_of(code);
+  std::string fields;
+  if (retry_after_ms > 0)
+    fields = "Retry-After: " + std::to_string((retry_after_ms + 999) / 1000) + "\r\n";
+  const auto problem = http_problem(status, name_of(code), payload.view());
+  page(to, id, {status, http_problem_type, std::move(fields), shared_bytes::borrow(problem)});
+}
+
+void answer_writer::page(session& to, std::uint64_t id, http_exchange::answer what) {
+  if (to.is(session_state::closing)) return;
+  to.http->finish(id, std::move(what));
+  to.http->write(to.connection->output());
   sessions_.touch(to);
 }
 

@@ -23,11 +23,16 @@ public:
   void refuse(session& to, std::uint64_t id, error_code code, std::string_view detail = {},
               std::uint32_t retry_after_ms = 0);
 
+  /// An answer over HTTP that is no request's of the dispatcher.
+  void page(session& to, std::uint64_t id, http_exchange::answer what);
+
   /// Any other frame, to who speaks in frames.
   void frame(session& to, frame_kind kind, std::uint64_t id, std::string_view fields,
              const shared_bytes& payload);
 
 private:
+  void answer_http(session& to, std::uint64_t id, error_code code, const shared_bytes& payload,
+                   std::uint32_t retry_after_ms);
   void answer_line(session& to, std::uint64_t id, error_code code, const shared_bytes& payload);
 
   session_table& sessions_;

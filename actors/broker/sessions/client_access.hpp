@@ -37,7 +37,8 @@ public:
   /// How bytes go over a new connection.
   [[nodiscard]] std::unique_ptr<stream> speak(int fd) const;
 
-  [[nodiscard]] bool tls() const { return context_ != nullptr; }
+  /// Null where clients speak plainly.
+  [[nodiscard]] const tls_context* tls() const { return context_.get(); }
 
   /// True if a client must say who it is.
   [[nodiscard]] bool asks_who() const { return list_ != nullptr; }

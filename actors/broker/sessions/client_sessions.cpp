@@ -3,11 +3,13 @@
 namespace ropewalk {
 
 client_sessions::client_sessions(const broker_tuning& limits, client_access_settings access,
-                                 dispatcher& work, request_intake::shards others)
+                                 dispatcher& work, const request_intake::shards& others,
+                                 http_guard guard)
     : limits_(limits), gate_(std::move(access)), sessions_(work), answers_(sessions_),
       access_(gate_, limits_.max_message_bytes, sessions_, answers_, rejections_),
-      intake_(limits_, std::move(others),
-              {work, sessions_, answers_, access_, statuses_, rejections_}),
+      intake_(limits_, others, {work, sessions_, answers_, access_, statuses_, rejections_}),
+      http_(limits_, std::move(guard), others, gate_,
+            {work, sessions_, answers_, access_, statuses_, rejections_}),
       pressure_(limits_, work, sessions_),
       timeouts_(limits_, work, sessions_, answers_, access_, rejections_) {}
 
@@ -15,12 +17,20 @@ connection_id client_sessions::connected(std::shared_ptr<client_connection> conn
                                          std::shared_ptr<void> permit, instant now) {
   auto& s = sessions_.open(std::move(connection), now);
   s.permit = std::move(permit);
-  access_.begin(s);
+  if (s.connection->http())
+    http_intake::begin(s);
+  else
+    access_.begin(s);
   return s.id;
 }
 
 void client_sessions::read(connection_id which, instant now) {
-  if (auto* s = sessions_.find(which)) intake_.read(*s, now);
+  auto* s = sessions_.find(which);
+  if (!s) return;
+  if (s->http) [[unlikely]]
+    http_.read(*s, now);
+  else
+    intake_.read(*s, now);
 }
 
 void client_sessions::disconnected(connection_id which, instant now) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/http_intake.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "actors/broker/sessions/session_timeouts.hpp"
 #include "actors/broker/sessions/status_queue.hpp"
@@ -17,7 +18,7 @@ namespace ropewalk {
 class client_sessions {
 public:
   client_sessions(const broker_tuning& limits, client_access_settings access, dispatcher& work,
-                  request_intake::shards others);
+                  const request_intake::shards& others, http_guard guard = {});
   client_sessions(const client_sessions&) = delete; // its parts know each other
   client_sessions& operator=(const client_sessions&) = delete;
 
@@ -34,6 +35,8 @@ public:
   void disconnected(connection_id which, instant now);
 
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
+  [[nodiscard]] std::uint64_t incoming_bytes() const { return sessions_.incoming_bytes(); }
+  [[nodiscard]] std::uint64_t unread_bytes() const { return sessions_.unread_bytes(); }
 
   // -- what they are told ---------------------------------------------------------------------------
 
@@ -68,7 +71,10 @@ public:
   [[nodiscard]] const client_access& gate() const { return gate_; }
 
   /// From now on requests are refused.
-  void begin_drain() { intake_.begin_drain(); }
+  void begin_drain() {
+    intake_.begin_drain();
+    http_.begin_drain();
+  }
 
   /// True if nothing is left to be sent to anybody.
   [[nodiscard]] bool all_sent() const;
@@ -93,6 +99,7 @@ private:
   status_queue statuses_;
   authenticator access_;
   request_intake intake_;
+  http_intake http_;
   write_pressure pressure_;
   session_timeouts timeouts_;
 };

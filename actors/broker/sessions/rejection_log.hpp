@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/log/log_rate_limiter.hpp"
 
 #include <cstdint>
 #include <string>

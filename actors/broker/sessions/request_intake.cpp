@@ -1,5 +1,6 @@
 #include "actors/broker/sessions/request_intake.hpp"
 
+#include "actors/settings/units.hpp"
 #include "net/protocol/cluster_greeting.hpp"
 
 #include <algorithm>
@@ -24,6 +25,7 @@ constexpr std::uint32_t enough_paid_reads = 32;
 void request_intake::read(session& from, instant now) {
   auto& connection = *from.connection;
   if (connection.input_ended()) {
+    if (from.is(session_state::open)) take_last_line(from, now);
     if (from.is(session_state::open)) {
       from.become(session_state::half_closed);
       connection.probe_peer();
@@ -45,14 +47,9 @@ void request_intake::read(session& from, instant now) {
   }
   const auto admitted = with_.work.totals().admitted;
   std::uint64_t frames = 0;
-  while (auto* event = input.next()) {
+  while (const auto* event = input.next()) {
     ++frames;
-    if (const auto* frame = std::get_if<incoming_frame>(&*event))
-      handle(from, *frame, now);
-    else if (const auto* big = std::get_if<oversized_frame>(&*event))
-      handle_oversized(from, big->head, now);
-    else
-      handle_malformed(from, std::get<malformed_stream>(*event).reason, now);
+    handle(from, *event, now);
     if (from.is(session_state::closing)) break;
   }
   share_turn(from, frames, frames - (with_.work.totals().admitted - admitted));
@@ -61,6 +58,25 @@ void request_intake::read(session& from, instant now) {
   else if (frames > 0 || from.message_since == instant{})
     from.message_since = now;
   count_incoming(from);
+}
+
+inline void request_intake::handle(session& from, const decoder_event& event, instant now) {
+  if (const auto* frame = std::get_if<incoming_frame>(&event))
+    handle(from, *frame, now);
+  else if (const auto* big = std::get_if<oversized_frame>(&event))
+    handle_oversized(from, big->head, now);
+  else
+    handle_malformed(from, std::get<malformed_stream>(event).reason, now);
+}
+
+// A last line without its newline is a request, if its end is the client's doing: what somebody in
+// between has cut off must not run as something shorter.
+void request_intake::take_last_line(session& from, instant now) {
+  if (from.connection->transport().cut_short()) return;
+  auto& input = from.connection->input();
+  while (const auto* event = input.end()) handle(from, *event, now);
+  from.message_since = {};
+  with_.sessions.count_incoming(from, input.held_bytes());
 }
 
 void request_intake::share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid) {
@@ -91,8 +107,8 @@ void request_intake::handle_oversized(session& from, const frame_header& head, i
   if (with_.access.must_introduce(from))
     return with_.access.reject(from, head.id, "nobody has said who this is", now);
   with_.answers.refuse(from, head.id, error_code::too_large,
-                       "the message is over " + std::to_string(limits_.max_message_bytes) +
-                           " bytes; split it, or raise --max-message-bytes");
+                       "the message is over " + size_text(limits_.max_message_bytes) +
+                           "; split it, or raise --max-message-bytes");
 }
 
 void request_intake::handle_malformed(session& from, std::string_view reason, instant now) {
@@ -172,7 +188,8 @@ void request_intake::handle_hello(session& from, const frame_fields& fields, std
       .u32(field::max_message_bytes, static_cast<std::uint32_t>(limits_.max_message_bytes))
       .u32(field::deadline_ms,
            static_cast<std::uint32_t>(
-               std::min(limits_.dispatch.timeout, limits_.dispatch.max_deadline).count()));
+               std::min(limits_.dispatch.timeout, limits_.dispatch.max_deadline).count()))
+      .u32(field::concurrency, static_cast<std::uint32_t>(limits_.dispatch.connection_requests));
   with_.answers.frame(from, frame_kind::hello_ok, id, said.bytes(), {});
 }
 
@@ -230,6 +247,19 @@ bool request_intake::find_service(session& from, std::uint64_t id, std::string_v
   return true;
 }
 
+// What its handler is to know besides the message; null: nothing.
+const shared_bytes* request_intake::fields_for_handler(const session& from,
+                                                       const frame_fields& said) {
+  if (said.key.empty() && said.trace.empty() && !from.who) [[likely]]
+    return nullptr;
+  field_writer fields;
+  if (!said.key.empty()) fields.text(field::key, said.key);
+  if (!said.trace.empty()) fields.text(field::trace, said.trace);
+  if (from.who) fields.text(field::client, std::string_view{from.who->name}.substr(0, 255));
+  fields_ = shared_bytes::copy_of(fields.bytes());
+  return &fields_;
+}
+
 void request_intake::submit(const session& from, const incoming_frame& frame,
                             const frame_fields& fields, instant now) {
   submission what;
@@ -240,6 +270,7 @@ void request_intake::submit(const session& from, const incoming_frame& frame,
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
+  what.fields = fields_for_handler(from, fields);
   if (fields.priority) what.priority = static_cast<priority>(*fields.priority);
   with_.work.submit(what, now);
 }

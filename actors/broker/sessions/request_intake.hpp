@@ -44,6 +44,8 @@ public:
   void begin_drain() { draining_ = true; }
 
 private:
+  void handle(session& from, const decoder_event& event, instant now);
+  void take_last_line(session& from, instant now);
   void handle(session& from, const incoming_frame& frame, instant now);
   void handle_hello(session& from, const frame_fields& fields, std::uint64_t id, instant now);
   void handle_request(session& from, const incoming_frame& frame, const frame_fields& fields,
@@ -55,6 +57,7 @@ private:
                                   instant now);
   void submit(const session& from, const incoming_frame& frame, const frame_fields& fields,
               instant now);
+  const shared_bytes* fields_for_handler(const session& from, const frame_fields& said);
   void share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid);
   void count_incoming(session& from);
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
@@ -64,6 +67,7 @@ private:
   const shards shards_;
   const dependencies with_;
   turn_share turn_;
+  shared_bytes fields_; // of the request that is submitted
   bool draining_ = false;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/access_list.hpp"
+#include "actors/broker/sessions/http_exchange.hpp"
 #include "actors/broker/sessions/text_order.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/time/instant.hpp"
@@ -55,10 +56,11 @@ struct session {
   std::string usual_fields;    ///< the optional fields that say just that; empty: none did
   std::string default_service; ///< from its hello
   text_order lines;
-  std::uint32_t paid_reads = 0;   ///< in a row
-  std::uint8_t halvings = 0;      ///< of what a read of it fetches: turn_share
-  bool talks_idly = false;        ///< most of its frames ask for no work
-  std::uint32_t statuses_due = 0; ///< it asked so often, and is not answered yet
+  std::unique_ptr<http_exchange> http; ///< null: it speaks in frames or lines
+  std::uint32_t paid_reads = 0;        ///< in a row
+  std::uint8_t halvings = 0;           ///< of what a read of it fetches: turn_share
+  bool talks_idly = false;             ///< most of its frames ask for no work
+  std::uint32_t statuses_due = 0;      ///< it asked so often, and is not answered yet
 
   // -- what it may --------------------------------------------------------------------------------
 

@@ -61,7 +61,8 @@ void session_table::count_incoming(session& of, std::uint64_t bytes) {
 }
 
 void session_table::count_unread(session& of) {
-  const auto bytes = of.connection->output().size() + of.lines.kept_bytes();
+  const auto bytes = of.connection->output().size() + of.lines.kept_bytes() +
+                     (of.http ? of.http->kept_bytes() : 0);
   unread_bytes_ += bytes - of.unread_bytes;
   of.unread_bytes = bytes;
 }

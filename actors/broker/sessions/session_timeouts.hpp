@@ -22,6 +22,7 @@ public:
 
 private:
   void check(session& s, instant now);
+  void check_http(session& s, instant now);
   void ask_whether_there(session& s, instant now);
 
   const broker_tuning& limits_;

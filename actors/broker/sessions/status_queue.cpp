@@ -1,10 +1,48 @@
 #include "actors/broker/sessions/status_queue.hpp"
 
+#include "actors/admin/metrics.hpp"
 #include "actors/broker/sessions/visible_report.hpp"
 
 #include <map>
 
 namespace ropewalk {
+
+namespace {
+
+using texts_by_rights = std::map<const access*, shared_bytes>;
+
+// The text for these rights, made once a round.
+template <class Make>
+const shared_bytes& text_for(texts_by_rights& texts, const access* rights, Make&& make) {
+  auto [text, fresh] = texts.try_emplace(rights);
+  if (fresh) text->second = shared_bytes::copy_of(make());
+  return text->second;
+}
+
+std::string json_for(const access* rights, const broker_report& all) {
+  return rights ? visible_to(*rights, all).json() : all.json();
+}
+
+// Only who may see everything gets as far as /metrics.
+struct texts {
+  texts_by_rights json;
+  shared_bytes metrics;
+};
+
+void show(session& to, std::uint64_t id, const broker_report& all, texts& made,
+          answer_writer& answers) {
+  const auto* asked = to.http->find(id);
+  if (!asked) return;
+  if (asked->shows == http_exchange::page::metrics) {
+    if (made.metrics.empty()) made.metrics = shared_bytes::copy_of(metrics_text(all));
+    return answers.page(to, id, {200, metrics_type, {}, made.metrics});
+  }
+  const auto* rights = asked->who && !asked->who->may_see ? asked->who.get() : nullptr;
+  const auto& text = text_for(made.json, rights, [&] { return json_for(rights, all); });
+  answers.page(to, id, {200, "application/json", {}, text});
+}
+
+} // namespace
 
 bool status_queue::ask(session& who, std::uint64_t id) {
   if (who.statuses_due == max_due) return false;
@@ -15,16 +53,18 @@ bool status_queue::ask(session& who, std::uint64_t id) {
 
 void status_queue::end_round(const broker_report& all, session_table& sessions,
                              answer_writer& answers) {
-  std::map<const access*, shared_bytes> texts; // null: whoever may see everything
+  texts made;
   for (const auto& [who, id] : std::exchange(asked_, {})) {
     auto* to = sessions.find(who);
     if (!to) continue;
     --to->statuses_due;
-    const auto* rights = to->who && !to->who->all_services ? to->who : nullptr;
-    auto [text, fresh] = texts.try_emplace(rights);
-    if (fresh)
-      text->second = shared_bytes::copy_of(rights ? visible_to(*rights, all).json() : all.json());
-    answers.frame(*to, frame_kind::status, id, {}, text->second);
+    if (to->http) {
+      show(*to, id, all, made, answers);
+      continue;
+    }
+    const auto* rights = to->who && !to->who->may_see ? to->who : nullptr;
+    const auto& text = text_for(made.json, rights, [&] { return json_for(rights, all); });
+    answers.frame(*to, frame_kind::status, id, {}, text);
   }
 }
 

@@ -15,6 +15,8 @@ constexpr milliseconds closing_time{2000};
 
 void write_pressure::flush(session& s, instant now) {
   s.connection->flush();
+  if (s.http && s.http->ended() && s.http->idle() && s.is(session_state::open))
+    sessions_.begin_closing(s, now);
   if (s.connection->input_ended() && !s.is(session_state::leaving)) {
     const bool all_said =
         s.is(session_state::closing) || (dispatcher_.requests_of(s.id) == 0 && s.statuses_due == 0);

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "actors/broker/sessions/log_rate_limiter.hpp"
 #include "actors/broker/sessions/session_table.hpp"
+#include "actors/log/log_rate_limiter.hpp"
 #include "actors/settings/tuning.hpp"
 
 #include <cstdint>

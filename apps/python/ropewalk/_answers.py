@@ -54,7 +54,14 @@ def context_of(service: str, request: Frame) -> Context:
     """What a handler that takes two arguments is given as the second."""
     fields = fields_of(request.fields)
     left = number_of(fields.get(Field.DEADLINE)) / 1000
-    return Context(service, number_of(fields.get(Field.ATTEMPT), 1), time.monotonic() + left)
+    return Context(
+        service,
+        number_of(fields.get(Field.ATTEMPT), 1),
+        time.monotonic() + left,
+        fields.get(Field.KEY, b""),
+        fields.get(Field.TRACE, b""),
+        fields.get(Field.CLIENT, b"").decode(errors="replace"),
+    )
 
 
 def hello_ok(hello: Frame, handler: Handler) -> bytes:

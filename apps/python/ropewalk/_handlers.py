@@ -31,6 +31,12 @@ class Context:
     attempt: int
     #: When the answer is of no use any more, on the clock of :func:`time.monotonic`, in seconds.
     deadline: float
+    #: The ordering key that the client gave, if any: no other message with the same one runs at the same time.
+    key: bytes = b""
+    #: The trace context that the client gave, as it is, if any.
+    trace: bytes = b""
+    #: Who sent it, where the broker asks who its clients are.
+    client: str = ""
 
     @property
     def time_left(self) -> float:

@@ -58,6 +58,7 @@ class Field(enum.IntEnum):
     MAX_MESSAGE = 10
     CONCURRENCY = 11
     ATTEMPT = 12
+    CLIENT = 13
 
 
 #: What is sent, piece by piece.

@@ -52,9 +52,10 @@ class Node:
             self._frames += self._decoder.feed(data)
         return self._frames.pop(0)
 
-    def send(self, payload, attempt=1, deadline_ms=30_000):
+    def send(self, payload, attempt=1, deadline_ms=30_000, fields=b""):
         self._last_id += 1
-        self.write(Kind.REQUEST, self._last_id, payload, number_field(Field.DEADLINE, deadline_ms) + field(Field.ATTEMPT, bytes((attempt,))))
+        self.write(Kind.REQUEST, self._last_id, payload,
+                   number_field(Field.DEADLINE, deadline_ms) + field(Field.ATTEMPT, bytes((attempt,))) + fields)
         return self._last_id
 
     def answer(self):

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from ropewalk._protocol import Code, Kind
+from ropewalk._protocol import Code, Field, Kind, field
 
 UPPER = """
     @ropewalk.handler("s")
@@ -76,6 +76,17 @@ def test_retry_gives_the_message_to_another_worker(node, kind):
     """)
     assert n.ask(b"") == (Code.BUSY, b"the GPU is taken")
     assert n.end() == (0, "")
+
+
+def test_the_context_has_what_the_client_gave_and_who_that_is(node):
+    n = node("""
+        @ropewalk.handler("s")
+        def f(message, context):
+            return repr((context.key, context.trace, context.client))
+    """)
+    assert n.ask(b"") == (Code.OK, b"(b'', b'', '')")
+    more = field(Field.KEY, b"k\x00") + field(Field.TRACE, b"00-1") + field(Field.CLIENT, "älice".encode())
+    assert n.ask(b"", fields=more) == (Code.OK, repr((b"k\x00", b"00-1", "älice")).encode())
 
 
 def test_the_context_says_what_is_known(node):

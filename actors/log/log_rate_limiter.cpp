@@ -1,4 +1,4 @@
-#include "actors/broker/sessions/log_rate_limiter.hpp"
+#include "actors/log/log_rate_limiter.hpp"
 
 #include "net/protocol/readable.hpp"
 

@@ -4,12 +4,14 @@
 #include "actors/time/instant.hpp"
 
 #include <cstdint>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 namespace ropewalk {
 
-/// What others do to the broker is logged ten times a second and no more, and the rest is counted:
-/// who is refused must not fill the disk.
+/// What others do to a process is logged ten times a second and no more, and the rest is counted:
+/// who is refused, or fails, must not fill the disk.
 class log_rate_limiter {
 public:
   /// A warning. What strangers chose may stand in it: it comes out as `one_line` of 512 bytes, so
@@ -26,6 +28,19 @@ private:
   instant second_{};
   int said_ = 0;
   std::uint64_t suppressed_ = 0;
+};
+
+/// The same for several threads.
+class shared_log_rate_limiter {
+public:
+  void warn(instant now, std::string_view what, log_fields fields = {}) {
+    const std::lock_guard lock{mutex_};
+    log_.warn(now, what, std::move(fields));
+  }
+
+private:
+  std::mutex mutex_;
+  log_rate_limiter log_;
 };
 
 } // namespace ropewalk

@@ -1,0 +1,87 @@
+#include "actors/admin/http_routes.hpp"
+
+#include "net/protocol/limits.hpp"
+
+#include <optional>
+
+namespace ropewalk {
+
+namespace {
+
+constexpr std::string_view services_prefix = "/v1/services/";
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// Nothing if an escape is none.
+std::optional<std::string> decoded(std::string_view text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      result += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size()) return std::nullopt;
+    const int high = digit(text[i + 1]);
+    const int low = digit(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    result += static_cast<char>(high << 4 | low);
+    i += 2;
+  }
+  return result;
+}
+
+http_route route_of(std::string_view path) {
+  if (path == "/healthz") return http_route::health;
+  if (path == "/readyz") return http_route::ready;
+  if (path == "/status") return http_route::status;
+  if (path == "/metrics") return http_route::metrics;
+  return http_route::nothing;
+}
+
+} // namespace
+
+http_place place_of(std::string_view target) {
+  http_place result;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!target.starts_with(scheme)) continue;
+    target.remove_prefix(scheme.size());
+    const auto path = target.find('/');
+    result.origin = target.substr(0, path);
+    target = path == std::string_view::npos ? std::string_view{"/"} : target.substr(path);
+  }
+  const auto path = target.substr(0, target.find('?'));
+  result.route = route_of(path);
+  if (!path.starts_with(services_prefix)) return result;
+  // A name may have slashes in it, as paths have.
+  if (auto name = decoded(path.substr(services_prefix.size()));
+      name && !name->empty() && name->size() <= limits::max_service_bytes) {
+    result.route = http_route::service;
+    result.service = *std::move(name);
+  }
+  return result;
+}
+
+std::string_view methods_of(http_route route) {
+  switch (route) {
+  case http_route::nothing:
+    return "OPTIONS";
+  case http_route::service:
+    return "POST, OPTIONS";
+  default:
+    return "GET, HEAD, OPTIONS";
+  }
+}
+
+bool allows(http_route route, std::string_view method) {
+  if (method == "OPTIONS") return true;
+  if (route == http_route::nothing) return false;
+  if (route == http_route::service) return method == "POST";
+  return method == "GET" || method == "HEAD";
+}
+
+} // namespace ropewalk

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "net/http/http_request.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ropewalk {
+
+/// What is asked for by HTTP.
+enum class http_route : std::uint8_t {
+  nothing, ///< no such path
+  health,  ///< /healthz: the process lives
+  ready,   ///< /readyz: it takes work
+  status,  ///< /status: the numbers as JSON
+  metrics, ///< /metrics: the numbers as Prometheus' text
+  service, ///< /v1/services/NAME: a message
+};
+
+struct http_place {
+  http_route route = http_route::nothing;
+  std::string service;     ///< its name, decoded
+  std::string_view origin; ///< host and port, where the target was a whole URL
+};
+
+/// Where a target leads; what stands behind a '?' does not count.
+http_place place_of(std::string_view target);
+
+/// The methods that a route has, as Allow says them.
+std::string_view methods_of(http_route route);
+bool allows(http_route route, std::string_view method);
+
+} // namespace ropewalk

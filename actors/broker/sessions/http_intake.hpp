@@ -1,0 +1,68 @@
+#pragma once
+
+#include "actors/admin/http_guard.hpp"
+#include "actors/admin/http_routes.hpp"
+#include "actors/broker/sessions/request_intake.hpp"
+#include "net/http/http_decoder.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace ropewalk {
+
+/// What clients ask by HTTP: each request is answered at once, or becomes one of the dispatcher's
+/// or of whoever collects the numbers, under the number that http_exchange gave it.
+class http_intake {
+public:
+  http_intake(const broker_tuning& limits, http_guard guard, request_intake::shards others,
+              const client_access& gate, request_intake::dependencies with)
+      : limits_(limits), guard_(std::move(guard)), shards_(std::move(others)), gate_(gate),
+        with_(with) {}
+
+  /// A client has come.
+  static void begin(session& with);
+
+  /// It has bytes, or its end.
+  void read(session& from, instant now);
+
+  void begin_drain() { draining_ = true; }
+
+private:
+  // A request that may go on, and as whom.
+  struct admitted {
+    http_place place;
+    std::shared_ptr<const access> who; // null: nobody asks who it is
+  };
+
+  // Why one may not.
+  struct rejection {
+    int status;
+    std::string_view code; // of the protocol's errors; empty: none of these
+    std::string why;
+    std::string more_fields{};
+    bool ends_connection = false;
+  };
+
+  [[nodiscard]] std::variant<admitted, rejection> admit(const session& from,
+                                                        const http_request& what) const;
+  [[nodiscard]] static std::optional<rejection> may_not(const access& who, const http_place& place);
+  void handle(session& from, const http_head& head, instant now);
+  void handle(session& from, const http_request& what, instant now);
+  void handle(session& from, const http_refusal& what, instant now);
+  void show(session& from, const http_request& what, const admitted& as);
+  void submit(session& from, const http_request& what, const admitted& as, instant now);
+  void reject(session& from, const http_request& what, const rejection& why, instant now);
+  void hear_end(session& from, instant now);
+  void count_incoming(session& from);
+
+  const broker_tuning& limits_;
+  const http_guard guard_;
+  const request_intake::shards shards_;
+  const client_access& gate_;
+  const request_intake::dependencies with_;
+  bool draining_ = false;
+};
+
+} // namespace ropewalk

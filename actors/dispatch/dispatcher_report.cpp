@@ -1,0 +1,57 @@
+#include "actors/dispatch/dispatcher.hpp"
+
+#include <algorithm>
+
+/// What the dispatcher says of its services. Walks over all of them, so it is for whoever asks now
+/// and then.
+namespace ropewalk {
+
+namespace {
+
+// Of a list that need not be in the order of arrival so many are looked at: what was given back is
+// few, and what it says of the oldest is right but for a flood of them.
+constexpr std::uint32_t looked_at = 256;
+
+} // namespace
+
+// What waits in one turn, or behind one key, is in the order of arrival: its first is its oldest.
+std::chrono::nanoseconds dispatcher::oldest_waiting(const service& s, instant now) const {
+  auto oldest = now;
+  const auto look = [&](const request_list& list) {
+    std::uint32_t left = looked_at;
+    for (auto i = list.head(); i != no_index && left > 0; i = requests_[i].next, --left) {
+      oldest = std::min(oldest, deadlines_.inserted(i));
+      if (requests_[i].stage == stage::fresh || requests_[i].stage == stage::behind_key) break;
+    }
+  };
+  if (!s.queue.empty()) s.queue.for_each_list(look);
+  if (s.keys.waiting() > 0) s.keys.for_each_list(look);
+  return now - oldest;
+}
+
+std::vector<service_report> dispatcher::services(instant now) const {
+  std::vector<service_report> result;
+  result.reserve(services_.size());
+  for (const auto& s : services_) {
+    auto& one = result.emplace_back();
+    one.counts = s.counts;
+    one.state.name = s.name;
+    one.state.waiting = s.waiting();
+    one.state.oldest_waiting_seconds =
+        std::chrono::duration<double>(oldest_waiting(s, now)).count();
+    one.state.answered = s.counts.total.count();
+  }
+  for (std::uint32_t i = 0; i < offers_.count(); ++i) {
+    const auto& o = offers_[i];
+    if (!o.in_use) continue;
+    auto& of = result[o.service].state;
+    of.in_flight += o.placed.size();
+    of.nodes += 1;
+    of.slots += o.all_slots;
+    of.slots_failing += o.failing ? o.all_slots : o.all_slots - o.slots;
+    of.slots_busy += std::min(o.placed.size(), o.failing ? 0 : o.slots);
+  }
+  return result;
+}
+
+} // namespace ropewalk
