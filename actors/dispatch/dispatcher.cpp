@@ -192,6 +192,8 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
 void dispatcher::keep_fields(std::uint32_t index, const shared_bytes& fields) {
   if (index >= fields_.size()) fields_.resize(requests_.size());
   fields_[index] = fields.own();
+  requests_[index].has_fields = true;
+  requests_[index].cost += static_cast<std::uint32_t>(fields.size());
 }
 
 void dispatcher::refuse_second(const submission& what) {
@@ -226,9 +228,8 @@ void dispatcher::submit(const submission& what, instant now) {
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
     return refuse_second(what);
   auto& s = services_[what.service];
-  const auto cost = static_cast<std::uint32_t>(what.payload.size() + what.key.size()) +
-                    overhead_bytes +
-                    (what.fields ? static_cast<std::uint32_t>(what.fields->size()) : 0);
+  const auto cost =
+      static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
   if (over_a_limit(what, cost)) return;
   if (offers_.all_failing(what.service) || (s.unoffered && refuses_unoffered(s, now)))
     return refuse_unserved(what, now);
@@ -243,12 +244,11 @@ void dispatcher::submit(const submission& what, instant now) {
   r.client_id = what.request_id;
   r.service = what.service;
   r.priority = what.priority;
-  r.has_fields = what.fields != nullptr;
-  if (what.fields) [[unlikely]]
-    keep_fields(index, *what.fields);
   r.attempts =
       std::clamp<std::uint8_t>(what.attempts.value_or(settings_.attempts), 1, settings_.attempts);
   r.cost = cost;
+  if (what.fields) [[unlikely]]
+    keep_fields(index, *what.fields);
   r.id_hash = id_hash;
   r.deadline = now + timeout;
   deadlines_.insert(index, r.deadline, now);

@@ -88,7 +88,7 @@ struct request {
     next = previous = next_of_connection = previous_of_connection = no_index;
     fence = 0;
     charged = 0;
-    sent = alone = false;
+    sent = alone = has_fields = false;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not

@@ -84,6 +84,7 @@ struct handler_options {
   std::size_t max_reply_bytes = limits::default_max_message_bytes;
   /// How the programs that it starts run.
   surroundings around = {};
+  std::string service = {}; ///< whose it is
 };
 
 /// Makes a handler of what was checked before: for each slot one, on the node.

@@ -37,9 +37,15 @@ result<program> parse_program(const std::string& kind, const std::string& line) 
   if (what.path.find('/') != std::string::npos)
     what.path = std::filesystem::absolute(what.path).string();
   what.arguments = *std::move(words);
-  for (char** e = environ; *e; ++e)
-    if (!std::string_view{*e}.starts_with("ROPEWALK_")) what.environment.emplace_back(*e);
+  what.environment = own_environment();
   return what;
+}
+
+std::vector<std::string> own_environment() {
+  std::vector<std::string> result;
+  for (char** e = environ; *e; ++e)
+    if (!std::string_view{*e}.starts_with("ROPEWALK_")) result.emplace_back(*e);
+  return result;
 }
 
 void set_surroundings(program& what, const surroundings& around) {

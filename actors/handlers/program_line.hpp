@@ -14,6 +14,9 @@ namespace ropewalk {
 /// is wrong with the line and what would do.
 result<program> parse_program(const std::string& kind, const std::string& line);
 
+/// This process's environment but for what is Ropewalk's own in it, NAME=VALUE each.
+std::vector<std::string> own_environment();
+
 /// Where it runs, as whom and how nicely, and NAME=VALUE in place of what it would find under these
 /// names. As another user it finds that one's HOME, USER and LOGNAME.
 void set_surroundings(program& what, const surroundings& around);

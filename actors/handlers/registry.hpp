@@ -15,6 +15,10 @@ struct handler_spec {
   handler_maker maker;             ///< for each slot one; none: a program that stays up
   std::optional<program> stays_up; ///< what runs the messages of several slots (process_pool)
   std::string trouble = {};        ///< why its program would not start as it is now; empty: it may
+  /// Somebody's code in the node's own process: a run that hangs there cannot be ended, and its slot
+  /// is written off (pool.hpp).
+  bool runs_in_node = false;
+  bool is_server = false; ///< `stays_up` only passes on to one: its processes are connections
 
   [[nodiscard]] bool operator==(const handler_spec& other) const { return text == other.text; }
 };

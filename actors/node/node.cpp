@@ -175,6 +175,25 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
       config, std::move(p), queue, gateway, caf::actor{&self}, &loop);
 }
 
+void replace_for(self_pointer self, const std::string& why) {
+  if (self->state.settings.master_fd < 0)
+    return spdlog::warn("{}: with --processes its process would be replaced", why);
+  spdlog::warn("asking the master for a replacement of this process: {}", why);
+  tell_master(self, "recycle\n");
+}
+
+// Of code in this process: what hangs there can only be ended with the process.
+hang_settings hangs_of(caf::event_based_actor* self, const service_settings& offered,
+                       const std::shared_ptr<run_queue>& queue) {
+  return {offered.options.stop_timeout,
+          [queue](std::uint32_t slot) { return queue->unwanted_run(slot); },
+          [queue](std::uint32_t slot) { queue->take_seat(slot, leader_id::nobody); },
+          [node = caf::actor_cast<caf::weak_actor_ptr>(self)](const std::string& why) {
+            if (const auto strong = caf::actor_cast<caf::actor>(node))
+              caf::anon_send(strong, recycle_atom_v, why);
+          }};
+}
+
 // Programs that stay up are started anew from what is on the disk now.
 void reload(self_pointer self) {
   auto& state = self->state;
@@ -258,9 +277,11 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
                       offered.options.timeout,
                       offered.options.retry_failed};
       return caf::actor{pool->spawn<caf::monitored + caf::detached>(
-          slot, std::move(s), make_handler(offered.handler, {bytes, offered.options.around}))};
+          slot, std::move(s),
+          make_handler(offered.handler, {bytes, offered.options.around, offered.name}))};
     };
     p.message_in = [queue](std::uint32_t slot) { return queue->message_in(slot); };
+    if (offered.handler.runs_in_node) p.hangs = hangs_of(self, offered, queue);
     return caf::actor{self->spawn(pool, std::move(p), gateway)};
   };
   return dependencies;
@@ -327,6 +348,7 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
                      self->state.settings.recycle_after);
         tell_master(self, "recycle\n");
       },
+      [self](recycle_atom, const std::string& why) { replace_for(self, why); },
       [self](reload_atom) { reload(self); },
       [self](drained_atom) {
         if (std::exchange(self->state.drained, true)) return; // in time, or because it is over

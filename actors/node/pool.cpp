@@ -23,6 +23,45 @@ std::string text_of(const caf::error& reason) {
   return caf::to_string(reason);
 }
 
+// How often runs are looked at that cannot be ended.
+constexpr milliseconds hang_interval{100};
+
+void write_off(self_pointer self, std::uint32_t number) {
+  auto& s = self->state;
+  const auto& hangs = *s.settings.hangs;
+  const auto why = "service " + s.settings.name + ": a run in slot " + std::to_string(number) +
+                   " hangs, " + std::to_string(hangs.stop_timeout.count()) +
+                   " ms after nobody wanted its answer any more (stop-timeout)";
+  hangs.take_place(number);
+  s.written_off[number] = std::exchange(s.slots[number], nullptr);
+  self->send(s.gateway, slot_down_atom_v, s.settings.service, number, why);
+  spdlog::error("{}; the slot is written off, since a thread cannot be ended", why);
+  hangs.replace_process(why);
+}
+
+void check_hangs(self_pointer self) {
+  auto& s = self->state;
+  const auto now = self->clock().now();
+  for (std::uint32_t number = 0; number < s.slots.size(); ++number)
+    if (s.overdue->is_overdue(number, s.settings.hangs->unwanted_run(number), now) &&
+        s.slots[number])
+      write_off(self, number);
+  self->delayed_send(self, hang_interval, beat_atom_v);
+}
+
+// True if it was one that had been written off: its run has come to an end.
+bool is_back(self_pointer self, const caf::down_msg& down) {
+  auto& s = self->state;
+  const auto found = std::find(s.written_off.begin(), s.written_off.end(), down.source);
+  if (found == s.written_off.end()) return false;
+  *found = nullptr;
+  const auto number = static_cast<std::uint32_t>(found - s.written_off.begin());
+  spdlog::warn("service {}: the run that hung in slot {} has ended; starting the slot again",
+               s.settings.name, number);
+  start_slot(self, number);
+  return true;
+}
+
 } // namespace
 
 caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway) {
@@ -31,6 +70,7 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
   state.settings = std::move(settings);
   state.gateway = std::move(gateway);
   self->set_down_handler([self](caf::down_msg& down) {
+    if (is_back(self, down)) return;
     auto& s = self->state;
     const auto found = std::find(s.slots.begin(), s.slots.end(), down.source);
     if (found == s.slots.end()) return;
@@ -59,8 +99,16 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
     self->quit(why.reason);
   });
   state.slots.resize(state.settings.slots);
+  state.written_off.resize(state.settings.slots);
   for (std::uint32_t number = 0; number < state.settings.slots; ++number) start_slot(self, number);
-  return {[self](again_atom, std::uint32_t number) { start_slot(self, number); }};
+  if (const auto& hangs = state.settings.hangs) {
+    state.overdue.emplace(state.settings.slots, hangs->stop_timeout);
+    self->delayed_send(self, hang_interval, beat_atom_v);
+  }
+  return {
+      [self](again_atom, std::uint32_t number) { start_slot(self, number); },
+      [self](beat_atom) { check_hangs(self); },
+  };
 }
 
 } // namespace ropewalk

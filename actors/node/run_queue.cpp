@@ -213,6 +213,13 @@ std::optional<std::uint64_t> run_queue::message_in(std::uint32_t slot) const {
   return s.runs.attempt.token + (std::uint64_t{s.runs.shard} << 24);
 }
 
+std::optional<instant> run_queue::unwanted_run(std::uint32_t slot) const {
+  const std::lock_guard lock{mutex_};
+  const auto& s = *seats_[slot];
+  if (!s.running || !s.stop.load(std::memory_order_relaxed)) return std::nullopt;
+  return s.since;
+}
+
 std::optional<run_queue::origin> run_queue::slot_died(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
   auto& s = *seats_[slot];

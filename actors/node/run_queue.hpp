@@ -46,6 +46,9 @@ public:
     /// As who the slot leads at the event loop.
     [[nodiscard]] leader_id me() const { return me_; }
 
+    /// Nobody wants what ran here last, or somebody else has the place (has_place).
+    [[nodiscard]] bool is_stopped() const { return stop.load(std::memory_order_relaxed); }
+
   private:
     friend class run_queue;
     const leader_id me_;
@@ -117,6 +120,9 @@ public:
   /// What the slot is running, as a number that stays the same through a message's attempts and is
   /// hardly another message's; nothing if it is idle.
   [[nodiscard]] std::optional<std::uint64_t> message_in(std::uint32_t slot) const;
+
+  /// When the slot began what it runs, if nobody wants that any more.
+  [[nodiscard]] std::optional<instant> unwanted_run(std::uint32_t slot) const;
 
   /// The slot's actor died, or another takes its place: what it was running, if it was. The slot
   /// counts as busy until `revived`.

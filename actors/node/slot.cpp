@@ -173,7 +173,11 @@ caf::behavior slot(caf::stateful_actor<slot_state>* self, slot_settings settings
     return {};
   }
   self->state.started = true;
-  return {[self, settings = std::move(settings)](run_atom) { work_loop{*self, settings}.work(); }};
+  return {[self, settings = std::move(settings)](run_atom) {
+    work_loop{*self, settings}.work();
+    // It was written off while it ran: whoever comes next starts a handler of its own.
+    if (settings.seat->is_stopped() && !settings.queue->has_place(*settings.seat)) self->quit();
+  }};
 }
 
 } // namespace ropewalk

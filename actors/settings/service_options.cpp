@@ -30,6 +30,7 @@ struct option {
   std::string (*set)(service_options& in, std::uint64_t number, const std::string& text);
   std::string_view unset; // the default, for people
   std::string_view reason;
+  bool of_code = false; // code in the node has it, too
 };
 
 constexpr std::uint64_t day_ms = 24 * 3'600'000ull;
@@ -130,7 +131,9 @@ const std::array options{
            "a process that is not ready by then is ended and started anew"},
     option{"stop-timeout", kind::time, runs::process, 1, day_ms,
            set_number<&service_options::stop_timeout>, "5s",
-           "how long a process may take to answer what was taken back, and to end"},
+           "how long a process may take to answer what was taken back, and to end; how long after "
+           "its deadline a run of code in the node may go on before its slot is written off",
+           true},
     option{"stop-signal", kind::text, runs::process, 0, 0, set_stop_signal, "TERM",
            "what a process is sent that has not ended half of stop-timeout after the end of its "
            "channel; SIGKILL at the end of that"},
@@ -198,16 +201,17 @@ std::string_view unit_of(kind what) {
   return "text";
 }
 
-std::string_view of_whom(runs from) {
-  switch (from) {
+std::string_view of_whom(const option& one) {
+  switch (one.from) {
   case runs::built_in:
     return "all";
+  case runs::code:
   case runs::program:
     return "cmd, exec";
   case runs::process:
     break;
   }
-  return "exec";
+  return one.of_code ? "exec, lib" : "exec";
 }
 
 std::string range_of(const option& one) {
@@ -230,7 +234,9 @@ result<void> set_service_option(service_options& in, runs what, std::string_view
                                          [&](const option& one) { return one.name == name; });
   if (found == options.end())
     return bad("a service has no option '" + std::string{name} + "': there are " + names());
-  if (what < found->from)
+  const bool may =
+      what == runs::code ? found->of_code || found->from == runs::built_in : what >= found->from;
+  if (!may)
     return bad(std::string{name} + (found->from == runs::process
                                         ? " is for handlers that stay up (exec:)"
                                         : " is for handlers that are programs (cmd:, exec:)"));
@@ -255,7 +261,7 @@ std::string service_options_usage() {
   std::string result;
   for (const auto& one : options) {
     const auto range = range_of(one);
-    result.append("\n  ").append(one.name).append(" (").append(of_whom(one.from));
+    result.append("\n  ").append(one.name).append(" (").append(of_whom(one));
     result.append(range.empty() ? "" : "; ").append(range);
     result.append("; default: ").append(one.unset).append("): ").append(one.reason);
   }
@@ -266,7 +272,7 @@ std::string service_options_table() {
   std::string result =
       "| option | of | default | unit | range | why |\n|---|---|---|---|---|---|\n";
   for (const auto& one : options) {
-    result.append("| `").append(one.name).append("` | ").append(of_whom(one.from)).append(" | ");
+    result.append("| `").append(one.name).append("` | ").append(of_whom(one)).append(" | ");
     result.append(one.unset).append(" | ").append(unit_of(one.what)).append(" | ");
     result.append(range_of(one)).append(" | ").append(one.reason).append(" |\n");
   }

@@ -37,6 +37,7 @@ struct service_options {
 /// What runs a service's messages: not every option is for each.
 enum class runs : std::uint8_t {
   built_in, ///< code of the node
+  code,     ///< somebody's code in the node: a library or functions (`lib:`)
   program,  ///< a program, started once a message (`cmd:`)
   process,  ///< a program that stays up (`exec:`)
 };

@@ -1,35 +1,24 @@
-#include "apps/ropewalk/commands.hpp"
-#include "apps/ropewalk/config_file.hpp"
-#include "apps/ropewalk/process.hpp"
+#include "apps/ropewalk/command_line.hpp"
 
 #include <algorithm>
-#include <iostream>
 
 int main(int argc, char** argv) {
-  ropewalk::prepare_process();
-  CLI::App app{
+  ropewalk::command_line program{
       "Ropewalk: messages in over TCP, through worker processes, and back.\n"
       "One broker owns the sockets; workers, on as many machines as you like, run your handlers.",
       "ropewalk"};
-  app.require_subcommand(1);
-  app.set_version_flag("--version", "ropewalk " ROPEWALK_VERSION);
-  app.get_formatter()->column_width(36);
-  std::string config;
-  const auto actions = ropewalk::add_commands(app, config);
-
-  try {
-    auto words = ropewalk::with_config(app, {argv + std::min(argc, 1), argv + argc});
-    if (!words) {
-      std::cerr << words.why().text() << '\n';
-      return 2;
-    }
-    std::reverse(words->begin(), words->end()); // as CLI11 takes them
-    app.parse(*std::move(words));
-    const auto name = app.get_subcommands().front()->get_name();
-    // The others take signals as they want them: blocked without a gap, also if they are now.
-    if (name != "broker" && name != "worker") ropewalk::unblock_signals();
-    return actions.at(name)();
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
-  }
+  program.add("broker", "own the client sockets and hand messages to workers",
+              ropewalk::add_broker);
+  program.add("worker", "run handlers for a broker",
+              [](CLI::App& app) { return ropewalk::add_worker(app); });
+  program.add("relay", "connect a worker with a server", ropewalk::add_relay);
+  program.add("send", "send messages, print the replies", ropewalk::add_send);
+  program.add("bench", "measure throughput and latency of a service", ropewalk::add_bench);
+  program.add("status", "what a broker has: nodes, slots, messages in flight",
+              ropewalk::add_status);
+  program.add("certs", "make certificates for a broker, its workers and clients",
+              ropewalk::add_certs);
+  program.add("token", "make a token for a client", ropewalk::add_token);
+  program.add("limits", "every limit with its unit, default and reason", ropewalk::add_limits);
+  return program.run({argv + std::min(argc, 1), argv + argc});
 }

@@ -1,3 +1,4 @@
+#include "actors/settings/units.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/options.hpp"

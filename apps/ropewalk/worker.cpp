@@ -5,6 +5,7 @@
 #include "actors/settings/machine.hpp"
 #include "actors/supervise/master.hpp"
 #include "actors/supervise/spawner.hpp"
+#include "actors/worker/function_handler.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/config_file.hpp"
 #include "apps/ropewalk/log.hpp"
@@ -32,6 +33,7 @@ namespace {
 struct worker_options {
   std::string broker = "127.0.0.1:7071";
   std::vector<std::string> services;
+  std::vector<own_service> own;
   std::vector<std::string> service_options;
   std::string name;
   log_options log;
@@ -44,6 +46,7 @@ struct worker_options {
   std::string cluster_tls;
   std::string config_file;        // empty: there was none
   std::vector<std::string> given; // the command line but for that
+  CLI::App* program = nullptr;    // whose subcommand it is
   node_settings settings;
 };
 
@@ -59,6 +62,17 @@ failure bad_service(std::string what) {
   return {failure_kind::bad_input, std::move(what), {}};
 }
 
+result<void> check_name(const std::string& name) {
+  if (name.empty()) return bad_service("a service needs a name");
+  if (name.size() > limits::max_service_bytes)
+    return bad_service("the service name '" + name + "' is over " +
+                       std::to_string(limits::max_service_bytes) + " bytes");
+  if (name.find_first_of(" \t\r\n") != std::string::npos)
+    return bad_service("the service name '" + name +
+                       "' has a blank in it; text clients could not ask for it");
+  return {};
+}
+
 // NAME=HANDLER.
 result<service_settings> parse_service(const std::string& text) {
   const auto equals = text.find('=');
@@ -66,39 +80,43 @@ result<service_settings> parse_service(const std::string& text) {
     return bad_service("'" + text +
                        "' is no NAME=HANDLER, such as echo=builtin:echo or sum=cmd:sha256sum");
   auto name = text.substr(0, equals);
-  if (name.size() > limits::max_service_bytes)
-    return bad_service("the service name '" + name + "' is over " +
-                       std::to_string(limits::max_service_bytes) + " bytes");
-  if (name.find_first_of(" \t\r\n") != std::string::npos)
-    return bad_service("the service name '" + name +
-                       "' has a blank in it; text clients could not ask for it");
+  if (const auto good = check_name(name); !good) return good.why();
   auto handler = parse_handler(text.substr(equals + 1));
   if (!handler) return std::move(handler).why();
-  return service_settings{std::move(name), *std::move(handler)};
+  service_settings service{std::move(name), *std::move(handler)};
+  if (service.handler.is_server) service.options.processes = 1; // unless said otherwise
+  return service;
+}
+
+result<service_settings> parse_own(const own_service& own) {
+  if (const auto good = check_name(own.name); !good) return good.why();
+  return service_settings{own.name, own.handler};
 }
 
 // What is wrong with any of them is said before anything starts.
-std::vector<service_settings> parse_services(const std::vector<std::string>& texts,
+std::vector<service_settings> parse_services(const worker_options& o,
                                              std::vector<std::string>& problems) {
-  if (texts.size() > limits::max_services)
+  if (o.own.size() + o.services.size() > limits::max_services)
     problems.push_back("a worker may offer " + std::to_string(limits::max_services) +
                        " services; start another for the rest");
   std::vector<service_settings> services;
   std::set<std::string> names;
-  for (const auto& text : texts) {
-    auto service = parse_service(text);
+  const auto add = [&](result<service_settings> service) {
     if (!service)
       problems.push_back(service.why().text());
     else if (!names.insert(service->name).second)
       problems.push_back("the service '" + service->name + "' is named twice");
     else
       services.push_back(*std::move(service));
-  }
+  };
+  for (const auto& one : o.own) add(parse_own(one));
+  for (const auto& text : o.services) add(parse_service(text));
   return services;
 }
 
 runs what_runs(const handler_spec& handler) {
   if (handler.stays_up) return runs::process;
+  if (handler.runs_in_node) return runs::code;
   return handler.starts_programs ? runs::program : runs::built_in;
 }
 
@@ -122,7 +140,7 @@ result<void> set_option(std::vector<service_settings>& services, const std::stri
 // All that is said of services; what is wrong with it goes to `problems`.
 std::vector<service_settings> services_of(const worker_options& o,
                                           std::vector<std::string>& problems) {
-  auto services = parse_services(o.services, problems);
+  auto services = parse_services(o, problems);
   for (const auto& one : o.service_options)
     if (const auto set = set_option(services, one); !set) problems.push_back(set.why().text());
   return services;
@@ -130,15 +148,13 @@ std::vector<service_settings> services_of(const worker_options& o,
 
 // The command line and its file of options, as that is now.
 result<worker_options> read_again(const worker_options& o) {
-  CLI::App program;
-  std::string config;
-  const auto kept = add_commands(program, config); // its options write to what these hold
   auto words = o.given;
   words.push_back("--config=" + o.config_file);
-  auto all = with_config(program, std::move(words));
+  auto all = with_config(*o.program, std::move(words));
   if (!all) return std::move(all).why();
   CLI::App app;
   worker_options fresh;
+  fresh.own = o.own;
   add_options(*app.add_subcommand("worker"), fresh);
   try {
     std::reverse(all->begin(), all->end()); // as CLI11 takes them
@@ -314,9 +330,12 @@ void add_options(CLI::App& app, worker_options& o) {
   app.add_option(
          "--service", o.services,
          "NAME=HANDLER; may be given several times. HANDLER is builtin:echo (or another builtin), "
-         "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply), or "
-         "exec:PROGRAM ARG... (stays up, and speaks frames: net/PROTOCOL.md)")
-      ->required()
+         "cmd:PROGRAM ARG... (run once a message, which is its stdin; its stdout is the reply), "
+         "exec:PROGRAM ARG... (stays up, and speaks frames: net/PROTOCOL.md), "
+         "lib:PATH[:ARGUMENT] (a shared library: ropewalk/library.h), or unix:PATH or "
+         "tcp:HOST:PORT "
+         "(a server that runs already and speaks the same frames; another broker is one)")
+      ->required(o.own.empty())
       ->allow_extra_args(false);
   app.add_option("--set", o.service_options,
                  "SERVICE.OPTION=VALUE, such as score.slots=8; may be given several times:" +
@@ -349,7 +368,13 @@ void add_options(CLI::App& app, worker_options& o) {
 } // namespace
 
 command_action add_worker(CLI::App& app) {
+  return add_worker(app, {});
+}
+
+command_action add_worker(CLI::App& app, const std::vector<own_service>& own) {
   auto o = std::make_shared<worker_options>();
+  o->own = own;
+  o->program = app.get_parent();
   add_options(app, *o);
   return [o] { return run_worker(*o); };
 }

@@ -3,6 +3,7 @@
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
 
+#include <csignal>
 #include <fstream>
 
 using namespace ropewalk;

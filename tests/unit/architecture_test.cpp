@@ -19,7 +19,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"net/http", {"net/bytes", "net/protocol"}},
     {"net/loop", {}},
     {"net/transport", {"net/bytes", "net/protocol"}},
-    {"net/client", {"net/bytes", "net/protocol", "net/transport"}},
+    {"net/client", {"net/bytes", "net/protocol", "net/transport", "net/tls"}},
     {"net/tls", {"net/protocol", "net/transport"}},
     {"net/cluster", {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/tls"}},
     {"net/sockets",
@@ -34,6 +34,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},
     {"actors/handlers",
      {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/supervise"}},
+    {"actors/worker", {"net/bytes", "net/protocol", "actors/handlers"}},
     {"actors/settings", {"net/protocol", "actors/time", "actors/dispatch", "actors/supervise"}},
     {"actors", {"net/bytes", "net/protocol", "net/cluster", "actors/stats"}}, // messages
     {"actors/broker/sessions",
@@ -51,7 +52,7 @@ const std::map<std::string, std::set<std::string>> arrows{
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
       "actors", "actors/admin", "actors/broker", "actors/broker/sessions", "actors/node",
       "actors/time", "actors/log", "actors/stats", "actors/supervise", "actors/settings",
-      "actors/handlers"}},
+      "actors/handlers", "actors/worker"}},
 };
 
 const std::set<std::string> pure{"net/http",        "net/loop",        "net/bytes",
@@ -59,7 +60,7 @@ const std::set<std::string> pure{"net/http",        "net/loop",        "net/byte
                                  "net/tls",         "actors/time",     "actors/broker/sessions",
                                  "actors/dispatch", "actors/stats",    "actors/supervise",
                                  "actors/settings", "actors/handlers", "actors/random",
-                                 "actors/log",      "actors/admin"};
+                                 "actors/log",      "actors/admin",    "actors/worker"};
 
 } // namespace
 

@@ -336,6 +336,9 @@ TEST_CASE("a handler that cannot be is refused with a sentence that helps") {
               .find("cannot find the program 'no-such-program-here'") != std::string::npos);
   REQUIRE(complaint("cmd:").find("wants a program") != std::string::npos);
   REQUIRE(complaint("cmd:a 'b").find("single quote") != std::string::npos);
+  REQUIRE(complaint("lib:").find("wants a shared library") != std::string::npos);
+  REQUIRE(complaint("lib:./no-such-library.so").find("cannot use the library") !=
+          std::string::npos);
 }
 
 TEST_CASE("to check a handler's text changes nothing in the process that does") {

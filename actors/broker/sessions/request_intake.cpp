@@ -188,7 +188,8 @@ void request_intake::handle_hello(session& from, const frame_fields& fields, std
       .u32(field::max_message_bytes, static_cast<std::uint32_t>(limits_.max_message_bytes))
       .u32(field::deadline_ms,
            static_cast<std::uint32_t>(
-               std::min(limits_.dispatch.timeout, limits_.dispatch.max_deadline).count()));
+               std::min(limits_.dispatch.timeout, limits_.dispatch.max_deadline).count()))
+      .u32(field::concurrency, static_cast<std::uint32_t>(limits_.dispatch.connection_requests));
   with_.answers.frame(from, frame_kind::hello_ok, id, said.bytes(), {});
 }
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "net/bytes/shared_bytes.hpp"
+
+#include <string>
+
+namespace ropewalk {
+
+/// A string's bytes, moved and not copied. (One as small as fits into the string itself is copied.)
+inline shared_bytes share(std::string&& text) {
+  class held_string final : public shared_memory {
+  public:
+    explicit held_string(std::string&& held) : text_(std::move(held)) {}
+    [[nodiscard]] std::string_view view() const { return text_; }
+
+  private:
+    const std::string text_;
+  };
+  if (text.empty()) return {};
+  auto* const memory = new held_string{std::move(text)}; // its holders delete it
+  return {memory, memory->view()};
+}
+
+} // namespace ropewalk
