@@ -141,10 +141,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);
   // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
   // (slot_down, service, slot, why); gateway -> node (drained), (recycle); pool -> node (recycle, why), and to itself
-  // (beat). Of services whose slots are those of processes: gateway -> process_pool (run, slots); back (slot_up, service, slots, pool), (slot_down, service, slots,
-  // how many processes that were ready have ended); node -> process_pool (drain), answered by (drained); back (ready,
-  // service) once, when all are, and until then (failing, service, why). node_succession -> node (release); back (ready),
-  // and until then (failing, service, why)
+  // (beat). Of services whose slots are those of processes: gateway -> process_pool (run, slots); back (slot_up, service,
+  // slots, pool), (slot_down, service, slots, how many processes that were ready have ended); node -> process_pool
+  // (drain), answered by (drained); back (ready, service) once, when all are, and until then (failing, service, why).
+  // node_succession -> node (release); back (ready), and until then (failing, service, why)
   CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")
   CAF_ADD_ATOM(ropewalk, ropewalk, settled_atom, "settled")
   CAF_ADD_ATOM(ropewalk, ropewalk, attach_atom, "attach")
