@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <optional>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
@@ -67,8 +66,7 @@ public:
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
 private:
-  int put_input();
-  bool write_all(int to) const;
+  void feed();
   bool receive(descriptor& from, std::string& into);
   void take_complaint();
   void end_early(error_code why);
@@ -77,52 +75,41 @@ private:
   program_channel& with_;
   const invocation& what_;
   std::size_t max_reply_bytes_;
-  std::string_view input_;
-  descriptor in_; // the program's
-  descriptor out_, error_;
+  std::string_view input_; // what the program has not got yet
+  descriptor in_, out_, error_;
+  bool held_ = false; // in_, elsewhere
   std::string reply_;
   std::string complaint_;
   std::optional<error_code> cut_short_; // it was killed: why
 };
 
 int conversation::start(std::string_view variables) {
+  auto in = make_pipe(true);
   auto out = make_pipe(false);
   auto error = make_pipe(false);
-  if (!out || !error) return errno;
-  if (const int why = put_input()) return why;
+  if (!in || !out || !error) return errno;
+  in_ = std::move(in->write);
   out_ = std::move(out->read);
   error_ = std::move(error->read);
-  const auto result =
-      with_.start(variables, std::array{in_.get(), out->write.get(), error->write.get()});
-  in_.close();
-  return result;
+  feed(); // most messages fit into the pipe: then all of it is there when the program looks
+  held_ = in_.valid();
+  return with_.start(variables, std::array{in->read.get(), out->write.get(), error->write.get()},
+                     in_.get());
 }
 
-// All of it is there before the program starts: in a pipe if that has room for it, else in a file
-// without a name. A program that is fed as it reads would take the end of its time, or of its node,
-// for the end of the message, and work on half of it as if it were whole.
-int conversation::put_input() {
-  auto pipe = make_pipe(true);
-  if (!pipe) return errno;
-  if (write_all(pipe->write.get())) {
-    in_ = std::move(pipe->read);
-    return 0;
-  }
-  in_ = descriptor{::memfd_create("message", MFD_CLOEXEC)};
-  if (!in_.valid() || !write_all(in_.get()) || ::lseek(in_.get(), 0, SEEK_SET) != 0) return errno;
-  return 0;
-}
-
-// False if it has no room.
-bool conversation::write_all(int to) const {
-  auto left = input_;
-  while (!left.empty()) {
-    const auto count = ::write(to, left.data(), left.size());
+// Who starts the program holds the pipe as well: what closes it is the end of the message, and not
+// that of this run or of the node, which a program would take for it, and work on a part as if it
+// were the whole.
+void conversation::feed() {
+  while (!input_.empty()) {
+    const auto count = ::write(in_.get(), input_.data(), input_.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
-    left.remove_prefix(static_cast<std::size_t>(count));
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 0) break; // a program that does not want all of its input is none the worse for it
+    input_.remove_prefix(static_cast<std::size_t>(count));
   }
-  return true;
+  in_.close();
+  if (std::exchange(held_, false)) with_.release_held();
 }
 
 // False when there is nothing more for now.
@@ -168,13 +155,15 @@ program_channel::event conversation::run() {
       return {};
     }
     // Of a program that is on its way out only its end is of interest.
-    std::array<pollfd, 3> fds{pollfd{with_.fd(), POLLIN, 0},
+    std::array<pollfd, 4> fds{pollfd{with_.fd(), POLLIN, 0},
+                              pollfd{cut_short_ ? -1 : in_.get(), POLLOUT, 0},
                               pollfd{cut_short_ ? -1 : out_.get(), POLLIN, 0},
                               pollfd{cut_short_ ? -1 : error_.get(), POLLIN, 0}};
     const auto timeout = std::min(stop_check, std::chrono::ceil<milliseconds>(until - now));
     ::poll(fds.data(), fds.size(), static_cast<int>(timeout.count()));
-    if (fds[1].revents != 0) receive(out_, reply_);
-    if (fds[2].revents != 0) receive(error_, complaint_);
+    if (fds[1].revents != 0) feed();
+    if (fds[2].revents != 0) receive(out_, reply_);
+    if (fds[3].revents != 0) receive(error_, complaint_);
     take_complaint();
     if (fds[0].revents == 0) continue;
     const auto event = with_.take_event();

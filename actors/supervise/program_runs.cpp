@@ -109,11 +109,13 @@ void program_runs::take_control() {
 
 void program_runs::take_from(std::uint64_t id, channel& from, std::uint32_t events) {
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) return close_channel(id, from);
-  const auto p = take_packet(from.socket.get(), packet_);
+  auto p = take_packet(from.socket.get(), packet_);
   if (p.state == packet::state::over) return close_channel(id, from);
   if (p.state == packet::state::none || p.bytes == 0) return;
   if (packet_[0] == spawner_wire::start)
     take_start(from, {packet_.data() + 1, p.bytes - 1}, p);
+  else if (packet_[0] == spawner_wire::release && from.run)
+    from.run->held.close();
   else if (packet_[0] == spawner_wire::kill && p.bytes == 2)
     send_signal(from, packet_[1]);
   else if (packet_[0] == spawner_wire::measure && from.run && !from.run->status)
@@ -128,10 +130,13 @@ int program_runs::kib_of(const run& which) {
   return static_cast<int>(std::min<std::uint64_t>(memory_of(std::move(all)) / 1024, INT32_MAX));
 }
 
-void program_runs::take_start(channel& from, std::string_view variables, const packet& with) {
+void program_runs::take_start(channel& from, std::string_view variables, packet& with) {
   using event = spawner_wire::event;
   if (from.run) return close_channel(0, from); // one at a time: it has lost count
-  if (variables.empty() || with.passed < static_cast<unsigned char>(variables.front()))
+  const auto beside = variables.empty() ? 0u : static_cast<unsigned char>(variables.front());
+  const std::size_t own = beside & ~unsigned{spawner_wire::one_held};
+  const bool one_held = (beside & spawner_wire::one_held) != 0;
+  if (own == 0 || with.passed < own + (one_held ? 1 : 0))
     return tell(from, {event::kind::not_started, start_step::stdio, EMFILE});
   variables.remove_prefix(1);
   const auto number = ++last_run_;
@@ -147,14 +152,15 @@ void program_runs::take_start(channel& from, std::string_view variables, const p
   environment.push_back(nullptr);
   start_failure failure;
   std::array<int, max_passed_descriptors> open{};
-  std::transform(with.descriptors.begin(), with.descriptors.end(), open.begin(),
-                 [](const descriptor& d) { return d.get(); });
+  open.fill(-1);
+  for (std::size_t i = 0; i < own; ++i) open[i] = with.descriptors[i].get();
   const auto pid = launch_.start({from.what.path.c_str(), from.what.folder.c_str(),
                                   from.arguments.data(), environment.data(), open, &descriptors_,
                                   from.what.user ? &*from.what.user : nullptr, from.what.nice},
                                  failure);
   if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});
-  from.run = run{pid, number, {pid}, {}, 0, false};
+  from.run = run{pid, number, {pid}, {}, 0, false, {}};
+  if (one_held) from.run->held = std::move(with.descriptors[own]);
   running_[pid] = &*from.run;
 }
 

@@ -44,6 +44,7 @@ private:
     std::optional<int> status; // it has come to its end
     int waits = 0;
     bool has_leftovers = false;
+    descriptor held; // the writing end of its input: its end is not to be seen before all has come
   };
 
   // One slot's.
@@ -61,7 +62,7 @@ private:
   void let_go(std::uint64_t held);
   void take_control();
   void take_from(std::uint64_t id, channel& from, std::uint32_t events);
-  void take_start(channel& from, std::string_view variables, const packet& with);
+  void take_start(channel& from, std::string_view variables, packet& with);
   void close_channel(std::uint64_t id, channel& which);
   static void send_signal(const channel& to, int signal);
   static void tell(const channel& to, const spawner_wire::event& what);

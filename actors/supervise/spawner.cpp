@@ -2,6 +2,8 @@
 
 #include "actors/supervise/spawner_process.hpp"
 
+#include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -66,11 +68,20 @@ program_channel::~program_channel() {
   wait_readable(socket_.get());
 }
 
-int program_channel::start(std::string_view variables, std::span<const int> open) {
-  std::string text{spawner_wire::start, static_cast<char>(open.size())};
+int program_channel::start(std::string_view variables, std::span<const int> open, int held) {
+  const auto beside = open.size() | (held >= 0 ? spawner_wire::one_held : 0u);
+  std::string text{spawner_wire::start, static_cast<char>(beside)};
   if (variables.size() > spawner_wire::max_start_bytes - text.size()) return E2BIG;
   text += variables;
-  const int error = send_packet(socket_.get(), text, open);
+  std::array<int, max_passed_descriptors> all{};
+  const auto end = std::copy(open.begin(), open.end(), all.begin());
+  auto count = open.size();
+  if (held >= 0) {
+    assert(count < all.size());
+    *end = held;
+    ++count;
+  }
+  const int error = send_packet(socket_.get(), text, std::span{all}.first(count));
   running_ = error == 0;
   return is_ours(error) ? error : ESRCH;
 }
@@ -98,6 +109,10 @@ bool program_channel::is_gone() const {
 void program_channel::kill(int signal) {
   const std::array<char, 2> text{spawner_wire::kill, static_cast<char>(signal)};
   send_packet(socket_.get(), {text.data(), text.size()});
+}
+
+void program_channel::release_held() {
+  send_packet(socket_.get(), {&spawner_wire::release, 1});
 }
 
 void program_channel::measure() {

@@ -29,9 +29,11 @@ public:
 
   /// Asks for a start; what comes of it is news. `variables` (NAME=VALUE, each with a 0 behind it)
   /// stand behind the program's own environment. `open`: what the program has as descriptors 0, 1, 2
-  /// and, if there is a fourth, 3; they are the caller's, who may close them after this. 0; ESRCH: the spawner is gone, nothing was
-  /// started, and this channel is of no more use; else the errno of what is in short supply here.
-  [[nodiscard]] int start(std::string_view variables, std::span<const int> open);
+  /// and, if there is a fourth, 3. `held`, with three of them: what stays open, whoever else closes
+  /// it, until the program has ended, or `release_held`; -1: nothing. All are the caller's, who may
+  /// close them after this. 0; ESRCH: the spawner is gone, nothing was started, and this channel is
+  /// of no more use; else the errno of what is in short supply here.
+  [[nodiscard]] int start(std::string_view variables, std::span<const int> open, int held = -1);
 
   /// Readable when there is news.
   [[nodiscard]] int fd() const { return socket_.get(); }
@@ -58,6 +60,9 @@ public:
   /// After `lost`: whether the spawner with all that it had started has come to its end, or lives on
   /// and has given up this channel alone. Does not wait.
   [[nodiscard]] bool is_gone() const;
+
+  /// What was held may close.
+  void release_held();
 
   /// A signal for the program and its group. News of its end follows.
   void kill(int signal);

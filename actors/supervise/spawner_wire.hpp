@@ -65,8 +65,11 @@ inline constexpr char open_channel = 'c'; ///< the channel's other end, and a fi
 inline constexpr char hold = 'h';         ///< a socket
 
 /// Over a channel, to the spawner.
-/// How many descriptors are beside (program_descriptors), one byte; then NAME=VALUE, each with a 0.
+/// How many of the descriptors beside it are the program's, one byte, and in it whether one more is
+/// beside that stays open until the run has ended, or `release` comes; then NAME=VALUE, each with a 0.
 inline constexpr char start = 's';
+inline constexpr unsigned char one_held = 0x80;
+inline constexpr char release = 'r';
 inline constexpr char kill = 'k';    ///< then the signal's number, one byte
 inline constexpr char measure = 'm'; ///< how much memory the run has: answered by `measured`
 

@@ -127,6 +127,7 @@ shared_loop::shared_loop(caf::actor_system* system)
     : default_multiplexer(system), wake_up_(std::make_unique<wake_up>(*this)),
       turns_(*this, fallback_interval) {
   add(operation::read, wake_up_->fd(), wake_up_.get());
+  add_timer(); // who has only one finds it there, whatever the descriptors are like by then
   handle_internal_events();
 }
 
@@ -181,12 +182,15 @@ shared_loop::timer& shared_loop::timer_of(const void* owner, bool repeats) {
     if (t->owner() == owner && t->repeats() == repeats) return *t;
     if (!t->owner()) free = t.get();
   }
-  if (!free) {
-    free = timers_.emplace_back(std::make_unique<timer>(*this)).get();
-    add(operation::read, free->fd(), free);
-  }
+  if (!free) free = &add_timer();
   free->become(owner, repeats);
   return *free;
+}
+
+shared_loop::timer& shared_loop::add_timer() {
+  auto& added = *timers_.emplace_back(std::make_unique<timer>(*this));
+  add(operation::read, added.fd(), &added);
+  return added;
 }
 
 void shared_loop::remind(const void* owner, std::chrono::microseconds after,

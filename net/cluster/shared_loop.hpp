@@ -75,6 +75,7 @@ private:
   void interrupt() override;
   void take_inbox();
   timer& timer_of(const void* owner, bool repeats);
+  timer& add_timer();
 
   // By the leader. CAF would look at the sockets between any two of these.
   std::vector<caf::intrusive_ptr<caf::resumable>> posted_;

@@ -21,7 +21,7 @@ TEST_CASE("a message of one byte over the cap is answered TOO_LARGE and the conn
   REQUIRE(connection.call("echo", std::string(100'000, 'x')).code == error_code::ok);
   const auto answer = connection.call("echo", std::string(100'001, 'x'));
   REQUIRE(answer.code == error_code::too_large);
-  REQUIRE(answer.payload.view().find("100000 bytes") != std::string_view::npos);
+  REQUIRE(answer.payload.view().find("100kB") != std::string_view::npos);
   REQUIRE(connection.call("echo", "after").payload.view() == "after");
 }
 

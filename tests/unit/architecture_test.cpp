@@ -28,7 +28,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/log", {"net/protocol", "actors/time"}},
     {"actors/random", {}},
     {"actors/stats", {"net/protocol"}},
-    {"actors/admin", {"net/http", "net/protocol", "actors/stats"}},
+    {"actors/admin", {"net/http", "net/protocol", "actors/stats", "actors/settings"}},
     {"actors/dispatch",
      {"net/bytes", "net/protocol", "actors/time", "actors/random", "actors/stats"}},
     {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},

@@ -134,10 +134,6 @@ TEST_CASE(
   std::ifstream seen{folder + "/seen"};
   for (std::string line; std::getline(seen, line);) CHECK(line == "2000000");
   std::filesystem::remove_all(folder);
-  // Whoever feeds it may end, too: all of it is there before the program is.
-  const std::string kind = "cmd:stat -L -c %F /dev/stdin";
-  CHECK(run(kind, std::string(65'536, 'x')).payload.view() == "fifo\n");
-  CHECK(run(kind, std::string(65'537, 'x')).payload.view() == "regular file\n");
 }
 
 TEST_CASE("deadline and cancellation hold whatever a command does with its descriptors") {
