@@ -86,7 +86,7 @@ def test_many_large_messages_at_once(echo, connect):
     ("fail", b"", {}, ropewalk.Failed, "no"),
     ("sleep", b"", {"timeout": 0.2}, ropewalk.Timeout, ""),
     ("nothing", b"", {}, ropewalk.NoService, ""),
-    ("echo", b"x" * 3_000_000, {}, ropewalk.TooLarge, "2097152"),
+    ("echo", b"x" * 3_000_000, {}, ropewalk.TooLarge, "2MiB"),
     ("die", b"", {"attempts": 1}, ropewalk.WorkerLost, "status 7"),
 ])
 def test_each_error_is_an_exception_of_its_own(echo, connect, service, payload, options, kind, text):
