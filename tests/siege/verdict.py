@@ -6,9 +6,9 @@ SLACK_MIB = 64  # what allocators, sockets and the program itself may take besid
 ANNOUNCED_MIB = 64  # what may be there of messages that were announced and have not come (announced_memory::allowance)
 CONNECTION_KIB = 16  # a connection's own, as the README has it: `ropewalk limits`, --connections
 # Below this a time says nothing: two processors run the broker, its workers, a hundred clients and whatever else there
-# is, and each turn of the broker's loop serves every one of the hundred. (106 to 180 ms at a load average of 10, 400
-# beside the cluster tests; what this is to find, such as texts made for each who asks, took a second.)
-FLOOR_MS = 500
+# is, and each turn of the broker's loop serves every one of the hundred. (24 and 61 ms beside two compilers; what this
+# is to find, such as texts made for each who asks, took a second.)
+FLOOR_MS = 250
 
 
 @dataclasses.dataclass
