@@ -35,10 +35,10 @@ public:
 
 private:
   static void give_back(char* data, std::size_t bytes) {
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
-    const auto end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / page * page;
-    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto before = (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
+    if (bytes >= before + page)
+      ::madvise(data + before, (bytes - before) / page * page, MADV_DONTNEED);
   }
 
   static inline constinit std::atomic<std::size_t> total_{0};
