@@ -50,7 +50,7 @@ std::string value_text(const setting& of, std::uint64_t value) {
 }
 
 result<std::uint64_t> read_value(const setting& of, std::string_view text) {
-  const auto value = parse(of, text);
+  auto value = parse(of, text);
   if (value && (*value < of.min() || *value > of.max()))
     return bad(std::string{text} + " is not between " + value_text(of, of.min()) + " and " +
                value_text(of, of.max()));

@@ -173,7 +173,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   if (s.shards > 1) {
     auto reserved = reserve_ports(s.listen);
     auto for_http = reserve_ports(s.http);
-    if (reserved && !for_http) reserved = std::move(for_http).why();
+    if (reserved && !for_http) reserved = for_http.why();
     if (!reserved) {
       spdlog::error("cannot start: {}", reserved.why().text());
       leave_process(1);
