@@ -28,30 +28,34 @@ extern "C" {
 
 /* How a run ended. The numbers are those of the protocol's errors; any other is taken as ROPEWALK_FAILED. */
 enum {
-  ROPEWALK_OK = 0,        /* the reply is the message's answer */
-  ROPEWALK_FAILED = 1,    /* the handler ran and says that it failed: the reply says why. Final */
-  ROPEWALK_BUSY = 3,      /* it was not started: give it to another node. Nobody is charged; the slot pauses a moment */
+  ROPEWALK_OK = 0,     /* the reply is the message's answer */
+  ROPEWALK_FAILED = 1, /* the handler ran and says that it failed: the reply says why. Final */
+  /* It was not started: give it to another node. Nobody is charged; the slot pauses a moment. */
+  ROPEWALK_BUSY = 3,
   ROPEWALK_CANCELLED = 10 /* it was stopped because nobody wants the answer any more */
 };
 
 /* What a slot is opened with. All of it is lent until ropewalk_open returns. */
 struct ropewalk_slot {
-  size_t size;          /* bytes of this struct */
-  const char *service;  /* the service's name, at most 128 bytes and a zero */
-  const char *argument; /* what stands behind the path in lib:PATH:ARGUMENT, and a zero; "" if there is nothing */
-  char *error;          /* where ropewalk_open may write why it failed: a text of at most error_bytes with its zero */
-  size_t error_bytes;   /* 256 */
+  size_t size;         /* bytes of this struct */
+  const char* service; /* the service's name, at most 128 bytes and a zero */
+  /* What stands behind the path in lib:PATH:ARGUMENT, and a zero; "" if there is nothing. */
+  const char* argument;
+  /* Where ropewalk_open may write why it failed: a text of at most error_bytes with its zero. */
+  char* error;
+  size_t error_bytes; /* 256 */
 };
 
 /* A message. Lent until ropewalk_run returns. */
 struct ropewalk_request {
   size_t size;          /* bytes of this struct */
-  const char *payload;  /* payload_bytes of anything; no zero behind it */
+  const char* payload;  /* payload_bytes of anything; no zero behind it */
   size_t payload_bytes; /* at most the cap on messages (--max-message-bytes, 2 MiB) */
-  uint32_t attempt;     /* which start of the message this is; above 1, an earlier one may have had effects */
-  uint32_t time_left;   /* milliseconds until its deadline */
+  /* Which start of the message this is; above 1, an earlier one may have had effects. */
+  uint32_t attempt;
+  uint32_t time_left; /* milliseconds until its deadline */
   /* Not 0 once nobody wants the answer any more: come to an end soon. From any thread, while the request is lent. */
-  int (*stopped)(const struct ropewalk_request *request);
+  int (*stopped)(const struct ropewalk_request* request);
 };
 
 /* What it is answered: the reply, or with ROPEWALK_FAILED and ROPEWALK_BUSY a sentence in UTF-8 that says why. All zeros when
@@ -63,10 +67,10 @@ struct ropewalk_request {
  * Without, they are copied as soon as ropewalk_run returns, and may be the state's, static, or a part of the request's payload
  * (which is not copied). */
 struct ropewalk_reply {
-  const char *payload;
+  const char* payload;
   size_t payload_bytes; /* a reply over the cap on messages becomes the answer TOO_LARGE */
-  void (*release)(void *context, const char *payload, size_t payload_bytes);
-  void *context; /* for `release` */
+  void (*release)(void* context, const char* payload, size_t payload_bytes);
+  void* context; /* for `release` */
 };
 
 /* -- what the library defines ------------------------------------------------------------------------------------------ */
@@ -76,13 +80,13 @@ extern const uint32_t ropewalk_library_version;
 
 /* Makes a slot's state; what `state` points to is null before, and is given to the others as it is afterwards. Returns 0, or
  * anything else for a failure: the slot ends and is started again after a pause, and its service fails if that goes on. */
-int ropewalk_open(const struct ropewalk_slot *slot, void **state);
+int ropewalk_open(const struct ropewalk_slot* slot, void** state);
 
 /* Handles a message; may block. Returns a number of the enum above. */
-int ropewalk_run(void *state, const struct ropewalk_request *request, struct ropewalk_reply *reply);
+int ropewalk_run(void* state, const struct ropewalk_request* request, struct ropewalk_reply* reply);
 
 /* When its slot ends, except with the whole process. */
-void ropewalk_close(void *state);
+void ropewalk_close(void* state);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,8 @@ enum { HELLO = 1, HELLO_OK = 2, REQUEST = 3, REPLY = 4, HEAD = 16, ROOM = 4 << 2
 
 static char in[ROOM], out[2 * ROOM];
 
-static size_t add(char *to, int kind, const char *id, const char *fields, size_t field_bytes, const char *payload, size_t bytes) {
+static size_t add(char* to, int kind, const char* id, const char* fields, size_t field_bytes,
+                  const char* payload, size_t bytes) {
   uint32_t length = htobe32((uint32_t)(12 + field_bytes + bytes));
   uint16_t size = htobe16((uint16_t)field_bytes);
   memcpy(to, &length, 4);
@@ -28,7 +29,7 @@ static size_t add(char *to, int kind, const char *id, const char *fields, size_t
   return HEAD + field_bytes + bytes;
 }
 
-static int write_all(int fd, const char *bytes, size_t count) {
+static int write_all(int fd, const char* bytes, size_t count) {
   while (count > 0) {
     ssize_t done = write(fd, bytes, count);
     if (done <= 0) return -1;
@@ -55,8 +56,10 @@ int main(void) {
       memcpy(&fields, in + at + 6, 2);
       size_t frame = 4 + (size_t)be32toh(length), skip = HEAD + be16toh(fields);
       if (have - at < frame) break;
-      if (in[at + 4] == HELLO) answers += add(out + answers, HELLO_OK, in + at + 8, at_a_time, sizeof at_a_time, "", 0);
-      if (in[at + 4] == REQUEST) answers += add(out + answers, REPLY, in + at + 8, "", 0, in + at + skip, frame - skip);
+      if (in[at + 4] == HELLO)
+        answers += add(out + answers, HELLO_OK, in + at + 8, at_a_time, sizeof at_a_time, "", 0);
+      if (in[at + 4] == REQUEST)
+        answers += add(out + answers, REPLY, in + at + 8, "", 0, in + at + skip, frame - skip);
       at += frame;
     }
     memmove(in, in + at, have -= at);

@@ -16,8 +16,8 @@ struct counter {
   char answer[128]; /* copied by the node: may be used again */
 };
 
-int ropewalk_open(const struct ropewalk_slot *slot, void **state) {
-  struct counter *c = calloc(1, sizeof *c);
+int ropewalk_open(const struct ropewalk_slot* slot, void** state) {
+  struct counter* c = calloc(1, sizeof *c);
   if (!c) {
     snprintf(slot->error, slot->error_bytes, "no memory for a counter");
     return 1;
@@ -27,15 +27,19 @@ int ropewalk_open(const struct ropewalk_slot *slot, void **state) {
   return 0;
 }
 
-int ropewalk_run(void *state, const struct ropewalk_request *request, struct ropewalk_reply *reply) {
-  struct counter *c = state;
+int ropewalk_run(void* state, const struct ropewalk_request* request,
+                 struct ropewalk_reply* reply) {
+  struct counter* c = state;
   unsigned long lines = 0;
   const char *at = request->payload, *end = at + request->payload_bytes;
   while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) ++lines, ++at;
   c->all += lines;
   reply->payload = c->answer;
-  reply->payload_bytes = (size_t)snprintf(c->answer, sizeof c->answer, "%lu %s of %lu", lines, c->word, c->all);
+  reply->payload_bytes =
+      (size_t)snprintf(c->answer, sizeof c->answer, "%lu %s of %lu", lines, c->word, c->all);
   return ROPEWALK_OK;
 }
 
-void ropewalk_close(void *state) { free(state); }
+void ropewalk_close(void* state) {
+  free(state);
+}

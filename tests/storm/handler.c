@@ -78,7 +78,8 @@ static void open_record(const char* journal, const char* service, uint64_t start
   strncpy(run->service, service, sizeof run->service - 1);
   uint32_t pid = (uint32_t)getpid();
   run->pid = pid;
-  for (int i = 0; i < ancestors && pid > 1; ++i) run->ancestor[i] = pid = i == 0 ? (uint32_t)getppid() : parent_of(pid);
+  for (int i = 0; i < ancestors && pid > 1; ++i)
+    run->ancestor[i] = pid = i == 0 ? (uint32_t)getppid() : parent_of(pid);
   run->alive_ns = now_ns();
   __atomic_store_n(&run->start_ns, start_ns, __ATOMIC_SEQ_CST);
 }
@@ -96,7 +97,8 @@ static uint32_t crc32_of(const unsigned char* bytes, size_t size) {
 }
 
 // The request's number is on record as soon as the first line is here, which is with the first bytes.
-static void note_request(const unsigned char* bytes, size_t size, char* behaviour, unsigned* milliseconds) {
+static void note_request(const unsigned char* bytes, size_t size, char* behaviour,
+                         unsigned* milliseconds) {
   const unsigned char* end = memchr(bytes, '\n', size);
   char line[128];
   if (!end || (size_t)(end - bytes) >= sizeof line) return;
@@ -186,8 +188,9 @@ int main(int argc, char** argv) {
   const unsigned char* end = memchr(message, '\n', size);
   const size_t head = end ? (size_t)(end - message) + 1 : 0;
   char line[128];
-  const int length = snprintf(line, sizeof line, "%llu %llx %u %u\n", (unsigned long long)run->number,
-                              (unsigned long long)run->nonce, run->pid, run->attempt);
+  const int length =
+      snprintf(line, sizeof line, "%llu %llx %u %u\n", (unsigned long long)run->number,
+               (unsigned long long)run->nonce, run->pid, run->attempt);
   for (size_t i = head; i < size; ++i) message[i] ^= mask;
   write_all(1, (const unsigned char*)line, (size_t)length);
   write_all(1, message + head, size - head);

@@ -19,37 +19,41 @@ struct state {
 static int released; /* replies, of all slots */
 
 #ifdef CRASHES_AT_START
-__attribute__((constructor)) static void at_start(void) { abort(); }
+__attribute__((constructor)) static void at_start(void) {
+  abort();
+}
 #endif
 
-int ropewalk_open(const struct ropewalk_slot *slot, void **state) {
+int ropewalk_open(const struct ropewalk_slot* slot, void** state) {
   if (!strcmp(slot->argument, "broken")) {
     snprintf(slot->error, slot->error_bytes, "there is no model");
     return 1;
   }
-  struct state *s = calloc(1, sizeof *s);
+  struct state* s = calloc(1, sizeof *s);
   snprintf(s->service, sizeof s->service, "%s", slot->service);
   snprintf(s->argument, sizeof s->argument, "%s", slot->argument);
   *state = s;
   return 0;
 }
 
-static void release(void *context, const char *payload, size_t bytes) {
+static void release(void* context, const char* payload, size_t bytes) {
   if (bytes != strlen(context)) abort(); /* it is told what it gave */
-  free((void *)payload);
+  free((void*)payload);
   __atomic_add_fetch(&released, 1, __ATOMIC_SEQ_CST);
 }
 
-static int say(struct ropewalk_reply *reply, const char *text, int how) {
+static int say(struct ropewalk_reply* reply, const char* text, int how) {
   reply->payload = text;
   reply->payload_bytes = strlen(text);
   return how;
 }
 
-int ropewalk_run(void *state, const struct ropewalk_request *request, struct ropewalk_reply *reply) {
-  struct state *s = state;
+int ropewalk_run(void* state, const struct ropewalk_request* request,
+                 struct ropewalk_reply* reply) {
+  struct state* s = state;
   char word[64] = "";
-  size_t bytes = request->payload_bytes < sizeof word - 1 ? request->payload_bytes : sizeof word - 1;
+  size_t bytes =
+      request->payload_bytes < sizeof word - 1 ? request->payload_bytes : sizeof word - 1;
   memcpy(word, request->payload, bytes);
   ++s->runs;
   if (!strcmp(word, "who")) {
@@ -85,12 +89,15 @@ int ropewalk_run(void *state, const struct ropewalk_request *request, struct rop
     usleep((useconds_t)atoi(word + 5) * 1000);
     return say(reply, "too late", ROPEWALK_OK);
   }
-  if (!strcmp(word, "crash")) abort(); /* not by a wrong address, of which a sanitizer would make a report */
+  if (!strcmp(word, "crash"))
+    abort(); /* not by a wrong address, of which a sanitizer would make a report */
   reply->payload = request->payload; /* a part of the message, which is not copied */
   reply->payload_bytes = request->payload_bytes;
   return ROPEWALK_OK;
 }
 
 #ifndef WITHOUT_CLOSE
-void ropewalk_close(void *state) { free(state); }
+void ropewalk_close(void* state) {
+  free(state);
+}
 #endif
