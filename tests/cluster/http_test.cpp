@@ -114,6 +114,7 @@ TEST_CASE("curl sends a message over HTTP and gets the reply, or why there is no
   std::ofstream{c.folder() + "/huge"} << std::string(3'000'000, 'a');
   const auto huge = c.curl({"--data-binary", "@" + c.folder() + "/huge", up});
   CHECK(contains(huge, "HTTP/1.1 413"));
+  CHECK(contains(huge, R"("code":"TOO_LARGE")"));
   const auto late =
       c.curl({"-d", "5000", "-H", "Ropewalk-Timeout: 100ms", c.url("/v1/services/slow")});
   CHECK(contains(late, "HTTP/1.1 504"));

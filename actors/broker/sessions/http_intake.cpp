@@ -156,7 +156,8 @@ void http_intake::handle(session& from, const http_head& head, instant now) {
 
 void http_intake::handle(session& from, const http_refusal& what, instant now) {
   http_request none;
-  reject(from, none, {what.status, {}, std::string{what.why}, {}, true}, now);
+  const auto code = what.status == 413 ? error_code::too_large : error_code::bad_request;
+  reject(from, none, {what.status, name_of(code), std::string{what.why}, {}, true}, now);
 }
 
 void http_intake::handle(session& from, const http_request& what, instant now) {
