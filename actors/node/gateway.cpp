@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
+#include <utility>
 
 namespace ropewalk {
 
@@ -36,7 +37,8 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
 
 // Others of this process go on.
 void gateway::on_exit() {
-  if (loop_) loop_->forget_timers(this);
+  if (timers_)
+    for (const auto one : {timers_->beat, timers_->tick}) loop_->give_back(one);
   pools_.clear(); // they hold this one
   slots_.clear();
   shards_.clear();
@@ -44,10 +46,13 @@ void gateway::on_exit() {
 
 caf::behavior gateway::make_behavior() {
   beat();
-  if (loop_)
-    loop_->repeat(this, start_lease::beat_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
-      if (!getf(is_terminated_flag)) beat();
-    });
+  if (loop_) {
+    timers_ = timers{loop_->take_timer(), loop_->take_timer()};
+    loop_->repeat(timers_->beat, start_lease::beat_interval,
+                  [this, alive = caf::strong_actor_ptr{ctrl()}] {
+                    if (!getf(is_terminated_flag)) beat();
+                  });
+  }
   return {
       [this](work_atom, shard_number from, std::uint64_t sent_us, const batch& work) {
         take_work(from, sent_us, work);
@@ -283,7 +288,7 @@ void gateway::tick() {
 void gateway::expect_tick() {
   if (std::exchange(tick_expected_, true)) return;
   if (!loop_) return delayed_send(this, look_interval, again_atom_v);
-  loop_->remind(this, look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+  loop_->remind(timers_->tick, look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) tick();
   });
 }

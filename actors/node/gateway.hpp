@@ -8,6 +8,7 @@
 
 #include <caf/io/broker.hpp>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace ropewalk {
@@ -90,6 +91,10 @@ private:
   std::uint64_t recycle_after_; // messages; 0: never
   std::uint64_t taken_ = 0;
   shared_loop* loop_;
+  struct timers {
+    shared_loop::timer_id beat, tick;
+  };
+  std::optional<timers> timers_; // of the loop, as long as this runs
   bool draining_ = false;
   bool leaving_ = false;
   bool tick_expected_ = false;

@@ -120,22 +120,24 @@ private:
         waiting_->add(std::chrono::steady_clock::now(),
                       [newcomer](const std::string& why) { newcomer->give_up(why); });
     newcomer->when_settled([all = waiting_, number] { all->forget(number); });
-    if (first) check_later(loop_, waiting_);
+    if (first) check_later(loop_, timer_, waiting_);
   }
 
-  static void check_later(shared_loop& loop, const std::shared_ptr<unknown_peers>& waiting) {
+  static void check_later(shared_loop& loop, shared_loop::timer_id timer,
+                          const std::shared_ptr<unknown_peers>& waiting) {
     const auto next = waiting->next_end();
     if (!next) return;
     const auto now = std::chrono::steady_clock::now();
-    loop.remind(waiting.get(),
-                std::chrono::ceil<std::chrono::microseconds>(std::max(*next, now) - now),
-                [&loop, waiting] {
+    loop.remind(timer, std::chrono::ceil<std::chrono::microseconds>(std::max(*next, now) - now),
+                [&loop, timer, waiting] {
                   waiting->check(std::chrono::steady_clock::now());
-                  check_later(loop, waiting);
+                  check_later(loop, timer, waiting);
                 });
   }
 
   shared_loop& loop_;
+  // As long as the loop: who waits may do so for longer than this is there.
+  const shared_loop::timer_id timer_ = loop_.take_timer();
   basp_transport_settings settings_;
   std::vector<std::unique_ptr<acceptor>> acceptors_; // the first one's address is named
   std::shared_ptr<unknown_peers> waiting_;           // scribes may outlive this doorman

@@ -85,8 +85,10 @@ public:
       : event_handler(loop, made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
                                  "timerfd_create")) {}
 
-  void set(std::chrono::microseconds after, std::function<void()> what) {
+  // Once, or again and again.
+  void set(std::chrono::microseconds after, std::function<void()> what, bool repeats) {
     what_ = std::move(what);
+    repeats_ = repeats;
     const auto seconds = std::chrono::floor<std::chrono::seconds>(after);
     const std::chrono::nanoseconds rest = after - seconds;
     itimerspec when{}; // zero would turn it off
@@ -105,20 +107,13 @@ public:
   void removed_from_loop(operation) override {}
   void graceful_shutdown() override {}
 
-  // Whose it is, and whether it goes off again and again. Of nobody's it does not.
-  void become(const void* owner, bool repeats) {
-    owner_ = owner;
-    repeats_ = repeats;
-    if (owner) return;
+  void stop() {
     what_ = {};
     const itimerspec never{};
     ::timerfd_settime(fd(), 0, &never, nullptr);
   }
-  [[nodiscard]] const void* owner() const { return owner_; }
-  [[nodiscard]] bool repeats() const { return repeats_; }
 
 private:
-  const void* owner_ = nullptr;
   std::function<void()> what_;
   bool repeats_ = false;
 };
@@ -176,36 +171,36 @@ void shared_loop::handle_posted() {
   handle_internal_events();
 }
 
-shared_loop::timer& shared_loop::timer_of(const void* owner, bool repeats) {
-  timer* free = nullptr;
-  for (const auto& t : timers_) {
-    if (t->owner() == owner && t->repeats() == repeats) return *t;
-    if (!t->owner()) free = t.get();
-  }
-  if (!free) free = &add_timer();
-  free->become(owner, repeats);
-  return *free;
-}
-
-shared_loop::timer& shared_loop::add_timer() {
+void shared_loop::add_timer() {
+  free_timers_.push_back(static_cast<timer_id>(timers_.size()));
   auto& added = *timers_.emplace_back(std::make_unique<timer>(*this));
   add(operation::read, added.fd(), &added);
-  return added;
 }
 
-void shared_loop::remind(const void* owner, std::chrono::microseconds after,
+shared_loop::timer& shared_loop::timer_of(timer_id which) {
+  return *timers_[static_cast<std::size_t>(which)];
+}
+
+shared_loop::timer_id shared_loop::take_timer() {
+  if (free_timers_.empty()) add_timer();
+  const auto taken = free_timers_.back();
+  free_timers_.pop_back();
+  return taken;
+}
+
+void shared_loop::give_back(timer_id which) {
+  timer_of(which).stop();
+  free_timers_.push_back(which);
+}
+
+void shared_loop::remind(timer_id which, std::chrono::microseconds after,
                          std::function<void()> what) {
-  timer_of(owner, false).set(after, std::move(what));
+  timer_of(which).set(after, std::move(what), false);
 }
 
-void shared_loop::repeat(const void* owner, std::chrono::microseconds interval,
+void shared_loop::repeat(timer_id which, std::chrono::microseconds interval,
                          std::function<void()> what) {
-  timer_of(owner, true).set(interval, std::move(what));
-}
-
-void shared_loop::forget_timers(const void* owner) {
-  for (const auto& t : timers_)
-    if (t->owner() == owner) t->become(nullptr, false);
+  timer_of(which).set(interval, std::move(what), true);
 }
 
 void shared_loop::exec_later(caf::resumable* what) {

@@ -5,6 +5,7 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/io/network/default_multiplexer.hpp>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -57,15 +58,17 @@ public:
   [[nodiscard]] leader_id leader() const { return turns_.leader(); }
   void yield_to_follower() { turns_.yield_to_follower(); }
 
-  /// Has `what` run on the loop in a while; once, and in place of what `owner` asked for before. The
-  /// loop's own timer: CAF's would wake a thread of its own for it, and that one the loop.
-  void remind(const void* owner, std::chrono::microseconds after, std::function<void()> what);
+  /// One of the loop's own timers: CAF's would wake a thread of its own, and that one the loop. It
+  /// is whose took it, until it is given back.
+  enum class timer_id : std::uint32_t {};
+  [[nodiscard]] timer_id take_timer();
+  void give_back(timer_id which); ///< what was asked of it does not run any more
+
+  /// Has `what` run on the loop in a while; once, and in place of what it was asked for before.
+  void remind(timer_id which, std::chrono::microseconds after, std::function<void()> what);
 
   /// Has `what` run on the loop every so often, from now on, likewise.
-  void repeat(const void* owner, std::chrono::microseconds interval, std::function<void()> what);
-
-  /// Nothing runs any more that `owner` has asked for.
-  void forget_timers(const void* owner);
+  void repeat(timer_id which, std::chrono::microseconds interval, std::function<void()> what);
 
 private:
   class wake_up; // for what other threads put into the inbox
@@ -74,8 +77,8 @@ private:
   void poll_once() override;
   void interrupt() override;
   void take_inbox();
-  timer& timer_of(const void* owner, bool repeats);
-  timer& add_timer();
+  timer& timer_of(timer_id which);
+  void add_timer();
 
   // By the leader. CAF would look at the sockets between any two of these.
   std::vector<caf::intrusive_ptr<caf::resumable>> posted_;
@@ -84,7 +87,8 @@ private:
   std::mutex inbox_mutex_;
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;
   std::unique_ptr<wake_up> wake_up_;
-  std::vector<std::unique_ptr<timer>> timers_; // some of them nobody's, for the next owner
+  std::vector<std::unique_ptr<timer>> timers_; // by number
+  std::vector<timer_id> free_timers_;
 
   leader_followers turns_; // the last: its thread uses the others
 };
