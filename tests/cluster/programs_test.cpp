@@ -269,12 +269,16 @@ TEST_CASE("no zombie is left by fifty messages, in a container without an init e
   load l{c.connect(), "leaves", 50, 4, [](std::uint64_t) { return ""; }};
   l.run(30s);
   REQUIRE(l.answered == 50);
-  // The keeper and the spawner, below a process of unshare's where there is one.
-  for (const auto& one : descendants_of(node.pid())) {
-    INFO(one.pid << ' ' << one.name << ' ' << one.state);
-    CHECK(one.name.starts_with("ropewalk"));
-    CHECK(one.state != 'Z');
-  }
+  // The keeper and the spawner, below a process of unshare's where there is one. (On a machine that
+  // is busy a process that was killed may not get to its end for longer than an answer waits for it.)
+  const auto is_left = [](const auto& one) {
+    return !one.name.starts_with("ropewalk") || one.state == 'Z';
+  };
+  const auto left = [&] {
+    const auto all = descendants_of(node.pid());
+    return std::count_if(all.begin(), all.end(), is_left);
+  };
+  CHECK(eventually([&] { return left() == 0; }));
 }
 
 TEST_CASE("descriptors of a node and its spawner are flat over two thousand programs") {
