@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/stats/broker_report.hpp"
+#include "actors/stats/message_report.hpp"
 #include "net/cluster/compact_form.hpp"
 #include "net/protocol/batch.hpp"
 
@@ -46,6 +47,10 @@ typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
   return f(caf::meta::type_name("attempt_ref"), x.token, x.fence);
 }
 
+/// Between the shards of a process, which share its memory: these never leave it.
+using shared_query = std::shared_ptr<const message_query>;
+using shared_reports = std::shared_ptr<const std::vector<message_report>>;
+
 /// A batch is written straight from its pieces, and read into memory that is not filled with zeros
 /// first. (Between nodes batches travel in compact frames: frequent_messages.)
 caf::error inspect(caf::serializer& sink, batch& x);
@@ -79,6 +84,9 @@ typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
 }
 
 } // namespace ropewalk
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ropewalk::shared_query)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ropewalk::shared_reports)
 
 // clang-format off
 CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
@@ -130,12 +138,14 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
 
   // front -> supervisor -> cluster (release, node); within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
   // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports);
-  // front -> fronts of the other shards, in the same process: (status), answered by a broker_report
+  // front -> fronts of the other shards, in the same process: (status), answered by a broker_report; (explain, query),
+  // answered by reports
   CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")
   CAF_ADD_ATOM(ropewalk, ropewalk, lost_atom, "lost")
   CAF_ADD_ATOM(ropewalk, ropewalk, new_front_atom, "newfront")
   CAF_ADD_ATOM(ropewalk, ropewalk, ready_atom, "ready")
   CAF_ADD_ATOM(ropewalk, ropewalk, status_atom, "status")
+  CAF_ADD_ATOM(ropewalk, ropewalk, explain_atom, "explain")
 
   // within a node: membership -> gateway (attach, shard, front, number) and (detach, shard); membership -> node
   // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);

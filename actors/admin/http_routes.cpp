@@ -1,8 +1,7 @@
 #include "actors/admin/http_routes.hpp"
 
+#include "actors/admin/message_pages.hpp"
 #include "net/protocol/limits.hpp"
-
-#include <optional>
 
 namespace ropewalk {
 
@@ -17,8 +16,19 @@ int digit(char c) {
   return -1;
 }
 
-// Nothing if an escape is none.
-std::optional<std::string> decoded(std::string_view text) {
+http_route route_of(std::string_view path) {
+  if (path == "/healthz") return http_route::health;
+  if (path == "/readyz") return http_route::ready;
+  if (path == "/status") return http_route::status;
+  if (path == "/metrics") return http_route::metrics;
+  if (path == messages_path || path.starts_with(std::string{messages_path} + '/'))
+    return http_route::messages;
+  return http_route::nothing;
+}
+
+} // namespace
+
+std::optional<std::string> decode_percent(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '%') {
@@ -35,16 +45,6 @@ std::optional<std::string> decoded(std::string_view text) {
   return result;
 }
 
-http_route route_of(std::string_view path) {
-  if (path == "/healthz") return http_route::health;
-  if (path == "/readyz") return http_route::ready;
-  if (path == "/status") return http_route::status;
-  if (path == "/metrics") return http_route::metrics;
-  return http_route::nothing;
-}
-
-} // namespace
-
 http_place place_of(std::string_view target) {
   http_place result;
   for (const std::string_view scheme : {"http://", "https://"}) {
@@ -56,9 +56,10 @@ http_place place_of(std::string_view target) {
   }
   const auto path = target.substr(0, target.find('?'));
   result.route = route_of(path);
+  if (result.route == http_route::messages) result.target = target;
   if (!path.starts_with(services_prefix)) return result;
   // A name may have slashes in it, as paths have.
-  if (auto name = decoded(path.substr(services_prefix.size()));
+  if (auto name = decode_percent(path.substr(services_prefix.size()));
       name && !name->empty() && name->size() <= limits::max_service_bytes) {
     result.route = http_route::service;
     result.service = *std::move(name);

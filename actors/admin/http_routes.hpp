@@ -3,6 +3,7 @@
 #include "net/http/http_request.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,21 +11,26 @@ namespace ropewalk {
 
 /// What is asked for by HTTP.
 enum class http_route : std::uint8_t {
-  nothing, ///< no such path
-  health,  ///< /healthz: the process lives
-  ready,   ///< /readyz: it takes work
-  status,  ///< /status: the numbers as JSON
-  metrics, ///< /metrics: the numbers as Prometheus' text
-  service, ///< /v1/services/NAME: a message
+  nothing,  ///< no such path
+  health,   ///< /healthz: the process lives
+  ready,    ///< /readyz: it takes work
+  status,   ///< /status: the numbers as JSON
+  metrics,  ///< /metrics: the numbers as Prometheus' text
+  service,  ///< /v1/services/NAME: a message
+  messages, ///< /v1/messages: what became of them (actors/admin/message_pages.hpp)
 };
 
 struct http_place {
   http_route route = http_route::nothing;
   std::string service;     ///< its name, decoded
+  std::string_view target; ///< of messages: from the path on, with what is asked
   std::string_view origin; ///< host and port, where the target was a whole URL
 };
 
-/// Where a target leads; what stands behind a '?' does not count.
+/// What stands there with its escapes (%20) undone; nothing if one is none.
+std::optional<std::string> decode_percent(std::string_view text);
+
+/// Where a target leads; what stands behind a '?' counts for messages only.
 http_place place_of(std::string_view target);
 
 /// The methods that a route has, as Allow says them.

@@ -1,7 +1,9 @@
 #include "actors/broker/front.hpp"
 
 #include "actors/broker/certificate_watch.hpp"
+#include "actors/broker/message_round.hpp"
 #include "actors/broker/process_status.hpp"
+#include "actors/log/wall_clock.hpp"
 #include "actors/settings/units.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
@@ -20,10 +22,6 @@ constexpr milliseconds tick_interval{20};
 
 instant clock_now() {
   return std::chrono::steady_clock::now();
-}
-
-std::string said_by(const node_table::member& node, const answer_item& item) {
-  return "on node " + node.description.name + ": " + std::string{item.payload.view()};
 }
 
 request_intake::shards others_of(const shard_place& shard) {
@@ -96,6 +94,7 @@ caf::behavior front::make_behavior() {
         carry_out();
       },
       [this](status_atom) { return report(); },
+      [this](explain_atom, const shared_query& query) { return known_about(*query); },
       [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
       [this](sweep_timeouts_atom) {
@@ -153,62 +152,6 @@ void front::reload() {
 
 // -- nodes ------------------------------------------------------------------------------------------
 
-void front::take_answers(node_number node, const batch& answers) {
-  const auto* from = nodes_.find(node);
-  if (!from) return; // it was declared lost: refused
-  const auto now = clock_now();
-  batch_reader reader{answers.flat(), batch_reader::payloads::lent};
-  while (const auto* item = reader.next_answer()) {
-    switch (item->end) {
-    case item_end::failed:
-      if (dispatcher_.start_failed_again(node, item->token, item->fence, now)) break;
-      [[fallthrough]];
-    case item_end::answered:
-      if (item->code == error_code::failed) [[unlikely]]
-        log_failed(item->token, from->description.name, item->payload.view(), now);
-      if (const auto whom = dispatcher_.complete(
-              node, item->token, item->fence, microseconds{item->run_us}, now,
-              {static_cast<std::uint32_t>(item->payload.size()), item->code})) {
-        if (item->payload.size() <= settings_.max_message_bytes) [[likely]]
-          clients_.answer(*whom, item->code, item->payload);
-        else
-          refuse_reply(*whom, from->description, item->payload.size(), now);
-      }
-      break;
-    case item_end::returned:
-      dispatcher_.give_back(node, item->token, item->fence, now);
-      break;
-    case item_end::crashed:
-    case item_end::suspect:
-    case item_end::interrupted: {
-      const auto refused_before = dispatcher_.pending().refuse.size();
-      lose_run(node, *item, said_by(*from, *item), now);
-      log_lost(from->description.name, refused_before, now);
-      break;
-    }
-    }
-  }
-  if (reader.malformed()) {
-    spdlog::error("node {} sent a batch that makes no sense; it is let go", from->description.name);
-    lose_node(node, "it sent a batch that makes no sense", now);
-  }
-  carry_out();
-}
-
-// Of a node with another cap, or one that has none. Clients rely on this broker's.
-void front::refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
-                         instant now) {
-  const auto cap = size_text(settings_.max_message_bytes);
-  failures_.warn(now, "a reply over the cap on messages is answered TOO_LARGE",
-                 {{"node", from.name},
-                  {"host", from.host},
-                  {"bytes", std::to_string(bytes)},
-                  {"max-message-bytes", cap}});
-  clients_.answer(whom, error_code::too_large,
-                  shared_bytes::copy_of("the reply is over the broker's cap on messages, " + cap +
-                                        "; raise --max-message-bytes there"));
-}
-
 void front::lose_node(node_number which, const std::string& why, instant now) {
   const auto* lost = nodes_.find(which);
   const auto name = lost ? lost->description.name : std::string{};
@@ -225,37 +168,6 @@ void front::set_failing(node_number which, std::uint16_t service, bool failing, 
   log_lost(from->description.name, refused_before, now);
 }
 
-void front::log_failed(token which, const std::string& node, std::string_view why, instant now) {
-  const auto* failed = dispatcher_.find(which);
-  if (!failed) return; // nobody asks for it any more
-  failures_.warn(now, "a request is answered FAILED",
-                 {{"service", dispatcher_.service_name(failed->service)},
-                  {"node", node},
-                  {"reason", std::string{why}}});
-}
-
-// What ran a request has ended before that was done.
-void front::lose_run(node_number node, const answer_item& what, const std::string& why,
-                     instant now) {
-  if (what.end == item_end::suspect)
-    dispatcher_.crash_among_others(node, what.token, what.fence, why, now);
-  else if (what.end == item_end::interrupted)
-    dispatcher_.interrupt(node, what.token, what.fence, why, now);
-  else
-    dispatcher_.crash(node, what.token, what.fence, why, now);
-}
-
-// What the dispatcher has refused since: requests of which that node was the last chance.
-void front::log_lost(const std::string& node, std::size_t refused_before, instant now) {
-  const auto& refused = dispatcher_.pending().refuse;
-  for (auto i = refused_before; i < refused.size(); ++i)
-    if (refused[i].code == error_code::worker_lost)
-      failures_.warn(now, "a request is answered WORKER_LOST",
-                     {{"service", dispatcher_.service_name(refused[i].service)},
-                      {"node", node},
-                      {"reason", refused[i].detail}});
-}
-
 // -- turns and time -----------------------------------------------------------------------------------
 
 // Carries out what the dispatcher decided, as far as that is collecting what goes out; it goes out
@@ -267,7 +179,8 @@ void front::carry_out() {
     clients_.carry_out(decided);
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
-  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.statuses().has_waiting())
+  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.statuses().has_waiting() ||
+      clients_.questions().has_waiting())
     expect_turn_end();
 }
 
@@ -283,6 +196,9 @@ void front::end_turn() {
   const auto now = clock_now();
   nodes_.flush(now);
   if (clients_.statuses().has_waiting() && !clients_.statuses().in_round()) begin_status_round();
+  if (clients_.questions().has_waiting()) answer_questions(now);
+  if (dispatcher_.has_traced()) [[unlikely]]
+    settings_.traces->push(dispatcher_.take_traced());
   clients_.flush(now);
   // What was decided meanwhile, of clients that were let go, and of those that are watched now.
   carry_out();
@@ -358,6 +274,23 @@ void front::begin_status_round() {
   });
 }
 
+shared_reports front::known_about(const message_query& query) const {
+  return std::make_shared<const std::vector<message_report>>(
+      dispatcher_.messages(query, clock_now()));
+}
+
+void front::answer_questions(instant now) {
+  for (auto& question : clients_.questions().take_waiting()) {
+    auto own = dispatcher_.messages(question.query, now);
+    const auto& query = question.query;
+    ask_shards(*this, settings_.shard, query, std::move(own),
+               [this, question](std::vector<message_report>&& known) {
+                 clients_.answer_question(question, std::move(known), clock_now(), wall_now());
+                 if (clients_.needs_flush()) expect_turn_end();
+               });
+  }
+}
+
 broker_report front::report() const {
   broker_report result;
   result.requests = dispatcher_.totals();
@@ -372,6 +305,11 @@ broker_report front::report() const {
   mine.unread_bytes = clients_.unread_bytes();
   mine.request_memory = settings_.dispatch.memory;
   mine.answer_memory = settings_.answers_memory;
+  if (settings_.traces && settings_.shard.number == 0) { // all shards share it
+    const auto traces = settings_.traces->totals();
+    mine.traces_exported = traces.exported;
+    mine.traces_dropped = traces.dropped;
+  }
   mine.loop_lag = loop_lag_;
   mine.version = own_cluster_greeting().release;
   mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();

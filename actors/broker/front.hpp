@@ -53,9 +53,11 @@ private:
                     instant now);
   void lose_node(node_number which, const std::string& why, instant now);
   void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
+  void note_error(node_number node, const answer_item& what, const std::string& name, instant now);
   void log_failed(token which, const std::string& node, std::string_view why, instant now);
   void lose_run(node_number node, const answer_item& what, const std::string& why, instant now);
   void log_lost(const std::string& node, std::size_t refused_before, instant now);
+  void log_lost(const std::string& node, const refusal& what, instant now);
   void reload();
   void begin_drain();
 
@@ -68,6 +70,8 @@ private:
   void advance_drain(instant now);
 
   void begin_status_round();
+  [[nodiscard]] shared_reports known_about(const message_query& query) const;
+  void answer_questions(instant now);
   [[nodiscard]] broker_report report() const;
 
   const broker_settings settings_;

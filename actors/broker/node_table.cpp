@@ -30,7 +30,7 @@ node_number node_table::join(node_description description, caf::actor gateway, i
     names += (names.empty() ? "" : ", ") + service.name;
   }
   warn_of_namesake(description);
-  const auto number = dispatcher_.join(offers, now);
+  const auto number = dispatcher_.join(offers, now, description.name);
   auto& m = members_[number];
   restarts_ += description.restarts;
   spdlog::info("{}node {} joined from {} (pid {}): {}", shard_.label(), description.name,

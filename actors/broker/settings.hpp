@@ -3,6 +3,7 @@
 #include "actors/admin/http_guard.hpp"
 #include "actors/broker/sessions/client_access.hpp"
 #include "actors/broker/shard_group.hpp"
+#include "actors/otlp/otlp_exporter.hpp"
 #include "actors/settings/tuning.hpp"
 #include "net/tls/reloadable_tls.hpp"
 #include "net/transport/endpoint.hpp"
@@ -22,6 +23,7 @@ struct broker_settings : broker_tuning {
   std::uint64_t seed = 0; ///< of the hashes of what clients choose: one that they cannot guess
   client_access_settings access;
   std::shared_ptr<reloadable_tls> cluster_tls; ///< with nodes; null: plainly
+  std::shared_ptr<otlp_exporter> traces;       ///< takes those that are sampled; null: nobody does
   shard_place shard;
 };
 

@@ -17,6 +17,7 @@ struct refusal {
   std::string detail;               ///< a sentence; empty: the code's own
   std::uint32_t retry_after_ms = 0; ///< with BUSY
   service_index service = 0;
+  std::string trace = {}; ///< the id of its trace, in hexadecimal digits; empty: it has none
 };
 
 /// Tell the node that nobody wants the answer of this placing: it need not start, or may stop.

@@ -26,6 +26,17 @@ public:
   /// arrival stands here because its own record is full, and this line is touched anyway.)
   [[nodiscard]] instant inserted(std::uint32_t entry) const { return links_[entry].inserted; }
 
+  /// When it was placed last, since it was put in: what `set_placed` said of it, which is not called
+  /// of one that was placed as it came. After a little over an hour, just that.
+  void set_placed(std::uint32_t entry, instant now) {
+    const auto since = std::chrono::duration_cast<microseconds>(now - links_[entry].inserted);
+    constexpr microseconds::rep max = 0xffffffff;
+    links_[entry].placed_us = static_cast<std::uint32_t>(since.count() < max ? since.count() : max);
+  }
+  [[nodiscard]] microseconds placed(std::uint32_t entry) const {
+    return microseconds{links_[entry].placed_us};
+  }
+
   /// Does nothing if `entry` is not in the wheel.
   void erase(std::uint32_t entry);
 
@@ -47,6 +58,7 @@ private:
     std::uint32_t next = none;
     std::uint32_t previous = none;
     std::uint32_t slot = none; // none: not in the wheel
+    std::uint32_t placed_us = 0;
   };
 
   static std::uint32_t near_slot(std::uint64_t due);

@@ -33,7 +33,8 @@ void count_times(service_counts& of, std::chrono::nanoseconds total, microsecond
 
 dispatcher::dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed)
     : settings_(settings), hash_(seed), deadlines_(start), ids_(hash_),
-      service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed) {
+      service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed),
+      history_(settings.history_memory) {
   settings_.timeout = std::min(settings_.timeout, settings_.max_deadline);
 }
 
@@ -131,8 +132,8 @@ void dispatcher::release(std::uint32_t index) {
   auto& r = requests_[index];
   r.payload = {};
   r.stage = stage::free;
-  if (r.has_fields) [[unlikely]]
-    fields_[index] = {};
+  if (r.has_fields | r.on_record) [[unlikely]]
+    forget_extras(index);
   free_requests_.give_back(index);
   if (r.lane == no_index) return;
   const auto next = services_[r.service].keys.leave(requests_, index);
@@ -141,9 +142,10 @@ void dispatcher::release(std::uint32_t index) {
 
 // -- clients --------------------------------------------------------------------------------------
 
-connection_id dispatcher::connect() {
+connection_id dispatcher::connect(shared_text address) {
   const auto index = free_connections_.take(connections_);
   connections_[index].in_use = true;
+  connections_[index].address = std::move(address);
   return id_of(index);
 }
 
@@ -152,6 +154,7 @@ void dispatcher::disconnect(connection_id who, instant now) {
   auto& c = connections_[who.index];
   while (c.first != no_index) {
     const auto index = c.first;
+    keep_refused(index, error_code::cancelled, "its client has gone away", now);
     if (requests_[index].stage == stage::placed) {
       abandon(index);
     } else {
@@ -174,7 +177,7 @@ std::optional<service_index> dispatcher::find_service(std::string_view name) con
 }
 
 // True if it was refused: a limit is reached.
-bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
+bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost, instant now) {
   const auto& s = services_[what.service];
   std::string_view which;
   if (s.waiting() >= settings_.queue)
@@ -185,21 +188,36 @@ bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost) {
     which = "the broker's memory for requests is used up";
   else
     return false;
-  refuse(what, error_code::busy, std::string{which}, retry_after_ms(s));
+  refuse(what, error_code::busy, std::string{which}, now, retry_after_ms(s));
   return true;
 }
 
-void dispatcher::keep_fields(std::uint32_t index, const shared_bytes& fields) {
-  if (index >= fields_.size()) fields_.resize(requests_.size());
-  fields_[index] = fields.own();
+void dispatcher::keep_fields(std::uint32_t index, const handler_fields& fields) {
+  if (index >= fields_.size()) {
+    fields_.resize(requests_.size());
+    trace_tags_.resize(requests_.size());
+  }
+  fields_[index] = fields.bytes.own();
+  trace_tags_[index] = fields.trace_tag;
   requests_[index].has_fields = true;
-  requests_[index].cost += static_cast<std::uint32_t>(fields.size());
+  requests_[index].on_record = fields.sampled && keeps_ends();
+  requests_[index].cost += static_cast<std::uint32_t>(fields.bytes.size());
 }
 
-void dispatcher::refuse_second(const submission& what) {
+// What only some requests have.
+void dispatcher::forget_extras(std::uint32_t index) {
+  if (requests_[index].has_fields) {
+    fields_[index] = {};
+    trace_tags_[index] = 0;
+  }
+  if (requests_[index].on_record) history_.take_past(index);
+}
+
+void dispatcher::refuse_second(const submission& what, instant now) {
   refuse(what, error_code::bad_request,
          "a request with this id still waits for its answer on this connection; this is the answer "
-         "to the second one");
+         "to the second one",
+         now);
 }
 
 // Whether it is to be asked for in vain, or waits for a node: then it was asked for now.
@@ -215,9 +233,9 @@ void dispatcher::refuse_unserved(const submission& what, instant now) {
   const auto& s = services_[what.service];
   if (offers_.all_failing(what.service))
     refuse(what, error_code::worker_lost,
-           "service " + s.name + " is failing: its workers keep crashing");
+           "service " + s.name + " is failing: its workers keep crashing", now);
   else
-    refuse(what, error_code::no_service, no_node_for(s, now));
+    refuse(what, error_code::no_service, no_node_for(s, now), now);
 }
 
 void dispatcher::submit(const submission& what, instant now) {
@@ -226,16 +244,16 @@ void dispatcher::submit(const submission& what, instant now) {
   ++services_[what.service].counts.submitted;
   const auto id_hash = ids_.hash_of(what.connection.index, what.request_id);
   if (ids_.find(requests_, what.connection.index, what.request_id, id_hash) != no_index)
-    return refuse_second(what);
+    return refuse_second(what, now);
   auto& s = services_[what.service];
   const auto cost =
       static_cast<std::uint32_t>(what.payload.size() + what.key.size()) + overhead_bytes;
-  if (over_a_limit(what, cost)) return;
+  if (over_a_limit(what, cost, now)) return;
   if (offers_.all_failing(what.service) || (s.unoffered && refuses_unoffered(s, now)))
     return refuse_unserved(what, now);
   const auto timeout =
       what.timeout ? std::min(*what.timeout, settings_.max_deadline) : settings_.timeout;
-  if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {});
+  if (timeout <= milliseconds{0}) return refuse(what, error_code::timeout, {}, now);
 
   ++totals_.admitted;
   const auto index = allocate();
@@ -271,7 +289,7 @@ void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now
   const auto index =
       ids_.find(requests_, who.index, request_id, ids_.hash_of(who.index, request_id));
   if (index == no_index) return;
-  refuse(index, error_code::cancelled);
+  refuse(index, error_code::cancelled, {}, now);
   run_ready(now);
 }
 
@@ -312,7 +330,7 @@ void dispatcher::dispatch_service(service& s, service_index which, instant now) 
   while (!s.queue.empty()) {
     const auto to = offers_.choose(which, no_index);
     if (to == no_index) {
-      if (offers_.all_failing(which)) refuse_all_waiting(which);
+      if (offers_.all_failing(which)) refuse_all_waiting(which, now);
       return;
     }
     const auto index = s.queue.take(requests_, now);
@@ -322,6 +340,7 @@ void dispatcher::dispatch_service(service& s, service_index which, instant now) 
     }
     --totals_.waiting;
     place(index, to);
+    deadlines_.set_placed(index, now);
   }
 }
 
@@ -340,12 +359,15 @@ void dispatcher::place(std::uint32_t index, std::uint32_t to) {
 service_index dispatcher::service_named(const std::string& name) {
   const auto [at, fresh] =
       service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
-  if (fresh) services_.emplace_back(name, settings_.retry_share, hash_);
+  if (fresh)
+    services_.emplace_back(name, settings_.retry_share, hash_, notable_times{history_.enabled()});
   return at->second;
 }
 
-node_number dispatcher::join(const std::vector<service_offer>& what, instant now) {
+node_number dispatcher::join(const std::vector<service_offer>& what, instant now,
+                             std::string_view name) {
   const auto joined = next_node_++;
+  if (!name.empty()) history_.name_node(joined, name);
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
     offers_.add(joined, which, brought.slots,
@@ -376,18 +398,21 @@ void dispatcher::lose(node_number lost, std::string_view what, instant now) {
       if (!r.alone) ++in_order;
       (may_run ? running : waiting).push_back(i);
     }
-    for (const auto i : running) charge(i, what);
-    for (auto i = waiting.rbegin(); i != waiting.rend(); ++i)
+    for (const auto i : running) charge(i, {attempt_end::node_lost, what}, now);
+    for (auto i = waiting.rbegin(); i != waiting.rend(); ++i) {
+      if (requests_[*i].sent) keep_past(*i, {attempt_end::returned, what}, now);
       if (return_unstarted(*i)) count_redispatched(o.service);
+    }
   }
   std::vector<service_index> services;
   for (const auto which : offers_.of_node(lost)) services.push_back(offers_[which].service);
   offers_.remove_all(lost);
+  history_.forget_node(lost);
   for (const auto which : services) {
     if (!offers_.is_offered(which)) {
       services_[which].unoffered = true;
       services_[which].unoffered_since = now;
-      if (settings_.refuse_unoffered) refuse_unoffered(which);
+      if (settings_.refuse_unoffered) refuse_unoffered(which, now);
     }
     services_[which].queue.budget().slots(offers_.slots_of(which));
     mark_runnable(which);
@@ -429,20 +454,20 @@ void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t
   run_ready(now);
 }
 
-void dispatcher::refuse_all_waiting(service_index which) {
+void dispatcher::refuse_all_waiting(service_index which, instant now) {
   auto& s = services_[which];
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
     refuse(index, error_code::worker_lost,
-           "service " + s.name + " is failing: its workers keep crashing");
+           "service " + s.name + " is failing: its workers keep crashing", now);
 }
 
 // What its last node was running when it left may have had its effects: that no worker is there is
 // not all that there is to say of it.
-void dispatcher::refuse_unoffered(service_index which) {
+void dispatcher::refuse_unoffered(service_index which, instant now) {
   auto& s = services_[which];
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
     refuse(index, requests_[index].charged > 0 ? error_code::worker_lost : error_code::no_service,
-           no_node_for(s, s.unoffered_since));
+           no_node_for(s, s.unoffered_since), now);
 }
 
 std::string dispatcher::no_node_for(const service& s, instant now) const {
@@ -466,6 +491,7 @@ void dispatcher::count_answer(service& s, instant now) {
   s.answers_per_second = s.answers / seconds;
   s.answers = 0;
   s.window = now;
+  s.notable.advance(now);
 }
 
 std::optional<completion> dispatcher::complete(node_number from, token which, std::uint32_t fence,
@@ -478,6 +504,7 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
   }
   const auto& r = requests_[index];
   const auto service = r.service;
+  auto& s = services_[service];
   const completion result{r.connection == no_index ? connection_id{} : id_of(r.connection),
                           r.client_id};
   auto& o = offers_[r.offer];
@@ -486,16 +513,19 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
   o.rest = milliseconds{0};
   o.resting = false; // `unplace` sees to what follows
   if (r.connection != no_index) {
+    const auto took = now - deadlines_.inserted(index);
     ++totals_.answered;
-    count_times(services_[service].counts, now - deadlines_.inserted(index), run_time);
+    count_times(s.counts, took, run_time);
+    if (took >= s.notable.threshold() || r.on_record) [[unlikely]]
+      keep_answered(index, {run_time, what.slot}, what.code, now);
   }
-  services_[service].counts.bytes_out += what.bytes;
+  s.counts.bytes_out += what.bytes;
   if (what.code != error_code::ok) [[unlikely]]
-    ++services_[service].counts.errors[static_cast<std::size_t>(what.code)];
-  count_answer(services_[service], now);
+    ++s.counts.errors[static_cast<std::size_t>(what.code)];
+  count_answer(s, now);
   unplace(index);
   release(index);
-  if (!services_[service].queue.empty()) mark_runnable(service);
+  if (!s.queue.empty()) mark_runnable(service);
   run_ready(now);
   return result;
 }
@@ -506,6 +536,7 @@ void dispatcher::give_back(node_number from, token which, std::uint32_t fence, i
   const auto offer = requests_[index].offer;
   offers_[offer].credit.stalled();
   rest(offer, now);
+  keep_past(index, {attempt_end::returned, {}}, now);
   if (return_unstarted(index)) {
     ++totals_.returned;
     ++services_[offers_[offer].service].counts.returned;
@@ -522,39 +553,46 @@ void dispatcher::rest(std::uint32_t offer, instant now) {
 }
 
 void dispatcher::crash(node_number from, token which, std::uint32_t fence, std::string_view what,
+                       instant now, const run_facts& run) {
+  crash(from, which, fence, {attempt_end::crashed, what, run}, now);
+}
+
+void dispatcher::crash(node_number from, token which, std::uint32_t fence, const fate& how,
                        instant now) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) return;
   const auto service = requests_[index].service;
-  charge(index, what);
+  charge(index, how, now);
   mark_runnable(service);
   run_ready(now);
 }
 
-bool dispatcher::start_failed_again(node_number from, token which, std::uint32_t fence,
-                                    instant now) {
+bool dispatcher::start_failed_again(node_number from, token which, std::uint32_t fence, instant now,
+                                    std::string_view what, const run_facts& run) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) return false;
   const auto& r = requests_[index];
   if (r.connection == no_index || r.charged + 1 >= r.attempts) return false;
-  crash(from, which, fence, {}, now);
+  crash(from, which, fence, {attempt_end::failed, what, run}, now);
   return true;
 }
 
 void dispatcher::crash_among_others(node_number from, token which, std::uint32_t fence,
-                                    std::string_view what, instant now) {
+                                    std::string_view what, instant now, const run_facts& run) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) return;
   requests_[index].alone = true;
-  crash(from, which, fence, what, now);
+  crash(from, which, fence, {attempt_end::suspect, what, run}, now);
 }
 
 void dispatcher::interrupt(node_number from, token which, std::uint32_t fence,
-                           std::string_view what, instant now) {
+                           std::string_view what, instant now, const run_facts& run) {
   const auto index = sent_to(from, which, fence);
   if (index == no_index) return;
   auto& r = requests_[index];
-  if (r.attempts == 1) return crash(from, which, fence, what, now);
+  const fate how{attempt_end::interrupted, what, run};
+  if (r.attempts == 1) return crash(from, which, fence, how, now);
+  keep_past(index, how, now);
   constexpr auto max = std::numeric_limits<std::uint8_t>::max();
   if (r.attempts < max) { // its handler is to see that it was started before
     ++r.attempts;
@@ -587,15 +625,17 @@ bool dispatcher::return_unstarted(std::uint32_t index) {
 }
 
 // Its worker was lost while running it.
-void dispatcher::charge(std::uint32_t index, std::string_view what) {
+void dispatcher::charge(std::uint32_t index, const fate& how, instant now) {
+  keep_past(index, how, now);
   unplace(index);
   auto& r = requests_[index];
   if (r.connection == no_index) return release(index);
   if (++r.charged < r.attempts) return run_again(index);
-  announce(r, error_code::worker_lost,
+  announce(index, error_code::worker_lost,
            "its worker was lost " + std::to_string(r.charged) +
                (r.charged == 1 ? " time" : " times") +
-               " while running it; the last time: " + std::string{what});
+               " while running it; the last time: " + std::string{how.what},
+           now);
   release(index);
 }
 
@@ -620,9 +660,11 @@ std::uint32_t dispatcher::retry_after_ms(const service& s) const {
   return static_cast<std::uint32_t>(std::clamp(s.waiting() / 10.0 / rate * 1000, 20.0, 10'000.0));
 }
 
-void dispatcher::refuse(const submission& what, error_code code, std::string detail,
+void dispatcher::refuse(const submission& what, error_code code, std::string detail, instant now,
                         std::uint32_t retry_after) {
   count_refused(what.service, code);
+  if (settings_.export_traces || history_.may_keep_refusal(now))
+    keep_refused(what, code, detail, now);
   actions_.refuse.push_back(
       {what.connection, what.request_id, code, std::move(detail), retry_after, what.service});
 }
@@ -633,15 +675,17 @@ void dispatcher::count_refused(service_index which, error_code code) {
 }
 
 // Tells the client, if there is one, that there will be no reply.
-void dispatcher::announce(const request& r, error_code code, std::string detail) {
+void dispatcher::announce(std::uint32_t index, error_code code, std::string detail, instant now) {
+  const auto& r = requests_[index];
   if (r.connection == no_index) return;
   count_refused(r.service, code);
-  actions_.refuse.push_back(
-      {id_of(r.connection), r.client_id, code, std::move(detail), 0, r.service});
+  keep_refused(index, code, detail, now);
+  actions_.refuse.push_back({id_of(r.connection), r.client_id, code, std::move(detail), 0,
+                             r.service, trace_of(r, index)});
 }
 
-void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail) {
-  announce(requests_[index], code, std::move(detail));
+void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail, instant now) {
+  announce(index, code, std::move(detail), now);
   if (requests_[index].stage == stage::placed) return abandon(index);
   stop_waiting(index);
   release(index);
@@ -677,7 +721,7 @@ void dispatcher::advance(instant now) {
   deadlines_.advance(now, expired_);
   for (const auto index : expired_) {
     const auto& s = services_[requests_[index].service];
-    refuse(index, error_code::timeout, s.unoffered ? no_node_for(s, now) : std::string{});
+    refuse(index, error_code::timeout, s.unoffered ? no_node_for(s, now) : std::string{}, now);
   }
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;

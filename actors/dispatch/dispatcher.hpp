@@ -5,6 +5,7 @@
 #include "actors/dispatch/id_table.hpp"
 #include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/key_lanes.hpp"
+#include "actors/dispatch/message_history.hpp"
 #include "actors/dispatch/node_selector.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/service_queue.hpp"
@@ -19,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 /// The dispatcher decides which node runs which request, and what becomes of a request whose node,
@@ -58,6 +60,13 @@ struct completion {
 struct answer_facts {
   std::uint32_t bytes = 0;
   error_code code = error_code::ok;
+  std::uint16_t slot = 0; ///< that gave it, from 1 on; 0: not known
+};
+
+/// What a node says of a run that has ended.
+struct run_facts {
+  microseconds time{0};   ///< 0: not known
+  std::uint16_t slot = 0; ///< from 1 on; 0: not known
 };
 
 struct node_view {
@@ -73,7 +82,8 @@ public:
 
   // -- clients ------------------------------------------------------------------------------------
 
-  connection_id connect();
+  /// `address`: whence, for people.
+  connection_id connect(shared_text address = nullptr);
 
   /// Its waiting requests are dropped, those with a node withdrawn. Its index may be given to
   /// another connection.
@@ -95,7 +105,9 @@ public:
 
   // -- nodes --------------------------------------------------------------------------------------
 
-  node_number join(const std::vector<service_offer>& offers, instant now);
+  /// `name`: for people.
+  node_number join(const std::vector<service_offer>& offers, instant now,
+                   std::string_view name = {});
 
   /// The node is dead, or cannot be reached. What it was running is charged an attempt, what waited
   /// there is not. `what` tells people what happened, in an answer to somebody whose message did
@@ -116,29 +128,34 @@ public:
   std::optional<completion> complete(node_number node, token request, std::uint32_t fence,
                                      microseconds run_time, instant now, answer_facts what = {});
 
+  /// An answer that is about to come to `complete` is an error, and says this: for the history.
+  void note_error(node_number node, token request, std::uint32_t fence, const run_facts& run,
+                  error_code code, std::string_view text, instant now);
+
   /// The node had not started it: its slots are held up, or it drains. It gets nothing until one of
   /// its messages comes to an end, or a pause has gone by (node_selector::first_rest).
   void give_back(node_number node, token request, std::uint32_t fence, instant now);
 
   /// Its slot died while running it.
   void crash(node_number node, token request, std::uint32_t fence, std::string_view what,
-             instant now);
+             instant now, const run_facts& run = {});
 
   /// Its handler says that it failed, and is to be asked again if that is allowed: it is charged as
   /// by a crash. False if it is not, and the failure the answer (`complete`).
-  bool start_failed_again(node_number node, token request, std::uint32_t fence, instant now);
+  bool start_failed_again(node_number node, token request, std::uint32_t fence, instant now,
+                          std::string_view what = {}, const run_facts& run = {});
 
   /// It was one of several that were running in a process which died: it is charged, as what it was
   /// started for may have been done, and from now on nothing runs beside it. So whoever is innocent
   /// is charged like this once at most.
   void crash_among_others(node_number node, token request, std::uint32_t fence,
-                          std::string_view what, instant now);
+                          std::string_view what, instant now, const run_facts& run = {});
 
   /// What ran it was ended for a reason that it has nothing to do with: another message, or who told
   /// the node to leave. It is started again elsewhere, at once, and that is none of the starts that
   /// it is allowed; what may be started only once is not.
   void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
-                 instant now);
+                 instant now, const run_facts& run = {});
 
   // -- time ---------------------------------------------------------------------------------------
 
@@ -171,6 +188,10 @@ public:
     placed_.clear();
   }
 
+  /// Messages whose trace is sampled and that have ended since the last call (export_traces).
+  [[nodiscard]] bool has_traced() const { return !traced_.empty(); }
+  std::vector<message_report> take_traced() { return std::exchange(traced_, {}); }
+
   [[nodiscard]] const request* find(token request) const;
   /// What it has for its handler, of a request that has_fields.
   [[nodiscard]] std::string_view fields_of(token request) const {
@@ -182,6 +203,13 @@ public:
   /// What is known of every service that there ever was: at most limits::max_services a node, so
   /// for whoever asks now and then.
   [[nodiscard]] std::vector<service_report> services(instant now) const;
+
+  /// What is known of messages, by what somebody wants to know: of those under way, and of those in
+  /// the history. In the query's order, at most its limit.
+  [[nodiscard]] std::vector<message_report> messages(const message_query& query, instant now) const;
+
+  /// One that somebody waits for, by its token, without its attempts; nothing of any other.
+  [[nodiscard]] std::optional<message_report> describe(token request, instant now) const;
 
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
@@ -205,8 +233,9 @@ public:
 
 private:
   struct service {
-    service(std::string its_name, std::uint32_t retry_share, const keyed_hash& hash)
-        : name(std::move(its_name)), queue(retry_share), keys(hash) {}
+    service(std::string its_name, std::uint32_t retry_share, const keyed_hash& hash,
+            const notable_times& times)
+        : name(std::move(its_name)), queue(retry_share), keys(hash), notable(times) {}
 
     std::string name;
     service_queue queue;
@@ -220,6 +249,7 @@ private:
     instant unoffered_asked{}; // when it was asked for since
     bool runnable = false;     // to be looked at before the event is over
     bool paced = false;        // has retries that wait for the budget
+    notable_times notable;
     service_counts counts;
 
     [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
@@ -234,6 +264,7 @@ private:
 
   struct connection {
     std::vector<turn> turns;
+    shared_text address;
     std::uint32_t first = no_index; // its requests
     std::uint32_t requests = 0;
     std::uint64_t bytes = 0;
@@ -266,9 +297,10 @@ private:
   // restoring registers would cost as much as half of what they do.
   [[gnu::always_inline]] void enter_connection(std::uint32_t index, connection_index connection);
   [[gnu::always_inline]] void leave_connection(std::uint32_t index);
-  [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost);
+  [[nodiscard]] bool over_a_limit(const submission& what, std::uint32_t cost, instant now);
 
-  [[gnu::noinline, gnu::cold]] void keep_fields(std::uint32_t index, const shared_bytes& fields);
+  [[gnu::noinline, gnu::cold]] void keep_fields(std::uint32_t index, const handler_fields& fields);
+  [[gnu::noinline, gnu::cold]] void forget_extras(std::uint32_t index);
   void wait(std::uint32_t index);
   [[nodiscard]] std::uint32_t flow_of(const request& r);
   void place(std::uint32_t index, std::uint32_t offer);
@@ -280,17 +312,50 @@ private:
   bool return_unstarted(std::uint32_t index);
   void rest(std::uint32_t offer, instant now);
   void keep_unsent(std::uint32_t offer);
-  void charge(std::uint32_t index, std::string_view what);
+  // How an attempt ended.
+  struct fate {
+    attempt_end end;
+    std::string_view what;
+    run_facts run{};
+  };
+  void charge(std::uint32_t index, const fate& how, instant now);
+  void crash(node_number node, token request, std::uint32_t fence, const fate& how, instant now);
   void run_again(std::uint32_t index);
-  void announce(const request& r, error_code code, std::string detail);
+  void announce(std::uint32_t index, error_code code, std::string detail, instant now);
   void stop_waiting(std::uint32_t index);
-  void refuse(std::uint32_t index, error_code code, std::string detail = {});
-  void refuse(const submission& what, error_code code, std::string detail,
+  void refuse(std::uint32_t index, error_code code, std::string detail, instant now);
+  void refuse(const submission& what, error_code code, std::string detail, instant now,
               std::uint32_t retry_after_ms = 0);
   // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
-  [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service);
-  [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service);
-  [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what);
+  [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service, instant now);
+  [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service, instant now);
+  [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what, instant now);
+
+  // The history (dispatcher_history.cpp).
+  [[nodiscard]] microseconds placed_after(std::uint32_t index) const;
+  [[nodiscard]] message_report report_of(std::uint32_t index, instant now) const;
+  [[nodiscard]] bool keeps_ends() const { return history_.enabled() || settings_.export_traces; }
+  void export_end(const message_report& what);
+  [[nodiscard]] std::string trace_of(const request& r, std::uint32_t index) const;
+  [[nodiscard]] message_report end_of(std::uint32_t index, error_code code, instant now);
+  [[nodiscard]] attempt_report attempt_of(std::uint32_t index, const fate& how, instant now);
+  [[gnu::noinline, gnu::cold]] void keep_past(std::uint32_t index, const fate& how, instant now);
+  [[gnu::noinline, gnu::cold]] void keep_answered(std::uint32_t index, const run_facts& run,
+                                                  error_code code, instant now);
+  [[gnu::noinline, gnu::cold]] void keep_refused(std::uint32_t index, error_code code,
+                                                 std::string_view detail, instant now);
+  [[gnu::noinline, gnu::cold]] void keep_refused(const submission& what, error_code code,
+                                                 std::string_view detail, instant now);
+
+  // What is not answered yet, and why (dispatcher_explain.cpp).
+  [[nodiscard]] message_id id_of_request(const request& r) const;
+  [[nodiscard]] message_report explained(std::uint32_t index, instant now) const;
+  void find_open(const message_query& query, std::vector<message_report>& into, instant now) const;
+  void find_named(const message_query& query, std::vector<message_report>& into, instant now) const;
+  [[nodiscard]] std::string why_behind_key(std::uint32_t index, instant now) const;
+  [[nodiscard]] std::string why_waiting(std::uint32_t index, instant now) const;
+  [[nodiscard]] std::string why_placed(std::uint32_t index, std::uint32_t before) const;
+  [[nodiscard]] std::uint32_t before(std::uint32_t index) const;
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
   [[nodiscard, gnu::noinline, gnu::cold]] bool refuses_unoffered(service& s, instant now) const;
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
@@ -308,7 +373,8 @@ private:
   dispatch_totals totals_;
   deadline_wheel deadlines_;
   request_table requests_;
-  std::vector<shared_bytes> fields_; // by request, of those that have some; may be shorter
+  std::vector<shared_bytes> fields_;      // by request, of those that have some; may be shorter
+  std::vector<std::uint64_t> trace_tags_; // likewise, of their traces; as long as fields_
   index_pool free_requests_;
   id_table ids_;
   std::vector<connection> connections_;
@@ -321,6 +387,8 @@ private:
   node_number next_node_ = 0;
   std::vector<std::uint32_t> resting_; // offers; some may not rest any more
   std::vector<std::uint32_t> expired_; // scratch of advance()
+  message_history history_;
+  std::vector<message_report> traced_;
 };
 
 } // namespace ropewalk

@@ -14,6 +14,7 @@ bool key_lanes::enter(request_table& all, std::uint32_t index, std::string_view 
   }
   const auto lane = free_lanes_.take(lanes_);
   lanes_[lane].name = lane_by_key_.emplace(key, lane).first;
+  lanes_[lane].holder = index;
   all[index].lane = lane;
   return true;
 }
@@ -29,6 +30,7 @@ std::uint32_t key_lanes::leave(request_table& all, std::uint32_t index) {
   const auto next = l.behind.head();
   l.behind.remove(all, next);
   --waiting_;
+  l.holder = next;
   return next;
 }
 

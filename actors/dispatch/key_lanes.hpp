@@ -27,6 +27,9 @@ public:
   /// Takes out one that waits here.
   void remove(request_table& all, std::uint32_t index);
 
+  /// Which request has the turn of this lane.
+  [[nodiscard]] std::uint32_t holder(std::uint32_t lane) const { return lanes_[lane].holder; }
+
   /// How many wait here.
   [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
 
@@ -40,6 +43,7 @@ private:
 
   struct lane {
     request_list behind;
+    std::uint32_t holder = no_index;
     names::iterator name;
   };
 

@@ -33,16 +33,23 @@ struct connection_id {
 enum class priority : std::uint8_t { low = 0, normal = 1, high = 2 };
 inline constexpr std::size_t priorities = 3;
 
+/// What a request has for its handler besides its message.
+struct handler_fields {
+  shared_bytes bytes;          ///< optional fields, as in a frame
+  std::uint64_t trace_tag = 0; ///< of the trace context among them (tag_of); 0: there is none
+  bool sampled = false;        ///< that is to be recorded
+};
+
 /// What a client asks for.
 struct submission {
   connection_id connection;
   std::uint64_t request_id = 0;
   service_index service = no_index;
-  shared_bytes payload;                 ///< copied if it is borrowed, and admitted
-  std::string_view key;                 ///< ordering key; empty: none. Borrowed for the call
-  const shared_bytes* fields = nullptr; ///< for its handler, as in a frame; null: none
-  std::optional<milliseconds> timeout;  ///< none: the standard one
-  std::optional<std::uint8_t> attempts; ///< none: the standard number
+  shared_bytes payload;                   ///< copied if it is borrowed, and admitted
+  std::string_view key;                   ///< ordering key; empty: none. Borrowed for the call
+  const handler_fields* fields = nullptr; ///< null: none
+  std::optional<milliseconds> timeout;    ///< none: the standard one
+  std::optional<std::uint8_t> attempts;   ///< none: the standard number
   ropewalk::priority priority = ropewalk::priority::normal;
 };
 
@@ -78,7 +85,8 @@ struct request {
   bool sent : 1 = false;       ///< placed, and on its way to its node or there
   bool alone : 1 = false;      ///< it may be what a process died of: nothing is to run beside it
   bool has_fields : 1 = false; ///< for its handler (dispatcher::fields_of)
-  ropewalk::priority priority : 5 = ropewalk::priority::normal;
+  bool on_record : 1 = false;  ///< its end is to be kept, whatever it is: it has a past, or a trace
+  ropewalk::priority priority : 4 = ropewalk::priority::normal;
 
   /// What the record was is over. All fields that a new request does not set are as at first; the
   /// compiler's way to write `*this = request{}` takes as long as the rest of a submission.
@@ -88,7 +96,7 @@ struct request {
     next = previous = next_of_connection = previous_of_connection = no_index;
     fence = 0;
     charged = 0;
-    sent = alone = has_fields = false;
+    sent = alone = has_fields = on_record = false;
   }
 
   /// Which start this is, or the next will be, as handlers count: those before it that were not

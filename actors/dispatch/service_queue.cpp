@@ -1,5 +1,6 @@
 #include "actors/dispatch/service_queue.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace ropewalk {
@@ -118,6 +119,33 @@ std::uint32_t service_queue::any() const {
   for (const auto& l : levels_)
     if (l.turn != no_index) return flows_[l.turn].waiting.head();
   return no_index;
+}
+
+namespace {
+
+std::uint32_t earlier_in_list(const request_table& all, std::uint32_t index) {
+  std::uint32_t result = 0;
+  for (auto i = all[index].previous; i != no_index && result < service_queue::max_walk;
+       i = all[i].previous)
+    ++result;
+  return result;
+}
+
+} // namespace
+
+std::uint32_t service_queue::before(const request_table& all, std::uint32_t index) const {
+  const auto own = earlier_in_list(all, index);
+  if (all[index].stage == stage::retry) return own;
+  if (all[index].stage == stage::returned) return retries_.size() + own;
+  std::uint64_t result = returned_.size() + retries_.size() + own;
+  const auto mine = all[index].flow;
+  const auto my_stride = strides[static_cast<std::size_t>(flows_[mine].at)];
+  for (std::uint32_t other = 0; other < flows_.size(); ++other) {
+    if (other == mine) continue;
+    const auto turns = (own + 1) * my_stride / strides[static_cast<std::size_t>(flows_[other].at)];
+    result += std::min<std::uint64_t>(flows_[other].waiting.size(), turns);
+  }
+  return static_cast<std::uint32_t>(result);
 }
 
 } // namespace ropewalk

@@ -53,6 +53,11 @@ public:
   /// Any of those that wait, for who takes them all out; no_index if there is none.
   [[nodiscard]] std::uint32_t any() const;
 
+  /// How many of those that wait go before this one, about: what came back, its own connection's
+  /// earlier ones, and the others' by turns and priorities. Looks at no more than `max_walk` requests.
+  static constexpr std::uint32_t max_walk = 10'000;
+  [[nodiscard]] std::uint32_t before(const request_table& all, std::uint32_t index) const;
+
   retry_budget& budget() { return budget_; }
 
   template <class F>

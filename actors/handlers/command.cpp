@@ -6,6 +6,7 @@
 #include "net/protocol/frame.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
+#include "net/protocol/trace_context.hpp"
 #include "net/transport/socket.hpp"
 
 #include <algorithm>
@@ -212,6 +213,7 @@ std::string variables_of(const invocation& what) {
   if (!what.fields.empty() && read_fields(what.fields, fields)) {
     add_text("ROPEWALK_KEY", fields.key);
     add_text("ROPEWALK_TRACE", fields.trace);
+    if (read_traceparent(fields.trace)) add_text("TRACEPARENT", fields.trace);
     add_text("ROPEWALK_CLIENT", fields.client);
   }
   add("ROPEWALK_ID", std::to_string(what.id));

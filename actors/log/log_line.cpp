@@ -1,8 +1,7 @@
 #include "actors/log/log_line.hpp"
 
-#include <array>
-#include <cstdio>
-#include <ctime>
+#include "actors/log/wall_clock.hpp"
+
 #include <nlohmann/json.hpp>
 
 namespace ropewalk {
@@ -16,19 +15,6 @@ std::string_view cut(std::string_view& rest) {
   const auto part = rest.substr(0, end);
   rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
   return part;
-}
-
-std::string time_text(std::chrono::system_clock::time_point at) {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch());
-  const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(ms).count();
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 32> date{};
-  std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::array<char, 40> result{};
-  std::snprintf(result.data(), result.size(), "%s.%03dZ", date.data(),
-                static_cast<int>(ms.count() - seconds * 1000));
-  return result.data();
 }
 
 } // namespace
@@ -74,7 +60,10 @@ std::string text_of(const log_line& line) {
 std::string json_of(const log_line& line, std::chrono::system_clock::time_point at,
                     std::string_view level, std::string_view process) {
   nlohmann::ordered_json result{
-      {"time", time_text(at)}, {"level", level}, {"process", process}, {"message", line.sentence}};
+      {"time", utc_text(std::chrono::duration_cast<wall_time>(at.time_since_epoch()))},
+      {"level", level},
+      {"process", process},
+      {"message", line.sentence}};
   for (const auto& [name, value] : line.fields) result[std::string{name}] = value;
   return result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -1,16 +1,15 @@
 #include "actors/log/log_writer.hpp"
 
+#include "actors/log/background_thread.hpp"
 #include "actors/log/log_queue.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <condition_variable>
-#include <csignal>
 #include <cstring>
 #include <mutex>
 #include <poll.h>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -125,14 +124,7 @@ private:
 };
 
 log_writer::log_writer(settings how) : state_(std::make_shared<state>(std::move(how))) {
-  // No signal is for this thread: one that its process reads (signalfd), such as a master's SIGCHLD,
-  // would be thrown away here if this thread alone had it unblocked.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread{[mine = state_] { mine->run(); }}.detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  start_background_thread([mine = state_] { mine->run(); });
 }
 
 log_writer::~log_writer() {

@@ -213,6 +213,7 @@ void gateway::report_lost(std::uint16_t service, std::uint32_t slot, const std::
   lost.token = had->attempt.token;
   lost.fence = had->attempt.fence;
   lost.end = item_end::crashed;
+  lost.slot = static_cast<std::uint16_t>(slot + 1);
   lost.payload = shared_bytes::copy_of(why);
   services_[service]->add_answer(had->shard, lost);
 }

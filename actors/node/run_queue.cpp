@@ -20,7 +20,7 @@ constexpr std::uint32_t max_held = 512;
 run_queue::run_queue(std::uint32_t slots, std::shared_ptr<const start_lease> lease, slots_are what)
     : lease_(std::move(lease)), slots_are_(what) {
   for (std::uint32_t i = 0; i < slots; ++i)
-    seats_.push_back(std::make_shared<seat>(leader_id::nobody)); // until somebody takes it
+    seats_.push_back(std::make_shared<seat>(leader_id::nobody, i)); // until somebody takes it
   to_wake_.reserve(slots);
 }
 
@@ -65,7 +65,7 @@ std::size_t run_queue::wake_idle(std::size_t wanted, leader_id leader) {
 
 std::shared_ptr<run_queue::seat> run_queue::take_seat(std::uint32_t slot, leader_id me) {
   const std::lock_guard lock{mutex_};
-  auto fresh = std::make_shared<seat>(me);
+  auto fresh = std::make_shared<seat>(me, slot);
   auto& old = *seats_[slot];
   fresh->idle = old.idle;
   fresh->running = old.running; // what it took along is given up when the new one is announced
@@ -129,7 +129,9 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   const bool fast = slots_are_ == slots_are::threads && mean_.us() < fast_us;
   fast_.store(fast, std::memory_order_relaxed);
   if (me.forgotten) return false;
-  answers_for(me.runs.shard).add(answer);
+  answer_head head = answer;
+  head.slot = static_cast<std::uint16_t>(me.slot_ + 1);
+  answers_for(me.runs.shard).add(head, answer.payload);
   if (announced_) return false;
   if (unannounced_++ == 0) first_unannounced_ = now;
   const bool hold =

@@ -41,7 +41,7 @@ public:
   /// A slot's place: what it runs. A slot that is started anew takes a new one.
   class seat {
   public:
-    explicit seat(leader_id me) : me_(me) {}
+    seat(leader_id me, std::uint32_t slot) : me_(me), slot_(slot) {}
 
     /// As who the slot leads at the event loop.
     [[nodiscard]] leader_id me() const { return me_; }
@@ -52,6 +52,7 @@ public:
   private:
     friend class run_queue;
     const leader_id me_;
+    const std::uint32_t slot_;
     bool idle = true;
     bool running = false;
     bool forgotten = false; // nobody wants what is running

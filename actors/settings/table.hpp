@@ -169,6 +169,17 @@ inline constexpr std::array all_settings{
             of_dispatch<&dispatch_settings::node_prefetch_time>,
             "work handed to a slot ahead of time: covers the way to the node and back, and is the "
             "longest a short message can be stuck behind one like it"},
+    setting{
+        "history-memory",
+        unit::bytes,
+        {0, 256 * limits::mib},
+        sharing::divided,
+        of_dispatch<&dispatch_settings::history_memory>,
+        "what became of messages (`ropewalk explain`): half of it for failures and retries, a "
+        "quarter for attempts of those under way, the rest for the slowest five of every minute "
+        "and service and for a sample, one a second; 16 MiB are some 30,000 messages. More "
+        "would take longer to look through than a question may hold up the broker; 0: nothing "
+        "is kept"},
     setting{"shards",
             unit::event_loops,
             {1, 64},

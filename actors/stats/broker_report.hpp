@@ -74,12 +74,14 @@ static_assert(stats::all_described<shard_report>());
 struct front_totals {
   std::uint64_t restarts = 0; ///< of slots and node processes
   std::uint64_t connections = 0;
-  std::uint64_t rejected = 0;       ///< connections that were refused
-  std::uint64_t incoming_bytes = 0; ///< of messages on their way in
-  std::uint64_t unread_bytes = 0;   ///< of answers that clients have not taken
-  std::uint64_t request_memory = 0; ///< what requests may hold in all: --memory
-  std::uint64_t answer_memory = 0;  ///< and unread answers: --answers-memory
-  latency_histogram loop_lag;       ///< how late the event loop's timers were
+  std::uint64_t rejected = 0;        ///< connections that were refused
+  std::uint64_t incoming_bytes = 0;  ///< of messages on their way in
+  std::uint64_t unread_bytes = 0;    ///< of answers that clients have not taken
+  std::uint64_t request_memory = 0;  ///< what requests may hold in all: --memory
+  std::uint64_t answer_memory = 0;   ///< and unread answers: --answers-memory
+  std::uint64_t traces_exported = 0; ///< messages whose spans a collector has: --otlp
+  std::uint64_t traces_dropped = 0;
+  latency_histogram loop_lag; ///< how late the event loop's timers were
   std::string version;
   double uptime_seconds = 0;
   std::uint32_t pid = 0;
@@ -105,6 +107,10 @@ struct front_totals {
         described{"answer_memory_bytes", &t::answer_memory, kind::gauge, merge::sum,
                   measured_in::bytes}
             .as("what unread answers may hold in all (--answers-memory)"),
+        described{"traces_exported", &t::traces_exported, kind::counter, merge::sum}.as(
+            "messages whose spans a collector has taken (--otlp)"),
+        described{"traces_dropped", &t::traces_dropped, kind::counter, merge::sum}.as(
+            "messages whose spans no collector has taken in time, or wanted (--otlp)"),
         described{"loop_lag", &t::loop_lag, kind::counter, merge::sum, measured_in::seconds}.as(
             "how late the event loop's timers were"),
         described{"version", &t::version, kind::label, merge::keep},

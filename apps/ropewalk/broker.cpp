@@ -8,6 +8,7 @@
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
 #include "net/cluster/shared_loop.hpp"
+#include "net/protocol/cluster_greeting.hpp"
 #include "net/transport/socket.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <random>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace ropewalk {
 
@@ -31,6 +33,7 @@ struct broker_options {
   bool own_user = false;
   bool check = false;
   std::string cluster_tls;
+  std::string otlp;
   broker_settings settings;
 };
 
@@ -142,6 +145,16 @@ std::vector<std::string> find_problems(broker_options& o, client_access& clients
   return problems;
 }
 
+// How long a collector may take for what there is when the broker has finished everything else.
+constexpr std::chrono::seconds last_traces_timeout{2};
+
+void start_traces(broker_settings& s, otlp_url where) {
+  s.dispatch.export_traces = true;
+  const otlp_resource who{own_cluster_greeting().release,
+                          s.cluster.text() + ":" + std::to_string(::getpid())};
+  s.traces = std::make_shared<otlp_exporter>(std::move(where), who);
+}
+
 int run_broker(broker_options& o, const CLI::App& command_line) {
   take_signals();
   auto& s = o.settings;
@@ -168,6 +181,7 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
   for (const auto& warning : warnings_of(contexts)) spdlog::warn("{}", warning);
   tune_allocator();
   allow_descriptors();
+  if (!o.otlp.empty()) start_traces(s, *read_otlp_url(o.otlp));
   s.seed = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
   std::vector<descriptor> ports;
   if (s.shards > 1) {
@@ -194,7 +208,9 @@ int run_broker(broker_options& o, const CLI::App& command_line) {
                                                      i == 0 ? s.cluster_tls : nullptr));
     tops.push_back(systems.back()->top());
   }
-  leave_process(run_until_done(tops));
+  const auto status = run_until_done(tops);
+  if (s.traces) s.traces->finish(last_traces_timeout);
+  leave_process(status);
 }
 
 } // namespace
@@ -222,6 +238,13 @@ command_action add_broker(CLI::App& app) {
       ->check(is_endpoint());
   app.add_flag("--insecure-http", o->insecure_http,
                "allow HTTP beyond loopback although nobody has to say who it is");
+  app.add_option("--otlp", o->otlp,
+                 "send messages whose trace is sampled as spans to the collector there, such as "
+                 "http://127.0.0.1:4318: OTLP over HTTP, in JSON, without TLS")
+      ->check([](const std::string& text) {
+        const auto read = read_otlp_url(text);
+        return read ? std::string{} : read.why().text();
+      });
   auto& access = o->settings.access;
   auto* certificate = app.add_option("--tls-cert", access.certificate,
                                      "speak TLS with clients: the broker's certificate and its "

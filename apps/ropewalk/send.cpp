@@ -4,7 +4,9 @@
 #include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "net/client/reconnecting_client.hpp"
+#include "net/protocol/trace_context.hpp"
 
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -39,6 +41,8 @@ struct send_options {
   std::string key;
   std::string priority;
   std::string reconnect;
+  bool trace = false;
+  std::string traceparent;
 };
 
 const std::map<std::string, std::uint8_t> priority_numbers{{"low", 0}, {"normal", 1}, {"high", 2}};
@@ -81,12 +85,34 @@ private:
   std::chrono::steady_clock::time_point last_{};
 };
 
+// A trace of its own, to be recorded by whoever sees it.
+std::string new_traceparent() {
+  std::random_device random;
+  trace_context context;
+  const auto fill = [&](auto& id) {
+    for (auto& byte : id) byte = static_cast<std::uint8_t>(random());
+    id.back() |= 1; // never all zero
+  };
+  fill(context.trace);
+  fill(context.parent);
+  context.flags = trace_context::sampled_flag;
+  return context.text();
+}
+
+// Nothing, unless it is asked for. What started this program may have said to which trace it belongs.
+std::string traceparent_of(const send_options& o) {
+  if (!o.traceparent.empty() || !o.trace) return o.traceparent;
+  const char* const inherited = std::getenv("TRACEPARENT");
+  return inherited && read_traceparent(inherited) ? inherited : new_traceparent();
+}
+
 request_options options_of(const send_options& o) {
   request_options options;
   options.timeout = *parse_wait(o.timeout); // checked with the command line
   if (o.attempts) options.attempts = static_cast<std::uint8_t>(*o.attempts);
   options.key = o.key;
   if (!o.priority.empty()) options.priority = priority_numbers.at(o.priority);
+  options.trace = traceparent_of(o);
   return options;
 }
 
@@ -106,6 +132,8 @@ public:
         reconnects_(!o.reconnect.empty()), shown_(o.count) {}
 
   int run() {
+    if (const auto context = read_traceparent(request_.trace))
+      std::cerr << "trace " << hex_of(context->trace) << '\n';
     while (done_ < options_.count) {
       if (draining_ && sent_ == done_) follow();
       if (!draining_)
@@ -231,6 +259,16 @@ command_action add_send(CLI::App& app) {
   app.add_option("--window", o->window, "so many wait for their answers at a time")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  auto* trace = app.add_flag("--trace", o->trace,
+                             "send it as part of a trace, and print that one's id to stderr: of "
+                             "$TRACEPARENT, or of a new one (`ropewalk explain ID`)");
+  app.add_option("--traceparent", o->traceparent, "send it as part of this trace (W3C)")
+      ->excludes(trace)
+      ->check([](const std::string& text) {
+        return read_traceparent(text) ? std::string{}
+                                      : "a traceparent looks like 00-TRACE-PARENT-01, with 32, 16 "
+                                        "and 2 hexadecimal digits in lower case";
+      });
   app.add_option("--reconnect", o->reconnect,
                  "if there is no broker, or it goes away or down, look for it for so long (250ms, "
                  "5s, 2m), and send again what it did not answer; with --attempts 1 not what may "

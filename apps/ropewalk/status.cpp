@@ -1,8 +1,7 @@
 #include "actors/settings/units.hpp"
+#include "apps/ropewalk/broker_answer.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
-#include "apps/ropewalk/options.hpp"
-#include "net/client/client.hpp"
 
 #include <algorithm>
 #include <iomanip>
@@ -17,8 +16,6 @@ namespace ropewalk {
 namespace {
 
 using namespace exit_status;
-
-constexpr std::chrono::seconds answer_timeout{5};
 
 // With --wait: how long until the next try. Short beside what a broker or a worker takes to start.
 constexpr std::chrono::milliseconds try_interval{100};
@@ -130,34 +127,12 @@ void print_table(const nlohmann::json& s) {
                 << "\n";
 }
 
-finding not_reached(std::string why) {
-  return {no_broker, std::move(why), {}};
-}
-
 finding ask(const status_options& o) {
-  auto connected = connect(o.connection);
-  if (!connected) {
-    // A broker that says who may come in lives, whoever that is.
-    if (connected.why().kind == failure_kind::refused)
-      return o.alive ? finding{} : finding{answered_with_error, connected.why().text(), {}};
-    return not_reached(connected.why().text());
-  }
-  auto& c = *connected;
-  c.send_status();
-  const auto answer = c.wait(answer_timeout);
-  if (!answer) {
-    if (c.refused()) return o.alive ? finding{} : finding{answered_with_error, c.why_closed(), {}};
-    return not_reached("no answer from " + o.connection.broker + " within 5 s" +
-                       (c.closed() ? ": " + c.why_closed() : std::string{}));
-  }
-  if (answer->code != error_code::ok) {
-    if (o.alive) return {};
-    auto why = std::string{name_of(answer->code)} + ": " + std::string{answer->payload.view()};
-    if (answer->code == error_code::unauthorized && o.connection.token_file.empty())
-      why += " (--token-file FILE, of `ropewalk token`)";
-    return {answered_with_error, std::move(why), {}};
-  }
-  finding found{0, {}, std::string{answer->payload.view()}};
+  auto said = ask_broker(o.connection);
+  // A broker that says who may come in lives, whoever that is.
+  if (said.status == answered_with_error && o.alive) return {};
+  finding found{said.status, std::move(said.complaint), std::move(said.json)};
+  if (found.status != 0) return found;
   if (const auto nodes = nlohmann::json::parse(found.json)["nodes"].size();
       nodes < o.expected_nodes) {
     found.status = too_few_nodes;

@@ -44,12 +44,14 @@ void client::write_fields(std::string_view service, const request_options& optio
   if (options.attempts) fields_.u8(field::attempts, *options.attempts);
   if (!options.key.empty()) fields_.text(field::key, std::string_view{options.key}.substr(0, 255));
   if (options.priority) fields_.u8(field::priority, *options.priority);
+  if (!options.trace.empty())
+    fields_.text(field::trace, std::string_view{options.trace}.substr(0, 255));
   usual_service_.reset();
   if (options.plain()) usual_service_ = service;
 }
 
-std::uint64_t client::send_status() {
-  append_frame(outbox_.tail(), frame_kind::status, error_code::ok, ++last_id_, {}, {});
+std::uint64_t client::send_status(std::string_view about) {
+  append_frame(outbox_.tail(), frame_kind::status, error_code::ok, ++last_id_, {}, about);
   ++unanswered_;
   return last_id_;
 }

@@ -33,9 +33,12 @@ struct request_options {
   /// Ordering key, at most 255 bytes: those with the same run one after the other.
   std::string key = {};
   std::optional<std::uint8_t> priority = {}; ///< 0 low, 1 normal, 2 high; none: normal
+  std::string trace = {}; ///< a W3C traceparent, at most 255 bytes; empty: it belongs to no trace
 
   /// Nothing but what is standard.
-  [[nodiscard]] bool plain() const { return !timeout && !attempts && key.empty() && !priority; }
+  [[nodiscard]] bool plain() const {
+    return !timeout && !attempts && key.empty() && !priority && trace.empty();
+  }
 };
 
 /// One connection to a broker. Requests are pipelined; answers come in any order and carry their
@@ -63,8 +66,9 @@ public:
   /// The ids to come are higher than this one: for a connection that follows another.
   void continue_ids_after(std::uint64_t id) { last_id_ = std::max(last_id_, id); }
 
-  /// Asks the broker for its status, a JSON text; the answer has the id that is returned.
-  std::uint64_t send_status();
+  /// Asks the broker for its status, a JSON text; the answer has the id that is returned. `about`:
+  /// what else it is asked for, as net/PROTOCOL.md says; a broker of before knows its status only.
+  std::uint64_t send_status(std::string_view about = {});
 
   /// Takes back a request; its answer will be CANCELLED unless it was on its way.
   void cancel(std::uint64_t id);

@@ -27,7 +27,7 @@ std::optional<http_field> own_field(std::string_view name) {
   static constexpr std::pair<std::string_view, http_field> known[] = {
       {"sec-fetch-site", http_field::sec_fetch_site}, {"ropewalk-timeout", http_field::timeout},
       {"ropewalk-attempts", http_field::attempts},    {"ropewalk-key", http_field::key},
-      {"ropewalk-priority", http_field::priority},
+      {"ropewalk-priority", http_field::priority},    {"traceparent", http_field::traceparent},
   };
   for (const auto& [text, which] : known)
     if (boost::beast::iequals({text.data(), text.size()}, {name.data(), name.size()})) return which;

@@ -19,8 +19,9 @@ enum class http_field : std::uint8_t {
   attempts, ///< Ropewalk-Attempts
   key,      ///< Ropewalk-Key
   priority, ///< Ropewalk-Priority
+  traceparent,
 };
-inline constexpr std::size_t http_fields = 8;
+inline constexpr std::size_t http_fields = 9;
 
 /// One request of HTTP/1.0 or 1.1, or its head.
 struct http_request {

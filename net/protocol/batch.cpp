@@ -11,7 +11,7 @@ namespace ropewalk {
 
 // Both items: token u64 | number u32 | payload bytes u32 | then eight bytes of small things.
 // work:   fence u32 | service u16 | attempt u8 | flags u8
-// answer: fence u32 | end u8 | code u8 | 2 unused
+// answer: fence u32 | end u8 | code u8 | slot u16
 
 std::size_t batch::size() const {
   std::size_t result = 0;
@@ -96,7 +96,7 @@ void batch_builder::add(const answer_head& item, const shared_bytes& payload) {
   store_be(head, item.token);
   store_be(head + 8, item.run_us);
   store_be(head + 16, std::uint64_t{item.fence} << 32 | static_cast<std::uint64_t>(item.end) << 24 |
-                          static_cast<std::uint64_t>(item.code) << 16);
+                          static_cast<std::uint64_t>(item.code) << 16 | item.slot);
 }
 
 void batch_builder::add(batch other) {
@@ -168,6 +168,7 @@ answer_item* batch_reader::next_answer() {
   answer_.fence = load_be<std::uint32_t>(head + 16);
   answer_.end = static_cast<item_end>(head[20]);
   answer_.code = static_cast<error_code>(head[21]);
+  answer_.slot = load_be<std::uint16_t>(head + 22);
   if (answer_.end > item_end::failed || static_cast<int>(answer_.code) >= error_codes) {
     malformed_ = true;
     return nullptr;

@@ -82,6 +82,7 @@ struct answer_head {
   std::uint32_t fence = 0;
   item_end end = item_end::answered;
   error_code code = error_code::ok;
+  std::uint16_t slot = 0; ///< of its service there that ran it, from 1 on; 0: not known
 };
 
 struct answer_item : answer_head {

@@ -2,6 +2,7 @@
 
 #include "net/bytes/byte_order.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace ropewalk {
@@ -74,6 +75,15 @@ bool read_fields(std::string_view bytes, frame_fields& out) {
     }
   }
   return true;
+}
+
+std::string_view find_field(std::string_view bytes, field type) {
+  while (bytes.size() >= 2) {
+    const std::size_t size = static_cast<std::uint8_t>(bytes[1]);
+    if (static_cast<field>(bytes[0]) == type) return bytes.substr(2, size);
+    bytes.remove_prefix(std::min(bytes.size(), 2 + size));
+  }
+  return {};
 }
 
 field_writer& field_writer::text(field type, std::string_view value) {

@@ -87,6 +87,9 @@ struct frame_fields {
 /// False if the fields are cut short or one of them has a size that its type cannot have.
 [[nodiscard]] bool read_fields(std::string_view bytes, frame_fields& out);
 
+/// The first field of that type, for who wants just this one; empty if there is none.
+std::string_view find_field(std::string_view bytes, field type);
+
 /// Collects optional fields: at most 255 bytes each.
 class field_writer {
 public:

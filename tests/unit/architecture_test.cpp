@@ -27,8 +27,11 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/time", {}},
     {"actors/log", {"net/protocol", "actors/time"}},
     {"actors/random", {}},
-    {"actors/stats", {"net/protocol"}},
-    {"actors/admin", {"net/http", "net/protocol", "actors/stats", "actors/settings"}},
+    {"actors/otlp",
+     {"net/bytes", "net/protocol", "net/transport", "actors/time", "actors/log", "actors/stats"}},
+    {"actors/stats", {"net/protocol", "actors/time"}},
+    {"actors/admin",
+     {"net/http", "net/protocol", "actors/stats", "actors/settings", "actors/time", "actors/log"}},
     {"actors/dispatch",
      {"net/bytes", "net/protocol", "actors/time", "actors/random", "actors/stats"}},
     {"actors/supervise", {"net/protocol", "net/transport", "actors/time", "actors/random"}},
@@ -41,18 +44,18 @@ const std::map<std::string, std::set<std::string>> arrows{
      {"net/bytes", "net/http", "net/protocol", "net/transport", "net/tls", "actors/time",
       "actors/log", "actors/stats", "actors/admin", "actors/dispatch", "actors/settings"}},
     {"actors/broker",
-     {"actors/broker/sessions", "actors/admin", "net/bytes", "net/protocol", "net/transport",
-      "net/tls", "net/cluster", "net/sockets", "actors", "actors/time", "actors/log",
-      "actors/stats", "actors/dispatch", "actors/supervise", "actors/settings"}},
+     {"actors/broker/sessions", "actors/admin", "actors/otlp", "net/bytes", "net/protocol",
+      "net/transport", "net/tls", "net/cluster", "net/sockets", "actors", "actors/time",
+      "actors/log", "actors/stats", "actors/dispatch", "actors/supervise", "actors/settings"}},
     {"actors/node",
      {"net/bytes", "net/loop", "net/protocol", "net/transport", "net/cluster", "actors",
       "actors/time", "actors/random", "actors/log", "actors/supervise", "actors/settings",
       "actors/handlers"}},
     {"apps/ropewalk",
      {"net/bytes", "net/protocol", "net/transport", "net/tls", "net/client", "net/cluster",
-      "actors", "actors/admin", "actors/broker", "actors/broker/sessions", "actors/node",
-      "actors/time", "actors/log", "actors/stats", "actors/supervise", "actors/settings",
-      "actors/handlers", "actors/worker"}},
+      "actors", "actors/admin", "actors/otlp", "actors/broker", "actors/broker/sessions",
+      "actors/node", "actors/time", "actors/log", "actors/stats", "actors/supervise",
+      "actors/settings", "actors/handlers", "actors/worker"}},
 };
 
 const std::set<std::string> pure{"net/http",        "net/loop",        "net/bytes",
@@ -60,7 +63,8 @@ const std::set<std::string> pure{"net/http",        "net/loop",        "net/byte
                                  "net/tls",         "actors/time",     "actors/broker/sessions",
                                  "actors/dispatch", "actors/stats",    "actors/supervise",
                                  "actors/settings", "actors/handlers", "actors/random",
-                                 "actors/log",      "actors/admin",    "actors/worker"};
+                                 "actors/log",      "actors/admin",    "actors/worker",
+                                 "actors/otlp"};
 
 } // namespace
 

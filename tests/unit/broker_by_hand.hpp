@@ -57,7 +57,7 @@ public:
 
   /// A node with so many slots, which answers when it is told to.
   void add_node(const std::string& service, std::uint32_t slots) {
-    node_ = dispatcher_.join({{service, slots}}, now);
+    node_ = dispatcher_.join({{service, slots}}, now, "left");
     end_turn();
   }
   void answer_next(std::string_view payload) {
@@ -92,6 +92,8 @@ public:
       clients.statuses().begin_round();
       clients.end_status_round(numbers);
     }
+    for (const auto& question : clients.questions().take_waiting())
+      clients.answer_question(question, dispatcher_.messages(question.query, now), now, wall);
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
   }
@@ -106,6 +108,7 @@ private:
 public:
   instant now = start_;
   broker_report numbers; // what STATUS says
+  wall_time wall{};      // what clocks on walls say
   client_sessions clients;
 };
 

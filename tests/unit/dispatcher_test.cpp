@@ -630,7 +630,7 @@ TEST_CASE("what has failed is started again as often as it may be, and its last 
 TEST_CASE("what a request has for its handler is kept until it is done with, and counted") {
   bench b;
   b.join(2);
-  const auto fields = shared_bytes::copy_of("key and trace");
+  const handler_fields fields{shared_bytes::copy_of("key and trace")};
   submission what;
   what.connection = b.client;
   what.service = *b.d.find_service("svc");
@@ -640,7 +640,7 @@ TEST_CASE("what a request has for its handler is kept until it is done with, and
   what.request_id = 2;
   what.fields = &fields;
   b.d.submit(what, b.now);
-  REQUIRE(b.d.totals().held_bytes - plain == plain - 8 + 1 + fields.size());
+  REQUIRE(b.d.totals().held_bytes - plain == plain - 8 + 1 + fields.bytes.size());
   std::vector<std::string> seen;
   const auto look = [&] {
     b.d.take_placed([&](node_number node, token which, const request& r, std::uint16_t) {

@@ -1,6 +1,6 @@
+#include "tests/unit/access_file.hpp"
 #include "tests/unit/broker_by_hand.hpp"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 using namespace ropewalk;
@@ -26,28 +26,12 @@ int count(const std::string& text, std::string_view what) {
   return result;
 }
 
-// An access file with one line, whose token is "secret" (its SHA-256), for these services.
-class access_file {
-public:
-  explicit access_file(const std::string& services)
-      : path_("/tmp/ropewalk-access-" + std::to_string(::getpid())) {
-    std::ofstream{path_}
-        << "who sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b "
-        << services << '\n';
-  }
-  ~access_file() { std::remove(path_.c_str()); }
-  access_file(const access_file&) = delete;
-  access_file& operator=(const access_file&) = delete;
-
-  [[nodiscard]] client_access_settings settings() const {
-    client_access_settings result;
-    result.access_file = path_;
-    return result;
-  }
-
-private:
-  std::string path_;
-};
+// Who sends the token "secret" (whose SHA-256 this is) may ask for these services.
+access_file for_services(const std::string& services) {
+  return access_file{
+      "who sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b " + services +
+      '\n'};
+}
 
 const std::string with_token = "Authorization: Bearer secret\r\n";
 
@@ -116,7 +100,7 @@ TEST_CASE("a client that waits with its body is told to go on, or why it need no
   b.answer_next("abc");
   CHECK(c->told().ends_with("\r\n\r\nabc"));
 
-  const access_file file{"other"};
+  const auto file = for_services("other");
   broker_by_hand asks{{}, file.settings()};
   const auto stranger = asks.connect_http();
   stranger->says("POST /v1/services/echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
@@ -139,7 +123,7 @@ TEST_CASE(
   };
   const auto token = std::string_view{with_token};
   {
-    const access_file echo{"echo"};
+    const auto echo = for_services("echo");
     CHECK(first_line(echo, post("echo", "x")) == "HTTP/1.1 401");
     CHECK(first_line(echo, post("echo", "x", "Authorization: Bearer wrong\r\n")) == "HTTP/1.1 401");
     CHECK(first_line(echo, post("echo", "x", token)) == "placed");
@@ -151,18 +135,18 @@ TEST_CASE(
     CHECK(first_line(echo, get("/readyz")) == "HTTP/1.1 200");
   }
   {
-    const access_file sees{"@status"};
+    const auto sees = for_services("@status");
     CHECK(first_line(sees, get("/metrics", token)) == "HTTP/1.1 200");
     CHECK(first_line(sees, post("echo", "x", token)) == "HTTP/1.1 403");
     CHECK(first_line(sees, post("@status", "x", token)) == "HTTP/1.1 403");
   }
-  const access_file all{"*"};
+  const auto all = for_services("*");
   CHECK(first_line(all, get("/metrics", token)) == "HTTP/1.1 200");
   CHECK(first_line(all, post("echo", "x", token)) == "placed");
 }
 
 TEST_CASE("who may ask for some services sees by HTTP what STATUS shows him") {
-  const access_file file{"echo"};
+  const auto file = for_services("echo");
   broker_by_hand b{{}, file.settings()};
   b.numbers.nodes.push_back({"secret-name", "10.0.0.1", {"echo", "other"}, 3, 4, 5, 6});
   const auto c = b.connect_http();

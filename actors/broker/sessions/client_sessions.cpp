@@ -7,9 +7,10 @@ client_sessions::client_sessions(const broker_tuning& limits, client_access_sett
                                  http_guard guard)
     : limits_(limits), gate_(std::move(access)), sessions_(work), answers_(sessions_),
       access_(gate_, limits_.max_message_bytes, sessions_, answers_, rejections_),
-      intake_(limits_, others, {work, sessions_, answers_, access_, statuses_, rejections_}),
+      intake_(limits_, others,
+              {work, sessions_, answers_, access_, statuses_, questions_, rejections_}),
       http_(limits_, std::move(guard), others, gate_,
-            {work, sessions_, answers_, access_, statuses_, rejections_}),
+            {work, sessions_, answers_, access_, statuses_, questions_, rejections_}),
       pressure_(limits_, work, sessions_),
       timeouts_(limits_, work, sessions_, answers_, access_, rejections_) {}
 

@@ -2,6 +2,7 @@
 
 #include "actors/broker/sessions/authenticator.hpp"
 #include "actors/broker/sessions/http_intake.hpp"
+#include "actors/broker/sessions/message_questions.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "actors/broker/sessions/session_timeouts.hpp"
 #include "actors/broker/sessions/status_queue.hpp"
@@ -52,6 +53,11 @@ public:
   }
 
   [[nodiscard]] status_queue& statuses() { return statuses_; }
+  [[nodiscard]] message_questions& questions() { return questions_; }
+  void answer_question(const message_questions::question& what, std::vector<message_report>&& known,
+                       instant now, wall_time wall) {
+    message_questions::answer(what, std::move(known), sessions_, answers_, now, wall);
+  }
   void end_status_round(const broker_report& all) { statuses_.end_round(all, sessions_, answers_); }
 
   // -- time -----------------------------------------------------------------------------------------
@@ -97,6 +103,7 @@ private:
   session_table sessions_;
   answer_writer answers_;
   status_queue statuses_;
+  message_questions questions_;
   authenticator access_;
   request_intake intake_;
   http_intake http_;

@@ -30,6 +30,8 @@ void http_exchange::finish(std::uint64_t number, answer what) {
   auto* to = at(number);
   if (!to) return;
   to->said = std::move(what);
+  if (!to->what.traceparent.empty())
+    to->said.more_fields += "traceparent: " + to->what.traceparent + "\r\n";
   if (number != first_) to->said.body = to->said.body.own(); // the next one leaves at once
   to->done = true;
   kept_bytes_ += to->said.body.size();

@@ -24,6 +24,7 @@ public:
     bool keep_alive = true; ///< false: the connection ends behind the answer
     bool http_1_0 = false;
     page shows = page::none;           ///< what numbers it wants
+    std::string traceparent = {};      ///< to be said again with the answer
     std::shared_ptr<const access> who; ///< null: nobody was asked, or it does not matter
   };
 

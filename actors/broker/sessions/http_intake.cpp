@@ -2,6 +2,9 @@
 
 #include "actors/admin/http_headers.hpp"
 #include "actors/admin/http_problem.hpp"
+#include "actors/admin/message_pages.hpp"
+#include "actors/broker/sessions/fields_for_handler.hpp"
+#include "net/protocol/trace_context.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -95,7 +98,8 @@ http_intake::admit(const session& from, const http_request& what) const {
   const auto route = result.place.route;
   if (!allows(route, what.method)) {
     if (route == http_route::nothing)
-      return rejection{404, {}, "there is nothing here: see /status, /metrics, /v1/services/NAME"};
+      return rejection{
+          404, {}, "there is nothing here: see /status, /metrics, /v1/messages, /v1/services/NAME"};
     return rejection{405, {}, "this method has no meaning here", allow(route)};
   }
   const bool anybody = what.method == "OPTIONS" || route == http_route::health ||
@@ -166,7 +170,26 @@ void http_intake::handle(session& from, const http_request& what, instant now) {
   const auto& as = std::get<admitted>(verdict);
   if (as.place.route == http_route::service && what.method == "POST")
     return submit(from, what, as, now);
+  if (as.place.route == http_route::messages && what.method != "OPTIONS")
+    return explain(from, what, as, now);
   show(from, what, as);
+}
+
+void http_intake::explain(session& from, const http_request& what, const admitted& as,
+                          instant now) {
+  auto query = read_message_query(as.place.target);
+  if (!query)
+    return reject(from, what, {400, name_of(error_code::bad_request), query.why().text()}, now);
+  auto asked = asked_by(what);
+  if (draining_) asked.keep_alive = false;
+  asked.who = as.who;
+  const auto id = from.http->begin(std::move(asked));
+  if (!with_.questions.ask(from, id, *std::move(query), as.who.get())) refuse_page(from, id);
+}
+
+void http_intake::refuse_page(session& from, std::uint64_t id) {
+  with_.answers.refuse(from, id, error_code::busy,
+                       "64 answers of this kind are on their way to this client already", 100);
 }
 
 void http_intake::show(session& from, const http_request& what, const admitted& as) {
@@ -191,9 +214,16 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
   }
   asked.who = as.who;
   const auto id = from.http->begin(std::move(asked));
-  if (with_.statuses.ask(from, id)) return;
-  with_.answers.refuse(from, id, error_code::busy,
-                       "64 answers of this kind are on their way to this client already", 100);
+  if (!with_.statuses.ask(from, id)) refuse_page(from, id);
+}
+
+// A traceparent that is none is taken for none, as the recommendation wants it.
+handler_fields http_intake::extras_of(const http_request& what, const admitted& as, bool traced) {
+  handler_facts said;
+  said.key = what.field(http_field::key);
+  if (traced) said.trace = what.field(http_field::traceparent);
+  if (as.who) said.client = as.who->name;
+  return fields_for_handler(said);
 }
 
 void http_intake::submit(session& from, const http_request& what, const admitted& as, instant now) {
@@ -202,6 +232,8 @@ void http_intake::submit(session& from, const http_request& what, const admitted
     return reject(from, what, {400, name_of(error_code::bad_request), options.why().text()}, now);
   auto asked = asked_by(what);
   if (draining_) asked.keep_alive = false;
+  const auto trace = read_traceparent(what.field(http_field::traceparent));
+  if (trace) asked.traceparent = trace->text();
   const auto id = from.http->begin(std::move(asked));
   if (draining_)
     return with_.answers.refuse(from, id, error_code::draining, {}, limits::draining_retry_ms);
@@ -226,6 +258,8 @@ void http_intake::submit(session& from, const http_request& what, const admitted
   to.timeout = options->timeout;
   to.attempts = options->attempts;
   to.priority = static_cast<priority>(options->priority);
+  const auto fields = extras_of(what, as, trace.has_value());
+  if (!fields.bytes.empty()) to.fields = &fields;
   with_.work.submit(to, now);
 }
 

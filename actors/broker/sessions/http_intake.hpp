@@ -52,6 +52,10 @@ private:
   void handle(session& from, const http_request& what, instant now);
   void handle(session& from, const http_refusal& what, instant now);
   void show(session& from, const http_request& what, const admitted& as);
+  void explain(session& from, const http_request& what, const admitted& as, instant now);
+  void refuse_page(session& from, std::uint64_t id);
+  [[nodiscard]] static handler_fields extras_of(const http_request& what, const admitted& as,
+                                                bool traced);
   void submit(session& from, const http_request& what, const admitted& as, instant now);
   void reject(session& from, const http_request& what, const rejection& why, instant now);
   void hear_end(session& from, instant now);

@@ -1,5 +1,7 @@
 #include "actors/broker/sessions/request_intake.hpp"
 
+#include "actors/admin/message_pages.hpp"
+#include "actors/broker/sessions/fields_for_handler.hpp"
 #include "actors/settings/units.hpp"
 #include "net/protocol/cluster_greeting.hpp"
 
@@ -160,10 +162,7 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
   case frame_kind::ping:
     return with_.answers.frame(from, frame_kind::pong, id, {}, frame.payload);
   case frame_kind::status:
-    if (!with_.statuses.ask(from, id))
-      with_.answers.refuse(from, id, error_code::busy,
-                           "64 answers to STATUS are on their way to this client already", 100);
-    return;
+    return handle_status(from, frame);
   case frame_kind::pong:
     return;
   case frame_kind::hello_ok:
@@ -172,6 +171,22 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
     return refuse_and_close(from, id, error_code::bad_request,
                             "this kind of frame is for brokers to send", now);
   }
+}
+
+// With a payload it asks about messages.
+void request_intake::handle_status(session& from, const incoming_frame& frame) {
+  const auto id = frame.head.id;
+  bool taken = false;
+  if (frame.payload.empty()) {
+    taken = with_.statuses.ask(from, id);
+  } else {
+    auto query = read_message_query(frame.payload.view());
+    if (!query) return with_.answers.refuse(from, id, error_code::bad_request, query.why().text());
+    taken = with_.questions.ask(from, id, *std::move(query), from.who);
+  }
+  if (!taken)
+    with_.answers.refuse(from, id, error_code::busy,
+                         "64 answers to STATUS are on their way to this client already", 100);
 }
 
 void request_intake::handle_hello(session& from, const frame_fields& fields, std::uint64_t id,
@@ -248,15 +263,11 @@ bool request_intake::find_service(session& from, std::uint64_t id, std::string_v
 }
 
 // What its handler is to know besides the message; null: nothing.
-const shared_bytes* request_intake::fields_for_handler(const session& from,
-                                                       const frame_fields& said) {
+const handler_fields* request_intake::extras_of(const session& from, const frame_fields& said) {
   if (said.key.empty() && said.trace.empty() && !from.who) [[likely]]
     return nullptr;
-  field_writer fields;
-  if (!said.key.empty()) fields.text(field::key, said.key);
-  if (!said.trace.empty()) fields.text(field::trace, said.trace);
-  if (from.who) fields.text(field::client, std::string_view{from.who->name}.substr(0, 255));
-  fields_ = shared_bytes::copy_of(fields.bytes());
+  fields_ = fields_for_handler(
+      {said.key, said.trace, from.who ? std::string_view{from.who->name} : std::string_view{}});
   return &fields_;
 }
 
@@ -270,7 +281,7 @@ void request_intake::submit(const session& from, const incoming_frame& frame,
   if (fields.deadline_ms) what.timeout = milliseconds{*fields.deadline_ms};
   what.attempts = fields.attempts;
   what.key = fields.key;
-  what.fields = fields_for_handler(from, fields);
+  what.fields = extras_of(from, fields);
   if (fields.priority) what.priority = static_cast<priority>(*fields.priority);
   with_.work.submit(what, now);
 }

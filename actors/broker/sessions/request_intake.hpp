@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/message_questions.hpp"
 #include "actors/broker/sessions/status_queue.hpp"
 #include "actors/broker/sessions/turn_share.hpp"
 #include "actors/settings/tuning.hpp"
@@ -27,6 +28,7 @@ public:
     answer_writer& answers;
     authenticator& access;
     status_queue& statuses;
+    message_questions& questions;
     rejection_log& rejections;
   };
 
@@ -57,7 +59,8 @@ private:
                                   instant now);
   void submit(const session& from, const incoming_frame& frame, const frame_fields& fields,
               instant now);
-  const shared_bytes* fields_for_handler(const session& from, const frame_fields& said);
+  void handle_status(session& from, const incoming_frame& frame);
+  const handler_fields* extras_of(const session& from, const frame_fields& said);
   void share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid);
   void count_incoming(session& from);
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
@@ -67,7 +70,7 @@ private:
   const shards shards_;
   const dependencies with_;
   turn_share turn_;
-  shared_bytes fields_; // of the request that is submitted
+  handler_fields fields_; // of the request that is submitted
   bool draining_ = false;
 };
 

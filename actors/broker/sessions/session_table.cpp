@@ -3,7 +3,7 @@
 namespace ropewalk {
 
 session& session_table::open(std::shared_ptr<client_connection> connection, instant now) {
-  const auto id = dispatcher_.connect();
+  const auto id = dispatcher_.connect(std::make_shared<const std::string>(connection->address()));
   if (id.index >= sessions_.size()) sessions_.resize(id.index + 1);
   auto& s = sessions_[id.index];
   assert(!s.connection);

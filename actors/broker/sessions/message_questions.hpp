@@ -1,0 +1,40 @@
+#pragma once
+
+#include "actors/broker/sessions/answer_writer.hpp"
+#include "actors/log/wall_clock.hpp"
+#include "actors/stats/message_report.hpp"
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace ropewalk {
+
+/// Who wants to know what became of messages, and waits for the answer of all shards. Everybody is
+/// shown what he may see: who may see all, everything; others what they asked themselves, without
+/// the nodes.
+class message_questions {
+public:
+  struct question {
+    connection_id who;
+    std::uint64_t id = 0;
+    message_query query;
+    bool sees_all = true;
+  };
+
+  /// `rights`: of who asks; null: nobody asks who it is. False: it waits for so many answers already
+  /// (status_queue::max_due).
+  [[nodiscard]] bool ask(session& who, std::uint64_t id, message_query query, const access* rights);
+
+  [[nodiscard]] bool has_waiting() const { return !waiting_.empty(); }
+  [[nodiscard]] std::vector<question> take_waiting() { return std::exchange(waiting_, {}); }
+
+  /// What the shards know. `now` and `wall` are the same moment by both clocks.
+  static void answer(const question& what, std::vector<message_report>&& known,
+                     session_table& sessions, answer_writer& answers, instant now, wall_time wall);
+
+private:
+  std::vector<question> waiting_;
+};
+
+} // namespace ropewalk

@@ -1,0 +1,168 @@
+#include "apps/ropewalk/broker_answer.hpp"
+#include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/exit_status.hpp"
+
+#include <iomanip>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace ropewalk {
+
+namespace {
+
+using namespace exit_status;
+using json = nlohmann::ordered_json;
+
+struct explain_options {
+  connection_options connection;
+  std::string id;
+  bool failed = false;
+  bool slow = false;
+  bool open = false;
+  std::string service;
+  std::uint32_t limit = 20;
+  bool as_json = false;
+};
+
+// As part of a query.
+std::string escaped(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string result;
+  for (const char c : text) {
+    if (std::string_view{"&%?#"}.find(c) == std::string_view::npos) {
+      result += c;
+      continue;
+    }
+    result += '%';
+    result += digits[static_cast<unsigned char>(c) >> 4];
+    result += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return result;
+}
+
+std::string question(const explain_options& o) {
+  std::string result = "/v1/messages";
+  if (!o.id.empty()) return result + '/' + o.id;
+  result += "?limit=" + std::to_string(o.limit);
+  if (o.failed) result += "&failed";
+  if (o.slow) result += "&slow";
+  if (o.open) result += "&open";
+  if (!o.service.empty()) result += "&service=" + escaped(o.service);
+  return result;
+}
+
+std::string time_text(const json& seconds) {
+  const auto value = seconds.get<double>();
+  std::ostringstream out;
+  out << std::setprecision(3);
+  if (value < 1e-3)
+    out << value * 1e6 << "us";
+  else if (value < 1)
+    out << value * 1e3 << "ms";
+  else
+    out << value << "s";
+  return out.str();
+}
+
+std::string time_text(const json& of, const char* name) {
+  return of.contains(name) ? time_text(of[name]) : "-";
+}
+
+void print_attempts(const json& attempts) {
+  if (attempts.empty()) return;
+  std::cout << "  " << std::left << std::setw(9) << "ATTEMPT" << std::setw(20) << "NODE"
+            << std::setw(6) << "SLOT" << std::setw(9) << "PLACED" << std::setw(9) << "WAITED"
+            << std::setw(9) << "RAN"
+            << "END\n";
+  for (const auto& one : attempts) {
+    std::cout << "  " << std::setw(9) << one["attempt"].get<int>() << std::setw(19)
+              << one.value("node", "-") << ' ' << std::setw(6)
+              << (one.contains("slot") ? std::to_string(one["slot"].get<int>()) : "-")
+              << std::setw(9) << time_text(one, "placed_seconds") << std::setw(9)
+              << time_text(one, "waited_seconds") << std::setw(9) << time_text(one, "ran_seconds")
+              << (one["end"] == "open" ? "not yet" : one["end"].get<std::string>());
+    if (one.contains("why")) std::cout << ": " << one["why"].get<std::string>();
+    std::cout << '\n';
+  }
+}
+
+void print(const json& one) {
+  std::cout << one["id"].get<std::string>() << "  " << one["service"].get<std::string>() << "  "
+            << one.value("code", one["state"].get<std::string>()) << "  "
+            << (one["state"] == "ended" ? "after " : "for ") << time_text(one["seconds"])
+            << "  came " << one["came"].get<std::string>();
+  if (one.contains("client")) std::cout << "  from " << one["client"].get<std::string>();
+  if (one.contains("address")) std::cout << "  at " << one["address"].get<std::string>();
+  std::cout << '\n';
+  if (one.contains("trace")) std::cout << "  trace " << one["trace"].get<std::string>() << '\n';
+  if (one.contains("detail")) std::cout << "  " << one["detail"].get<std::string>() << '\n';
+  if (const auto waits = one.value("waits", ""); !waits.empty()) std::cout << "  " << waits << '\n';
+  print_attempts(one["attempts"]);
+  if (one.contains("attempts_left_out"))
+    std::cout << "  (" << one["attempts_left_out"].get<int>() << " attempts in between left out)\n";
+}
+
+int report(const std::string& what, int status) {
+  std::cerr << "ropewalk explain: " << what << '\n';
+  return status;
+}
+
+int run_explain(const explain_options& o) {
+  const auto said = ask_broker(o.connection, question(o));
+  if (said.status != 0) return report(said.complaint, said.status);
+  const auto answer = json::parse(said.json, nullptr, false);
+  if (answer.is_discarded() || !answer.contains("messages"))
+    return report("the broker at " + o.connection.broker +
+                      " is of a release that does not know what became of messages; a newer one "
+                      "does",
+                  answered_with_error);
+  const auto& messages = answer["messages"];
+  if (o.as_json) {
+    std::cout << said.json << '\n';
+  } else {
+    for (const auto& one : messages) print(one);
+  }
+  std::cout.flush();
+  if (!std::cout) return report("cannot write to stdout; is the disk full?", cannot_write);
+  if (messages.empty() && !o.id.empty())
+    return report("nothing is known of " + o.id +
+                      ": it never came, or it was answered without trouble, or the history has "
+                      "been filled since (--history-memory)",
+                  answered_with_error);
+  return 0;
+}
+
+} // namespace
+
+command_action add_explain(CLI::App& app) {
+  auto o = std::make_shared<explain_options>();
+  app.footer(
+      "Kept are all messages that failed or had to be started again, the slowest five of every "
+      "minute and service, and one a second of the others, as far as the broker's --history-memory "
+      "goes. PLACED is when an attempt got its node, after the message came; WAITED how long it "
+      "then waited there. Exit status: 0 if the broker answered, 1 if it does not tell us or knows "
+      "nothing of that message, 2 for a wrong command line, 3 if it cannot be reached, 4 if stdout "
+      "cannot be written.");
+  add_connection(app, o->connection);
+  auto* id = app.add_option("id", o->id,
+                            "a trace id (32 hexadecimal digits) or traceparent, or the id that "
+                            "this command shows of a message: 0.17.2-42");
+  auto* failed = app.add_flag("--failed", o->failed, "what failed or had to be started again");
+  auto* slow = app.add_flag("--slow", o->slow, "the slowest, first the slowest of all");
+  auto* open = app.add_flag("--open", o->open,
+                            "what is not answered yet, the oldest first, and what it waits for");
+  failed->excludes(id)->excludes(slow)->excludes(open);
+  slow->excludes(id)->excludes(open);
+  open->excludes(id);
+  app.add_option("--service", o->service, "of this service only")->excludes(id);
+  app.add_option("--limit", o->limit, "at most so many messages")
+      ->check(CLI::Range(1u, 1000u))
+      ->excludes(id)
+      ->capture_default_str();
+  app.add_flag("--json", o->as_json, "as JSON, for scripts");
+  return [o] { return run_explain(*o); };
+}
+
+} // namespace ropewalk

@@ -1,0 +1,165 @@
+#include "net/protocol/frame.hpp"
+#include "net/transport/socket.hpp"
+#include "tests/catch.hpp"
+#include "tests/cluster/processes.hpp"
+
+#include <array>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <sys/socket.h>
+#include <thread>
+
+using namespace ropewalk;
+
+/// What a broker says of single messages: of those that failed, and of those that wait.
+
+namespace {
+
+const std::string traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+bool contains(const std::string& text, const std::string& what) {
+  return text.find(what) != std::string::npos;
+}
+
+output explain(const cluster& c, std::vector<std::string> words) {
+  words.insert(words.begin(), {"explain", "--broker", c.clients().text()});
+  return c.run(words);
+}
+
+nlohmann::json explained(const cluster& c, std::vector<std::string> words) {
+  words.emplace_back("--json");
+  const auto said = explain(c, std::move(words));
+  INFO(said.err);
+  REQUIRE(said.status == 0);
+  return nlohmann::json::parse(said.out)["messages"];
+}
+
+output send(const cluster& c, std::vector<std::string> words) {
+  words.insert(words.begin(), {"send", "--broker", c.clients().text()});
+  return c.run(words);
+}
+
+} // namespace
+
+TEST_CASE("explain shows every attempt of a message that killed its workers, with signal, node and "
+          "slot, and the end of stderr of one that failed") {
+  cluster c{{"--log-format", "json"}};
+  c.start_node("left", {"--service", "die=cmd:sh -c 'kill -SEGV $$'", "--service",
+                        "fail=cmd:sh -c 'echo no such picture >&2; exit 3'", "--service",
+                        "env=cmd:sh -c 'echo $ROPEWALK_TRACE $TRACEPARENT'", "--slots", "1"});
+  REQUIRE(c.has_nodes(1));
+  REQUIRE(send(c, {"die", "--data", "x"}).status == 1);
+  REQUIRE(send(c, {"fail", "--data", "x", "--traceparent", traceparent}).status == 1);
+
+  const auto failed = explained(c, {"--failed"});
+  REQUIRE(failed.size() == 2);
+  const auto& last = failed[0];
+  CHECK(last["code"] == "FAILED");
+  CHECK(last["trace"] == trace);
+  CHECK(contains(last["attempts"][0]["why"], "no such picture"));
+  CHECK(last["attempts"][0]["ran_seconds"] > 0);
+  const auto& lost = failed[1];
+  CHECK(lost["code"] == "WORKER_LOST");
+  REQUIRE(lost["attempts"].size() == 3);
+  for (int i = 0; i < 3; ++i) {
+    const auto& one = lost["attempts"][static_cast<std::size_t>(i)];
+    INFO(one.dump());
+    CHECK(one["attempt"] == i + 1);
+    CHECK(one["node"] == "left");
+    CHECK(one["slot"] == 1);
+    CHECK(one["end"] == "crashed");
+    CHECK(contains(one["why"], "signal 11"));
+  }
+  CHECK(explained(c, {"--failed", "--service", "die"}).size() == 1);
+  CHECK(explained(c, {trace}).size() == 1);
+  CHECK(explained(c, {lost["id"].get<std::string>()}).size() == 1);
+  const auto text = explain(c, {"--failed"}).out;
+  INFO(text);
+  CHECK(contains(text, lost["id"].get<std::string>() + "  die  WORKER_LOST  after "));
+  CHECK(contains(text, "crashed: "));
+  CHECK(contains(text, "  trace " + trace));
+  // The log says which it was.
+  CHECK(contains(c.broker().log(), "\"trace\":\"" + trace + "\""));
+  CHECK(contains(c.broker().log(), "\"request\":\"" + lost["id"].get<std::string>() + "\""));
+
+  const auto nothing = explain(c, {"0.7.7-7"});
+  CHECK(nothing.status == 1);
+  CHECK(contains(nothing.err, "nothing is known of 0.7.7-7"));
+  CHECK(explain(c, {"7"}).status == 1);
+  CHECK(contains(explain(c, {"7"}).err, "names no message"));
+
+  const auto own = send(c, {"env", "--data", "x", "--trace"});
+  REQUIRE(own.status == 0);
+  REQUIRE(own.err.starts_with("trace "));
+  const auto id = own.err.substr(6, 32);
+  CHECK(contains(own.out, "00-" + id));
+  CHECK(own.out.find(id, own.out.find(id) + 1) != std::string::npos); // in both
+  CHECK(contains(send(c, {"env", "--data", "x", "--traceparent", traceparent}).out,
+                 traceparent + " " + traceparent));
+  CHECK(send(c, {"env", "--data", "x", "--traceparent", "00-x"}).status == 2);
+}
+
+TEST_CASE("explain says what a message waits for, over all shards, and who took it back") {
+  const int shards = GENERATE(1, 2);
+  cluster c{{"--shards", std::to_string(shards)}};
+  auto& node = c.start_node("left", {"--service", "slow=builtin:sleep", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  auto connection = c.connect();
+  for (int i = 0; i < 40; ++i) connection.send("slow", shared_bytes::borrow("60000"), {60s});
+  connection.flush();
+  REQUIRE(eventually([&] { return explained(c, {"--open", "--limit", "100"}).size() == 40; }, 10s));
+  const auto open = explained(c, {"--open", "--limit", "100"});
+  const auto& first = open[0];
+  CHECK(first["state"] == "with a node");
+  CHECK(first["waits"] == "node left runs it");
+  CHECK(first["attempts"][0]["node"] == "left");
+  const auto& last = open[39];
+  CHECK(last["state"] == "waiting");
+  CHECK(contains(last["waits"], " of this service, all busy; "));
+  CHECK(last["before"] > 20);
+
+  node.signal(SIGKILL);
+  REQUIRE(eventually(
+      [&] {
+        return contains(explain(c, {last["id"].get<std::string>()}).out,
+                        "no node offers it; the last one left ");
+      },
+      10s));
+  for (std::uint64_t id = 1; id <= 40; ++id) connection.cancel(id);
+  connection.flush();
+  REQUIRE(eventually([&] { return explained(c, {"--open"}).empty(); }, 10s));
+  const auto taken_back = explained(c, {first["id"].get<std::string>()});
+  REQUIRE(taken_back.size() == 1);
+  CHECK(taken_back[0]["code"] == "CANCELLED");
+  CHECK(taken_back[0]["attempts"][0]["end"] == "node lost");
+}
+
+TEST_CASE("a broker of before explain is named as that") {
+  // One that answers STATUS with its numbers, whatever else it says.
+  auto listener = listen_tcp({"127.0.0.1", 0});
+  REQUIRE(listener);
+  const auto where = local_endpoint(listener->get());
+  std::thread broker{[&] {
+    const descriptor client{::accept(listener->get(), nullptr, nullptr)};
+    std::array<char, 512> asked{};
+    std::vector<char> said;
+    for (int frames = 0; frames < 2; ++frames) { // HELLO is one, where it comes
+      const auto size = ::recv(client.get(), asked.data(), asked.size(), 0);
+      if (size < static_cast<ssize_t>(frame_header_bytes)) break;
+      frame_header head;
+      read_header(asked.data(), head);
+      said.clear();
+      if (head.kind == frame_kind::hello)
+        append_frame(said, frame_kind::hello_ok, error_code::ok, head.id, {}, {});
+      else
+        append_frame(said, frame_kind::status, error_code::ok, head.id, {}, R"({"nodes":[]})");
+      if (::send(client.get(), said.data(), said.size(), MSG_NOSIGNAL) < 0) break;
+    }
+  }};
+  const temporary_folder folder;
+  const auto said = run_ropewalk({"explain", "--failed", "--broker", where.text()}, folder.path());
+  broker.join();
+  CHECK(said.status == 1);
+  CHECK(contains(said.err, "is of a release that does not know what became of messages"));
+}
