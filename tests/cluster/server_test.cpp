@@ -79,6 +79,7 @@ TEST_CASE("a server is offered while it is connected, and connected again when i
   REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
   there.end();
   const auto lost = text(connection.wait(10s));
+  CAPTURE(lost);
   CHECK(lost.find("WORKER_LOST") == 0);
   CHECK(lost.find("has closed the connection") != std::string::npos);
   connection.send("h", shared_bytes::copy_of("echo again"));
