@@ -170,17 +170,15 @@ void dispatcher::find_open(const message_query& query, std::vector<message_repor
   for (service_index which = 0; which < services_.size(); ++which) {
     const auto& s = services_[which];
     if (!query.service.empty() && query.service != s.name) continue;
+    for (const auto offer : offers_.of_service(which)) look(offers_[offer].placed);
     if (!s.queue.empty()) s.queue.for_each_list(look);
     if (s.keys.waiting() > 0) s.keys.for_each_list(look);
-    for (const auto offer : offers_.of_service(which)) look(offers_[offer].placed);
   }
-  const auto end =
-      found.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(found.size(), query.limit));
-  std::partial_sort(found.begin(), end, found.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return deadlines_.inserted(a) < deadlines_.inserted(b);
+  std::stable_sort(found.begin(), found.end(), [&](std::uint32_t one, std::uint32_t other) {
+    return deadlines_.inserted(one) < deadlines_.inserted(other);
   });
-  std::for_each(found.begin(), end,
-                [&](std::uint32_t index) { into.push_back(explained(index, now)); });
+  if (found.size() > query.limit) found.resize(query.limit);
+  for (const auto index : found) into.push_back(explained(index, now));
 }
 
 std::vector<message_report> dispatcher::messages(const message_query& query, instant now) const {
