@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 // How the processes of handlers that stay up are started, replaced and ended.
 
-TEST_CASE("what cannot be started, or ends before it is ready, is said loudly and tried again; "
+TEST_CASE("what cannot be started, or ends before it is ready, is said loudly and tried again, "
           "another node answers") {
   const auto [options, said] = GENERATE(
       std::pair<std::string, std::string>{"--at-start 7", "cannot begin: there is no model"},
