@@ -100,6 +100,7 @@ TEST_CASE("answers come out of batches that were put together from batches") {
   for (std::uint64_t i = 0; i < 10; ++i) {
     batch_builder one;
     one.add(answer_item{i, 5, 2, i % 2 ? item_end::crashed : item_end::answered, error_code::failed,
+                        static_cast<std::uint16_t>(i * 0x101),
                         shared_bytes::copy_of(std::string(i * 3000, 'x'))});
     all.add(one.take());
   }
@@ -109,6 +110,7 @@ TEST_CASE("answers come out of batches that were put together from batches") {
     REQUIRE(item);
     REQUIRE(item->token == i);
     REQUIRE(item->code == error_code::failed);
+    REQUIRE(item->slot == i * 0x101);
     REQUIRE(item->end == (i % 2 ? item_end::crashed : item_end::answered));
     REQUIRE(item->payload.size() == i * 3000);
   }
@@ -117,8 +119,8 @@ TEST_CASE("answers come out of batches that were put together from batches") {
 
 TEST_CASE("a batch cut short or with numbers that nobody writes is malformed") {
   batch_builder builder;
-  builder.add(
-      answer_item{1, 2, 3, item_end::answered, error_code::ok, shared_bytes::copy_of("payload")});
+  builder.add(answer_item{1, 2, 3, item_end::answered, error_code::ok, 4,
+                          shared_bytes::copy_of("payload")});
   const auto whole = builder.take().flat();
   for (std::size_t size = 1; size < whole.size(); ++size) {
     batch_reader reader{whole.part(0, size)};

@@ -148,3 +148,33 @@ TEST_CASE("somebody who may not see the broker sees what he asked himself, witho
   b.read(nobody);
   CHECK(nobody->was_told("HTTP/1.1 401"));
 }
+
+TEST_CASE(
+    "a traceparent over HTTP is kept with its message and comes back with the answer, and what "
+    "is none is taken for none") {
+  const std::string good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  broker_by_hand b;
+  b.add_node("echo", 2);
+  const auto traced = b.connect_http();
+  const auto post = [](const std::string& traceparent) {
+    return "POST /v1/services/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
+           "TraceParent: " +
+           traceparent + "\r\n\r\nx";
+  };
+  traced->says(post(good));
+  b.read(traced);
+  const auto asks = b.connect_http();
+  asks->says(get("/v1/messages/4bf92f3577b34da6a3ce929d0e0e4736"));
+  b.read(asks);
+  REQUIRE(told(*asks)["messages"].size() == 1);
+  CHECK(told(*asks)["messages"][0]["traceparent"] == good);
+  b.answer_next("x");
+  CHECK(traced->was_told("traceparent: " + good + "\r\n"));
+
+  const auto other = b.connect_http();
+  other->says(post(good + "x"));
+  b.read(other);
+  b.answer_next("x");
+  CHECK(other->was_told("HTTP/1.1 200"));
+  CHECK_FALSE(other->was_told("traceparent"));
+}
