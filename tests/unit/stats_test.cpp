@@ -91,11 +91,12 @@ void require_different_names(std::set<std::string_view> names = {}) {
 TEST_CASE("a status without anything in it has all of its numbers all the same") {
   broker_report r;
   r.front.pid = 4618;
-  REQUIRE(apart_from_services(r) ==
-          R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
-          R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
-          R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"turned_away":0,)"
-          R"("uptime_seconds":0.0})");
+  REQUIRE(
+      apart_from_services(r) ==
+      R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
+      R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
+      R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"traces_dropped":0,)"
+      R"("traces_exported":0,"turned_away":0,"uptime_seconds":0.0})");
 }
 
 TEST_CASE("the shards' numbers are the broker's, each added up in its own way, and a node that two "
@@ -114,7 +115,8 @@ TEST_CASE("the shards' numbers are the broker's, each added up in its own way, a
           R"("redispatched":5,"refused":{"BUSY":3,"TIMEOUT":1},"restarts":4,"returned":6,)"
           R"("shards":[{"answered":0,"connections":1,"in_flight":1,"queued":0,"shard":0},)"
           R"({"answered":60,"connections":10,"in_flight":2,"queued":3,"shard":1}],)"
-          R"("stale_answers":8,"submitted":70,"turned_away":11,"uptime_seconds":2.25})");
+          R"("stale_answers":8,"submitted":70,"traces_dropped":0,"traces_exported":0,)"
+          R"("turned_away":11,"uptime_seconds":2.25})");
 }
 
 TEST_CASE(
