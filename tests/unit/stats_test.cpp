@@ -91,12 +91,11 @@ void require_different_names(std::set<std::string_view> names = {}) {
 TEST_CASE("a status without anything in it has all of its numbers all the same") {
   broker_report r;
   r.front.pid = 4618;
-  REQUIRE(
-      apart_from_services(r) ==
-      R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
-      R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
-      R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"traces_dropped":0,)"
-      R"("traces_exported":0,"turned_away":0,"uptime_seconds":0.0})");
+  REQUIRE(apart_from_services(r) ==
+          R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
+          R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
+          R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"traces_dropped":0,)"
+          R"("traces_exported":0,"turned_away":0,"uptime_seconds":0.0})");
 }
 
 TEST_CASE("the shards' numbers are the broker's, each added up in its own way, and a node that two "
