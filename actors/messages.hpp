@@ -69,13 +69,13 @@ typename Inspector::result_type inspect(Inspector& f, T& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, service_report& x) {
-  return f(caf::meta::type_name("service_report"), x.state, x.counts);
+  return f(caf::meta::type_name("service_report"), x.state, x.counts, x.rates);
 }
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
   return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.process, x.nodes,
-           x.services, x.shards, x.certificates);
+           x.services, x.shards, x.certificates, x.clients);
 }
 
 } // namespace ropewalk
@@ -91,6 +91,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::shard_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::certificate_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::service_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::client_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::broker_report))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))
@@ -130,12 +131,14 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
 
   // front -> supervisor -> cluster (release, node); within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
   // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports);
-  // front -> fronts of the other shards, in the same process: (status), answered by a broker_report
+  // front -> fronts of the other shards, in the same process: (status), answered by a broker_report;
+  // front -> front (sample): the totals of this second are read
   CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")
   CAF_ADD_ATOM(ropewalk, ropewalk, lost_atom, "lost")
   CAF_ADD_ATOM(ropewalk, ropewalk, new_front_atom, "newfront")
   CAF_ADD_ATOM(ropewalk, ropewalk, ready_atom, "ready")
   CAF_ADD_ATOM(ropewalk, ropewalk, status_atom, "status")
+  CAF_ADD_ATOM(ropewalk, ropewalk, sample_atom, "sample")
 
   // within a node: membership -> gateway (attach, shard, front, number) and (detach, shard); membership -> node
   // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);

@@ -1,15 +1,12 @@
 #include "actors/broker/front.hpp"
 
 #include "actors/broker/certificate_watch.hpp"
-#include "actors/broker/process_status.hpp"
 #include "actors/settings/units.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
-#include "net/protocol/cluster_greeting.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 namespace ropewalk {
 
@@ -35,11 +32,12 @@ request_intake::shards others_of(const shard_place& shard) {
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      started_(clock_now()), dispatcher_(settings_.dispatch, started_, settings_.seed),
+      dispatcher_(settings_.dispatch, clock_now(), settings_.seed),
       clients_(settings_, settings_.access, dispatcher_, others_of(settings_.shard),
                settings_.guard),
       acceptors_(*this, clients_, settings_.shard.group->census()),
-      nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
+      nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard),
+      numbers_({settings_, dispatcher_, clients_, nodes_}, clock_now()) {}
 
 caf::behavior front::make_behavior() {
   if (const auto loaded = clients_.load_access(clock_now()); !loaded) {
@@ -52,6 +50,8 @@ caf::behavior front::make_behavior() {
   }
   send(supervisor_, ready_atom_v, acceptors_.addresses());
   settings_.shard.group->set_front(settings_.shard.number, this);
+  numbers_.sample(clock_now());
+  expect_sample();
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
       [this](const caf::io::new_data_msg& msg) {
@@ -95,7 +95,8 @@ caf::behavior front::make_behavior() {
         set_failing(node, service, failing, clock_now());
         carry_out();
       },
-      [this](status_atom) { return report(); },
+      [this](status_atom) { return numbers_.report(clock_now(), drain_.draining()); },
+      [this](sample_atom) { sample(); },
       [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
       [this](sweep_timeouts_atom) {
@@ -297,7 +298,7 @@ void front::expect_tick() {
 void front::tick() {
   expected_.tick = false;
   const auto now = clock_now();
-  loop_lag_.record(static_cast<std::uint64_t>(std::max(now - expected_.tick_due, {}).count()));
+  numbers_.timer_came(expected_.tick_due, now);
   dispatcher_.advance(now);
   carry_out();
   clients_.tick(now);
@@ -310,6 +311,18 @@ void front::tick() {
 void front::expect_timeouts() {
   if (std::exchange(expected_.timeouts, true)) return;
   delayed_send(this, session_timeouts::interval, sweep_timeouts_atom_v);
+}
+
+void front::expect_sample() {
+  expected_.sample_due = clock_now() + rate_history::interval;
+  delayed_send(this, rate_history::interval, sample_atom_v);
+}
+
+void front::sample() {
+  const auto now = clock_now();
+  numbers_.timer_came(expected_.sample_due, now);
+  numbers_.sample(now);
+  expect_sample();
 }
 
 // -- its end ------------------------------------------------------------------------------------------
@@ -352,37 +365,10 @@ void front::advance_drain(instant now) {
 
 void front::begin_status_round() {
   clients_.statuses().begin_round();
-  status_.begin(report(), [this](const broker_report& all) {
+  status_.begin(numbers_.report(clock_now(), drain_.draining()), [this](const broker_report& all) {
     clients_.end_status_round(all);
     carry_out();
   });
-}
-
-broker_report front::report() const {
-  broker_report result;
-  result.requests = dispatcher_.totals();
-  result.nodes = nodes_.report();
-  result.services = dispatcher_.services(clock_now());
-  result.process = numbers_of_this_process(clients_.size());
-  auto& mine = result.front;
-  mine.restarts = nodes_.restarts();
-  mine.connections = clients_.size();
-  mine.rejected = clients_.rejected();
-  mine.incoming_bytes = clients_.incoming_bytes();
-  mine.unread_bytes = clients_.unread_bytes();
-  mine.request_memory = settings_.dispatch.memory;
-  mine.answer_memory = settings_.answers_memory;
-  mine.loop_lag = loop_lag_;
-  mine.version = own_cluster_greeting().release;
-  mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
-  mine.pid = static_cast<std::uint32_t>(::getpid());
-  mine.draining = drain_.draining();
-  result.certificates =
-      report_certificates(clients_.gate().tls(),
-                          settings_.cluster_tls ? settings_.cluster_tls->current().get() : nullptr);
-  result.shards.push_back({mine.connections, result.requests.placed, result.requests.waiting,
-                           result.requests.answered, settings_.shard.number});
-  return result;
 }
 
 } // namespace ropewalk

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/broker/broker_numbers.hpp"
 #include "actors/broker/client_acceptors.hpp"
 #include "actors/broker/drain.hpp"
 #include "actors/broker/node_table.hpp"
@@ -43,6 +44,7 @@ private:
     bool tick = false;
     bool timeouts = false;
     instant tick_due{};
+    instant sample_due{};
   };
 
   result<void> open_acceptors();
@@ -65,23 +67,23 @@ private:
   void expect_tick();
   void tick();
   void expect_timeouts();
+  void expect_sample();
+  void sample();
   void advance_drain(instant now);
 
   void begin_status_round();
-  [[nodiscard]] broker_report report() const;
 
   const broker_settings settings_;
   const caf::actor supervisor_;
-  const instant started_;
   dispatcher dispatcher_;
   client_sessions clients_;
   client_acceptors acceptors_;
   node_table nodes_;
   status_round status_;
+  broker_numbers numbers_;
   drain drain_;
   std::unordered_map<caf::io::connection_handle, connection_id> by_handle_; // some may be gone
   expected_calls expected_;
-  latency_histogram loop_lag_;
   log_rate_limiter failures_; // FAILED and WORKER_LOST: must not hide, or be hidden by, strangers
 };
 

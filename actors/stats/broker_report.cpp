@@ -29,7 +29,23 @@ nlohmann::json shown_as(const latency_histogram& times) {
           {"sum_seconds", 1e-9 * static_cast<double>(times.sum_ns)},
           {"p50_seconds", times.quantile(0.5)},
           {"p90_seconds", times.quantile(0.9)},
-          {"p99_seconds", times.quantile(0.99)}};
+          {"p99_seconds", times.quantile(0.99)},
+          {"max_seconds", times.quantile(1)}};
+}
+
+template <class T>
+void put(nlohmann::json& into, const T& numbers);
+
+nlohmann::json shown_as(const event_rates& a_second) {
+  nlohmann::json result;
+  put(result, a_second);
+  return result;
+}
+
+nlohmann::json shown_as(const rates& by_window) {
+  nlohmann::json result;
+  put(result, by_window);
+  return result;
 }
 
 template <class T>
@@ -52,8 +68,13 @@ nlohmann::json list_of(const std::vector<service_report>& all) {
     auto& entry = result.emplace_back();
     put(entry, one.state);
     put(entry, one.counts);
+    entry["rates"] = shown_as(one.rates);
   }
   return result;
+}
+
+nlohmann::json budget(std::uint64_t used, std::uint64_t max) {
+  return {{"used_bytes", used}, {"max_bytes", max}};
 }
 
 bool same_node(const node_report& a, const node_report& b) {
@@ -96,9 +117,18 @@ void broker_report::add(const broker_report& other) {
     else
       services.push_back(theirs);
   }
+  clients.insert(clients.end(), other.clients.begin(), other.clients.end());
+  std::stable_sort(clients.begin(), clients.end(), holds_more<client_report>);
+  clients.resize(std::min(clients.size(), max_listed_clients));
   shards.insert(shards.end(), other.shards.begin(), other.shards.end());
   std::sort(shards.begin(), shards.end(),
             [](const shard_report& a, const shard_report& b) { return a.number < b.number; });
+}
+
+rates broker_report::rates() const {
+  ropewalk::rates result;
+  for (const auto& one : services) stats::add_fields(result, one.rates);
+  return result;
 }
 
 std::vector<node_report> broker_report::labelled_nodes() const {
@@ -127,6 +157,12 @@ std::string broker_report::json() const {
   result["services"] = list_of(services);
   result["shards"] = list_of(shards);
   result["certificates"] = list_of(certificates);
+  result["clients"] = list_of(clients);
+  result["more_clients"] = front.connections - std::min(front.connections, clients.size());
+  result["rates"] = shown_as(rates());
+  result["memory"]["requests"] =
+      budget(requests.held_bytes + front.incoming_bytes, front.request_memory);
+  result["memory"]["answers"] = budget(front.unread_bytes, front.answer_memory);
   // Names come from nodes: what is not UTF-8 in them must not stop the status.
   return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -2,6 +2,7 @@
 
 #include "actors/stats/dispatch_totals.hpp"
 #include "actors/stats/latency_histogram.hpp"
+#include "actors/stats/rates.hpp"
 
 #include <cstdint>
 #include <string>
@@ -89,11 +90,13 @@ static_assert(stats::all_described<service_state>());
 struct service_report {
   service_state state;
   service_counts counts;
+  ropewalk::rates rates;
 
   /// Adds what another shard, or another service, has.
   void add(const service_report& other) {
     stats::add_fields(state, other.state);
     stats::add_fields(counts, other.counts);
+    stats::add_fields(rates, other.rates);
   }
 };
 

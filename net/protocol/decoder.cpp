@@ -16,6 +16,7 @@ void decoder::feed(std::string_view bytes) {
   assert(in_.empty() || dead_);
   if (dead_) return;
   in_ = bytes;
+  received_ += bytes.size();
   if (mode_ == mode::undecided && !in_.empty())
     mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
 }
@@ -218,6 +219,7 @@ std::span<char> decoder::body_space() {
 void decoder::body_filled(std::size_t count) {
   assert(count <= body_space().size());
   body_have_ += count;
+  received_ += count;
 }
 
 // An empty line asks nothing; a read may hold a quarter of a million, so that each must cost next

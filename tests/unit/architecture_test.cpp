@@ -27,7 +27,7 @@ const std::map<std::string, std::set<std::string>> arrows{
     {"actors/time", {}},
     {"actors/log", {"net/protocol", "actors/time"}},
     {"actors/random", {}},
-    {"actors/stats", {"net/protocol"}},
+    {"actors/stats", {"net/protocol", "actors/time"}},
     {"actors/admin", {"net/http", "net/protocol", "actors/stats", "actors/settings"}},
     {"actors/dispatch",
      {"net/bytes", "net/protocol", "actors/time", "actors/random", "actors/stats"}},

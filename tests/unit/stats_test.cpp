@@ -31,9 +31,9 @@ service_report service(std::string name, std::uint64_t waiting, double oldest) {
 // What a status had before there were services in it.
 std::string apart_from_services(const broker_report& of) {
   auto all = nlohmann::json::parse(of.json());
-  for (const auto* part :
-       {"process", "services", "loop_lag", "version", "incoming_bytes", "unread_bytes",
-        "request_memory_bytes", "answer_memory_bytes", "certificates"})
+  for (const auto* part : {"process", "services", "loop_lag", "version", "incoming_bytes",
+                           "unread_bytes", "request_memory_bytes", "answer_memory_bytes",
+                           "certificates", "clients", "more_clients", "rates", "memory"})
     all.erase(part);
   return all.dump();
 }
@@ -177,10 +177,14 @@ TEST_CASE("no two numbers of a report have the same name") {
   require_different_names<shard_report>();
   require_different_names<front_totals>();
   require_different_names<process_numbers>();
-  std::set<std::string_view> of_service;
+  require_different_names<client_report>();
+  require_different_names<certificate_report>();
+  require_different_names<rates>();
+  std::set<std::string_view> of_service{"rates"};
   stats::for_each_field<service_state>([&](const auto& f) { of_service.insert(f.name); });
   require_different_names<service_counts>(of_service);
-  std::set<std::string_view> of_front{"nodes", "shards", "services", "process"};
+  std::set<std::string_view> of_front{"nodes",   "shards",       "services", "process",
+                                      "clients", "more_clients", "rates",    "memory"};
   stats::for_each_field<front_totals>([&](const auto& f) { of_front.insert(f.name); });
   require_different_names<dispatch_totals>(of_front);
 }

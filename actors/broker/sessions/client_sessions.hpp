@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/client_list.hpp"
 #include "actors/broker/sessions/http_intake.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "actors/broker/sessions/session_timeouts.hpp"
@@ -37,6 +38,10 @@ public:
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
   [[nodiscard]] std::uint64_t incoming_bytes() const { return sessions_.incoming_bytes(); }
   [[nodiscard]] std::uint64_t unread_bytes() const { return sessions_.unread_bytes(); }
+  /// Those that hold most (list_clients).
+  [[nodiscard]] std::vector<client_report> list(std::uint16_t shard, instant now) const {
+    return list_clients(sessions_, dispatcher_, shard, now);
+  }
 
   // -- what they are told ---------------------------------------------------------------------------
 
@@ -92,6 +97,7 @@ public:
 
 private:
   const broker_tuning limits_;
+  const dispatcher& dispatcher_;
   client_access gate_;
   rejection_log rejections_;
   session_table sessions_;

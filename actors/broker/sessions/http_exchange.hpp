@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace ropewalk {
 
@@ -53,6 +54,10 @@ public:
   void end() { ended_ = true; }
   [[nodiscard]] bool ended() const { return ended_; }
 
+  /// Who asked last, where somebody wants to know; null: nobody has said.
+  void known_as(std::shared_ptr<const access> who) { who_ = std::move(who); }
+  [[nodiscard]] const access* who() const { return who_.get(); }
+
   /// Nothing was ever asked.
   [[nodiscard]] bool unused() const { return first_ == 1 && waiting_.empty(); }
 
@@ -75,6 +80,7 @@ private:
   [[nodiscard]] request* at(std::uint64_t number);
 
   std::deque<request> waiting_;
+  std::shared_ptr<const access> who_;
   std::uint64_t first_ = 1; // the number of the one that is answered next
   std::uint64_t kept_bytes_ = 0;
   bool body_called_ = false;

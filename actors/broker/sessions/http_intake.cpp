@@ -39,6 +39,7 @@ void http_intake::read(session& from, instant now) {
                                          ") is refused: it does not speak TLS");
     return handle(from, http_refusal{400, "this port speaks TLS: say https"}, now);
   }
+  const auto admitted = with_.work.totals().admitted;
   bool any = false;
   while (!from.http->ended()) {
     const auto* event = input.next();
@@ -46,6 +47,7 @@ void http_intake::read(session& from, instant now) {
     any = true;
     std::visit([&](const auto& what) { handle(from, what, now); }, *event);
   }
+  from.requests += with_.work.totals().admitted - admitted;
   if (from.http->ended()) input.stop();
   if (!input.in_message())
     from.message_since = {};
@@ -164,6 +166,7 @@ void http_intake::handle(session& from, const http_request& what, instant now) {
   const auto verdict = admit(from, what);
   if (const auto* why = std::get_if<rejection>(&verdict)) return reject(from, what, *why, now);
   const auto& as = std::get<admitted>(verdict);
+  if (as.who) from.http->known_as(as.who);
   if (as.place.route == http_route::service && what.method == "POST")
     return submit(from, what, as, now);
   show(from, what, as);

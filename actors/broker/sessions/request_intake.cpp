@@ -52,7 +52,9 @@ void request_intake::read(session& from, instant now) {
     handle(from, *event, now);
     if (from.is(session_state::closing)) break;
   }
-  share_turn(from, frames, frames - (with_.work.totals().admitted - admitted));
+  const auto requests = with_.work.totals().admitted - admitted;
+  from.requests += requests;
+  share_turn(from, frames, frames - requests);
   if (!input.in_message())
     from.message_since = {};
   else if (frames > 0 || from.message_since == instant{})
