@@ -1,7 +1,9 @@
 #include "actors/stats/broker_report.hpp"
+#include "actors/stats/json_writer.hpp"
 #include "actors/stats/rate_history.hpp"
 #include "tests/catch.hpp"
 
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -144,4 +146,41 @@ TEST_CASE("every field of the status is in its description") {
     CHECK((text.find('`' + name + '`') != std::string::npos ||
            text.find('"' + name + '"') != std::string::npos));
   }
+}
+
+TEST_CASE("a status is JSON whatever names and numbers there are, and a number keeps its type") {
+  json_writer w;
+  w.begin('{');
+  w.key("text").text("quote \" back \\ line \n tab \t \x01 \xff k\xc3\xb6ln");
+  w.key("empty").text("");
+  w.key("list").begin('[');
+  w.number(std::uint64_t{18'446'744'073'709'551'615u});
+  w.number(-5);
+  w.number(true);
+  w.number(0.0);
+  w.number(12.0);
+  w.number(1e-9);
+  w.number(1e300);
+  w.number(std::nan(""));
+  w.begin('[');
+  w.end(']');
+  w.begin('{');
+  w.end('}');
+  w.end(']');
+  w.key("last").number(std::uint16_t{1});
+  w.end('}');
+  const auto text = w.take();
+  const auto read = nlohmann::json::parse(text);
+  CHECK(read["text"] == "quote \" back \\ line \n tab \t \x01 \xef\xbf\xbd k\xc3\xb6ln");
+  CHECK(read["empty"] == "");
+  const auto& list = read["list"];
+  REQUIRE(list.size() == 10);
+  CHECK(list[0] == 18'446'744'073'709'551'615u);
+  CHECK(list[1] == -5);
+  CHECK(list[2] == true);
+  for (const std::size_t i : {3u, 4u, 5u, 6u}) CHECK(list[i].is_number_float());
+  CHECK(list[4] == 12.0);
+  CHECK(list[5] == 1e-9);
+  CHECK(list[7].is_null());
+  CHECK(read["last"].is_number_unsigned());
 }
