@@ -30,15 +30,18 @@ void top_rates::add_to(nlohmann::json& report, instant now) {
       to[rate] = std::max(0.0, value - old->second) / time * factor;
     before_[key] = value;
   };
-  for (auto& node : report["nodes"])
-    for (const auto& [count, rate] : of_nodes)
-      add(node, "node/" + node.value("label", "") + '/' + std::to_string(node.value("pid", 0u)),
-          count, rate);
-  for (auto& client : report["clients"])
-    for (const auto& [count, rate] : of_clients)
-      add(client, "client/" + client.value("id", ""), count, rate);
-  if (auto& process = report["process"]; process.is_object())
-    add(process, "process", "cpu_seconds", "cpu_percent", 100);
+  // What an older broker does not say is not made up.
+  if (const auto nodes = report.find("nodes"); nodes != report.end())
+    for (auto& node : *nodes)
+      for (const auto& [count, rate] : of_nodes)
+        add(node, "node/" + node.value("label", "") + '/' + std::to_string(node.value("pid", 0u)),
+            count, rate);
+  if (const auto clients = report.find("clients"); clients != report.end())
+    for (auto& client : *clients)
+      for (const auto& [count, rate] : of_clients)
+        add(client, "client/" + client.value("id", ""), count, rate);
+  if (const auto process = report.find("process"); process != report.end())
+    add(*process, "process", "cpu_seconds", "cpu_percent", 100);
 }
 
 } // namespace ropewalk

@@ -140,10 +140,10 @@ constexpr std::array node_columns{
 
 constexpr std::array client_columns{
     column{"CLIENT", 15, 0, text_of<address>, nullptr, true},
-    column{"ID", 6, 5, text_of<id>, nullptr},
+    column{"ID", 6, 6, text_of<id>, nullptr},
     column{"WHO", 10, 4, text_of<who>, nullptr},
     column{"SPEAKS", 6, 9, text_of<protocol>, nullptr},
-    column{"STATE", 11, 6, state_of, nullptr},
+    column{"STATE", 11, 5, state_of, nullptr},
     column{"FLIGHT", 6, 0, number_of<in_flight>, short_number},
     column{"REQ/S", 6, 0, rate_of<request_rate>, rate_text},
     column{"REQUESTS", 8, 8, number_of<requests>, short_number},

@@ -24,6 +24,7 @@ void drawn_screen::resize(std::size_t width, std::size_t height) {
   for (auto& row : rows_) row.resize(width, ' ');
   row_ = std::min(row_, height - 1);
   column_ = std::min(column_, width - 1);
+  scrolled_ = {0, height};
 }
 
 std::vector<std::string> drawn_screen::lines() const {
@@ -40,6 +41,7 @@ void drawn_screen::write(std::string_view bytes) {
     }
     escape_ += c;
     if (escape_.size() == 2) {
+      if (c == 'M') back_a_line();
       // A character set takes one more; the others that are used say nothing of what is shown.
       if (c != '[' && c != '(' && c != ')') escape_.clear();
     } else if (escape_[1] != '[') {
@@ -80,12 +82,21 @@ void drawn_screen::put(char c) {
 }
 
 void drawn_screen::new_line() {
-  if (row_ + 1 < rows_.size()) {
-    ++row_;
+  if (row_ + 1 != scrolled_.end) {
+    row_ = std::min(row_ + 1, rows_.size() - 1);
     return;
   }
-  rows_.erase(rows_.begin());
-  rows_.emplace_back(width_, ' ');
+  rows_.erase(rows_.begin() + static_cast<std::ptrdiff_t>(scrolled_.begin));
+  rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(row_), std::string(width_, ' '));
+}
+
+void drawn_screen::back_a_line() {
+  if (row_ != scrolled_.begin) {
+    row_ -= std::min<std::size_t>(row_, 1);
+    return;
+  }
+  rows_.erase(rows_.begin() + static_cast<std::ptrdiff_t>(scrolled_.end) - 1);
+  rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(row_), std::string(width_, ' '));
 }
 
 void drawn_screen::erase(std::size_t row, std::size_t from, std::size_t to) {
@@ -155,8 +166,11 @@ void drawn_screen::obey(std::string_view parameters, char command) {
   case 'h':
   case 'l':
     return set_private_mode(parameters, command == 'h');
-  case 'm':
   case 'r':
+    scrolled_ = {n - 1, std::min(number(1, rows_.size()), rows_.size())};
+    row_ = column_ = 0;
+    break;
+  case 'm':
   case 't':
     break;
   default:

@@ -28,11 +28,19 @@ public:
 private:
   void put(char c);
   void new_line();
+  void back_a_line();
   void obey(std::string_view parameters, char command);
   void erase(std::size_t row, std::size_t from, std::size_t to);
   void set_private_mode(std::string_view parameters, bool on);
 
+  // Rows that move up when there is a new line below them.
+  struct region {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+  };
+
   std::vector<std::string> rows_;
+  region scrolled_;
   std::size_t width_ = 0;
   std::size_t row_ = 0;
   std::size_t column_ = 0;

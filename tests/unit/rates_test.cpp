@@ -51,6 +51,7 @@ broker_report with_service(const std::string& name, double a_second) {
 
 // Every name that stands in the JSON, of whatever depth; not those of services and error codes.
 void names_in(const nlohmann::json& part, std::set<std::string>& into) {
+  if (!part.is_structured()) return;
   for (const auto& [key, value] : part.items()) {
     if (part.is_object()) into.insert(key);
     if (key != "errors" && key != "refused") names_in(value, into);
