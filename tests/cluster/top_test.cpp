@@ -214,18 +214,20 @@ TEST_CASE("top for scripts prints tables, or JSON with the rates of nodes and cl
 
 TEST_CASE("what takes long says on a terminal how far it is, and nothing in a pipe") {
   cluster c;
-  c.start_node("left", {"--service", "nap=cmd:sleep 0.25", "--slots", "1"});
+  c.start_node("left", {"--service", "nap=cmd:sleep 0.25", "--slots", "2"});
   REQUIRE(c.has_nodes(1));
   const std::vector<std::string> send{
-      "send", "nap", "--data", "x", "--broker", c.clients().text(), "--count", "12"};
+      "send", "nap", "--data", "x", "--broker", c.clients().text(), "--count", "10"};
+  auto words = send;
+  words.insert(words.begin(), ROPEWALK_PROGRAM);
+  process piped{words, c.folder() + "/piped"};
   terminal t{send};
-  CHECK(t.shows(" of 12 answered, 0 errors, ", 10s));
+  CHECK(t.shows(" of 10 answered, 0 errors, "));
   CHECK(t.shows("s left"));
   CHECK(t.wait() == 0);
   CHECK_FALSE(contains(t.text(), "answered")); // it is taken away
-  const auto piped = c.run(send);
-  CHECK(piped.status == 0);
-  CHECK(piped.err.empty());
+  CHECK(piped.wait(10s) == 0);
+  CHECK(piped.log() == std::string(10, '\n')); // the replies, which are empty
 }
 
 TEST_CASE("status --watch stays one screen, says when the broker is gone, and ends well") {
@@ -266,7 +268,7 @@ TEST_CASE("status --watch in a pipe is a table, or a line of JSON, each time") {
   std::istringstream in{watch.log()};
   for (std::string line; std::getline(in, line);)
     CHECK(nlohmann::json::parse(line).contains("services"));
-  process table{{ROPEWALK_PROGRAM, "status", "--watch", "--broker", c.clients().text()},
+  process table{{ROPEWALK_PROGRAM, "status", "--watch=200ms", "--broker", c.clients().text()},
                 c.folder() + "/table"};
   CHECK(eventually([&] { return contains(table.log(), "in, 0/s out"); }));
   c.broker().signal(SIGKILL);
