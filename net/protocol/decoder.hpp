@@ -123,7 +123,7 @@ private:
   std::uint64_t discard_ = 0;   // bytes
   std::uint64_t last_line_ = 0; // id of the last text line
   std::uint64_t received_ = 0;
-  bool carry_used_ = false;     // carry_ holds what the last event's views show
+  bool carry_used_ = false; // carry_ holds what the last event's views show
   std::string_view in_;
   std::string malformed_; // the beginning of what is no frame
   std::string carry_;     // the beginning of a frame or line whose rest has not come
