@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,7 @@ std::string short_number(double value);
 /// The same of bytes, by powers of 1024: `512`, `12.3K`, `45M`.
 std::string short_bytes(double bytes);
 
-enum class align { left, right };
+enum class align : std::uint8_t { left, right };
 
 /// Exactly `columns` of a terminal wide: with blanks, or cut, and then with a `+` at its end. What
 /// strangers chose does no harm: a control character is a `?`, and so is what the locale (LC_CTYPE)

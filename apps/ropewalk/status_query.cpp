@@ -27,7 +27,7 @@ result<std::string> status_query::ask() {
   connection_->send_status();
   const auto answer = connection_->wait(answer_timeout);
   if (!answer) {
-    auto why = no_answer();
+    auto why = no_answer_of(*connection_);
     connection_.reset();
     return why;
   }
@@ -39,11 +39,11 @@ result<std::string> status_query::ask() {
   return failure{failure_kind::refused, std::move(why), {}};
 }
 
-failure status_query::no_answer() const {
-  if (connection_->refused()) return {failure_kind::refused, connection_->why_closed(), {}};
+failure status_query::no_answer_of(const client& connection) const {
+  if (connection.refused()) return {failure_kind::refused, connection.why_closed(), {}};
   return {failure_kind::unavailable,
           "no answer from " + to_.broker + " within 5 s" +
-              (connection_->closed() ? ": " + connection_->why_closed() : std::string{}),
+              (connection.closed() ? ": " + connection.why_closed() : std::string{}),
           {}};
 }
 

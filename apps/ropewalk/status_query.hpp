@@ -23,7 +23,7 @@ public:
   result<std::string> ask();
 
 private:
-  [[nodiscard]] failure no_answer() const;
+  [[nodiscard]] failure no_answer_of(const client& connection) const;
 
   const connection_options to_;
   std::optional<client> connection_;

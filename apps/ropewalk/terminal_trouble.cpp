@@ -1,5 +1,6 @@
 #include "apps/ropewalk/terminal_trouble.hpp"
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <unistd.h>
@@ -28,7 +29,7 @@ std::optional<failure> find_terminal_trouble() {
   if (::setupterm(nullptr, STDOUT_FILENO, &error) != OK)
     return cannot("nothing is known of this terminal (TERM is " + kind + ")");
   const char* const place = ::tigetstr("cup");
-  if (!place || place == reinterpret_cast<char*>(-1))
+  if (!place || reinterpret_cast<std::intptr_t>(place) == -1)
     return cannot("nothing can be placed on this terminal (TERM is " + kind + ")");
   return std::nullopt;
 }

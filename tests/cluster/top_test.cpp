@@ -178,7 +178,7 @@ TEST_CASE("top uses no colour where none is wanted, and is to be read all the sa
     const auto yellow = [&] { return contains(t.written(), "\x1b[33m"); };
     CHECK(eventually([&] {
       (void)asking.call("broken", "x", {10s});
-      const auto text = t.written();
+      const auto& text = t.written();
       return colour ? yellow() : contains(text, "1m") && contains(t.text(), "broken");
     }));
     CHECK(yellow() == colour);
