@@ -144,8 +144,8 @@ TEST_CASE("two nodes of one name are told apart in status, and the log says that
   }
 }
 
-TEST_CASE("status has what happens a second, and every client of every shard; a token for one "
-          "service sees none of that") {
+TEST_CASE("status has what happens a second, and every client of every shard, and who may ask for "
+          "one service sees none of that") {
   const with_tokens files;
   const auto made = run_ropewalk({"token", "bob", "--services", "echo"}, files.folder.path());
   std::ofstream{files / "bob"} << made.out;

@@ -38,7 +38,8 @@ const std::vector<ending> endings{
 
 } // namespace
 
-TEST_CASE("top shows services, nodes and clients; a node that is killed is gone within a second") {
+TEST_CASE(
+    "top shows services, nodes and clients, and a node that is killed is gone within a second") {
   for (const std::string shards : {"1", "2"}) {
     cluster c{{"--shards", shards}};
     c.start_node("left", {"--service", "echo=builtin:echo"});
