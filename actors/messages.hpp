@@ -17,6 +17,7 @@ namespace ropewalk {
 struct offered_service {
   std::string name;
   std::uint32_t slots = 0;
+  std::uint32_t min_slots = 0; ///< of a range; 0: all of them are always to be there
 };
 
 /// What a node says of itself when it joins a broker, or one shard of it.
@@ -32,7 +33,7 @@ struct node_description {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, offered_service& x) {
-  return f(caf::meta::type_name("offered_service"), x.name, x.slots);
+  return f(caf::meta::type_name("offered_service"), x.name, x.slots, x.min_slots);
 }
 
 template <class Inspector>
@@ -116,6 +117,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // (lease, node, when it asks, in nanoseconds): is it still a member? Answered by (leased, shard, when it asked, when it
   // was answered), behind all that was decided before.
   CAF_ADD_ATOM(ropewalk, ropewalk, lease_atom, "lease")
+  // (waiting, node, service): how many requests wait for it? Answered by (waiting, shard, service, how many). Of services
+  // with processes that come and go, every now and then.
+  CAF_ADD_ATOM(ropewalk, ropewalk, waiting_atom, "waiting")
   CAF_ADD_ATOM(ropewalk, ropewalk, leased_atom, "leased")
   CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
   CAF_ADD_ATOM(ropewalk, ropewalk, slots_atom, "slots")
@@ -145,7 +149,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
   // (slot_down, service, slot, why); gateway -> node (drained), (recycle); pool -> node (recycle, why), and to itself
   // (beat). Of services whose slots are those of processes: gateway -> process_pool (run, slots); back (slot_up, service,
-  // slots, pool), (slot_down, service, slots, how many processes that were ready have ended); node -> process_pool
+  // slots, pool), (slot_down, service, slots, how many processes that were ready have ended), (waiting, service): it
+  // wants to know what waits, as (waiting, shard, how many, at a broker's shard); node -> process_pool
   // (drain), answered by (drained); back (ready, service) once, when all are, and until then (failing, service, why).
   // node_succession -> node (release); back (ready), and until then (failing, service, why)
   CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")

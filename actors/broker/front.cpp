@@ -83,6 +83,9 @@ caf::behavior front::make_behavior() {
         end_turn(); // what was taken back goes before the word that the rest may be started
         nodes_.confirm_lease(node, asked, clock_now());
       },
+      [this](waiting_atom, node_number node, std::uint16_t service) {
+        nodes_.tell_waiting(node, service);
+      },
       [this](leave_atom, node_number node) {
         nodes_.leave(node, clock_now());
         carry_out();

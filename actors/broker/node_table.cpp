@@ -25,7 +25,7 @@ node_number node_table::join(node_description description, caf::actor gateway, i
   std::vector<service_offer> offers;
   std::string names;
   for (const auto& service : description.services) {
-    offers.push_back({service.name, service.slots});
+    offers.push_back({service.name, service.slots, service.min_slots});
     shard_.group->add_service(service.name);
     names += (names.empty() ? "" : ", ") + service.name;
   }
@@ -120,6 +120,13 @@ void node_table::confirm_retired(node_number which) {
 void node_table::confirm_lease(node_number which, std::uint64_t asked, instant now) {
   if (const auto* m = find(which))
     self_.send(m->gateway, leased_atom_v, m->description.shard, asked, micros(now));
+}
+
+void node_table::tell_waiting(node_number which, std::uint16_t service) {
+  const auto* m = find(which);
+  if (!m || service >= m->description.services.size()) return;
+  const auto waiting = dispatcher_.waiting_for_slot(m->description.services[service].name);
+  self_.send(m->gateway, waiting_atom_v, m->description.shard, service, waiting);
 }
 
 void node_table::carry_out(actions& decided) {

@@ -57,6 +57,9 @@ public:
   void confirm_retired(node_number which);
   void confirm_lease(node_number which, std::uint64_t asked, instant now);
 
+  /// How many requests wait for one of its services.
+  void tell_waiting(node_number which, std::uint16_t service);
+
   /// Takes the withdrawals out of the actions.
   void carry_out(actions& decided);
 

@@ -348,8 +348,10 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
   const auto joined = next_node_++;
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
-    offers_.add(joined, which, brought.slots,
-                credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
+    const auto offer =
+        offers_.add(joined, which, brought.slots,
+                    credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
+    offers_[offer].min_slots = brought.min_slots;
     services_[which].queue.budget().slots(offers_.slots_of(which));
     services_[which].unoffered = false;
     mark_runnable(which);
@@ -457,6 +459,11 @@ std::optional<std::uint32_t> dispatcher::waiting_without_node(std::string_view n
   const auto which = find_service(name);
   if (!which || !services_[*which].unoffered) return std::nullopt;
   return services_[*which].waiting();
+}
+
+std::uint32_t dispatcher::waiting_for_slot(std::string_view name) const {
+  const auto which = find_service(name);
+  return which ? services_[*which].queue.size() : 0;
 }
 
 void dispatcher::count_answer(service& s, instant now) {

@@ -46,6 +46,7 @@ namespace ropewalk {
 struct service_offer {
   std::string name;
   std::uint32_t slots = 0;
+  std::uint32_t min_slots = 0; ///< that are there if nothing waits, of a range; 0: all
 };
 
 /// Whom an accepted answer goes to; `connection` is not valid if nobody waits for it any more.
@@ -191,6 +192,8 @@ public:
 
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
+  /// What waits for nothing but a slot of the service.
+  [[nodiscard]] std::uint32_t waiting_for_slot(std::string_view service) const;
   [[nodiscard]] const std::string& service_name(service_index service) const {
     return services_[service].name;
   }

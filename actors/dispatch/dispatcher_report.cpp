@@ -47,8 +47,9 @@ std::vector<service_report> dispatcher::services(instant now) const {
     auto& of = result[o.service].state;
     of.in_flight += o.placed.size();
     of.nodes += 1;
-    of.slots += o.all_slots;
-    of.slots_failing += o.failing ? o.all_slots : o.all_slots - o.slots;
+    const auto wanted = o.min_slots == 0 ? o.all_slots : std::max(o.slots, o.min_slots);
+    of.slots += wanted;
+    of.slots_failing += o.failing ? wanted : wanted - o.slots;
     of.slots_busy += std::min(o.placed.size(), o.failing ? 0 : o.slots);
   }
   return result;

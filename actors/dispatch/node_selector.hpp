@@ -21,6 +21,7 @@ struct offer {
   std::uint16_t index = 0; ///< in the node's own list of services
   std::uint32_t slots = 0; ///< that live
   std::uint32_t all_slots = 0;
+  std::uint32_t min_slots = 0; ///< of a range: those beyond come and go; 0: there is none
   ropewalk::credit credit{0, 0, microseconds{0}};
   request_list placed; ///< in the order of placing
   std::uint64_t bytes = 0;

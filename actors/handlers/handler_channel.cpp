@@ -1,5 +1,6 @@
 #include "actors/handlers/handler_channel.hpp"
 
+#include "net/bytes/byte_order.hpp"
 #include "net/protocol/readable.hpp"
 
 #include <algorithm>
@@ -13,6 +14,9 @@ namespace {
 constexpr std::uint64_t hello_id = 0xffffffffffffffff;
 
 constexpr std::size_t quoted_bytes = 64;
+
+// The field `request` of net/PROTOCOL.md, which only handlers read.
+constexpr char request_field = 16;
 
 // Answers to pings that wait to be taken, in bytes.
 constexpr std::size_t max_unread_pongs = 1 * limits::mib;
@@ -43,15 +47,19 @@ void handler_channel::request(std::uint64_t id, const shared_bytes& payload,
   constexpr std::int64_t longest = 0xffffffff;
   const auto ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, longest));
   // As field_writer would, without its memory: this happens once a message.
-  const std::array<char, 9> fields{static_cast<char>(field::deadline_ms),
-                                   4,
-                                   static_cast<char>(ms >> 24),
-                                   static_cast<char>(ms >> 16),
-                                   static_cast<char>(ms >> 8),
-                                   static_cast<char>(ms),
-                                   static_cast<char>(field::attempt),
-                                   1,
-                                   static_cast<char>(what.attempt)};
+  std::array<char, 19> fields{static_cast<char>(field::deadline_ms),
+                              4,
+                              0,
+                              0,
+                              0,
+                              0,
+                              static_cast<char>(field::attempt),
+                              1,
+                              static_cast<char>(what.attempt),
+                              request_field,
+                              8};
+  store_be(fields.data() + 2, ms);
+  store_be(fields.data() + 11, what.request);
   if (!what.fields.empty()) [[unlikely]] {
     const auto all = std::string{fields.data(), fields.size()}.append(what.fields);
     append_header(out_.tail(), frame_kind::request, error_code::ok, id, all, payload.size());

@@ -29,6 +29,7 @@ public:
   struct about {
     std::uint8_t attempt = 1;
     std::string_view fields = {}; ///< further ones, as in a frame
+    std::uint64_t request = 0;    ///< the same for every attempt at it
   };
 
   /// `id` is not 0, nor that of another request without an answer. The payload is copied if it is

@@ -86,11 +86,16 @@ caf::behavior process_pool::make_behavior() {
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));
-  were_ready_.resize(members_.size());
-  for (std::uint32_t i = 0; i < members_.size(); ++i) members_[i].process = make_process(i);
+  were_ready_.resize(min_processes());
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    members_[i].process = make_process(i);
+    members_[i].wanted = i < were_ready_.size();
+  }
   send(gateway_, slot_up_atom_v, settings_.service, std::vector<slot_number>{}, caf::actor{this});
   const auto now = clock_now();
-  for (auto& m : members_) m.process->start(now);
+  for (auto& m : members_)
+    if (m.wanted) m.process->start(now);
+  if (is_elastic()) send(gateway_, waiting_atom_v, settings_.service);
   expect_ticks();
   expect_beat();
   return {
@@ -102,8 +107,14 @@ caf::behavior process_pool::make_behavior() {
         return drained_;
       },
       [this](again_atom) { give_up(); },
+      [this](waiting_atom, std::uint16_t shard, std::uint32_t count) {
+        if (shard >= waiting_.size()) waiting_.resize(shard + 1u);
+        waiting_[shard] = count;
+        start_more(clock_now());
+      },
       [this](reload_atom) {
         for (auto& m : members_) {
+          if (!m.wanted) continue;
           m.replaces_again = m.next && !m.next->is_down(); // that one may be older than the wish
           replace(m);
         }
@@ -180,9 +191,9 @@ void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant
   const process_load::request what{slot, deadline, job.item.alone(), job.stop};
   const auto attempt = job.item.attempt;
   if (job.item.has_fields()) [[unlikely]]
-    m.process->request(what, job.item.message(), {attempt, job.item.fields()}, now);
+    m.process->request(what, job.item.message(), {attempt, job.item.fields(), job.item.token}, now);
   else
-    m.process->request(what, job.item.payload, {attempt, {}}, now);
+    m.process->request(what, job.item.payload, {attempt, {}, job.item.token}, now);
   places_[slot].is = slot_is::running;
   if (is_worn(m)) replace(m);
   touch(m);

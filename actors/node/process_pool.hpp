@@ -4,6 +4,7 @@
 #include "actors/node/handler_process.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_pause.hpp"
+#include "actors/supervise/process_scaling.hpp"
 #include "actors/supervise/restart_policy.hpp"
 
 #include <caf/io/broker.hpp>
@@ -37,6 +38,10 @@ struct process_pool_settings {
 /// A process is replaced (after `recycle-after` requests or `recycle-age`, when it has more than
 /// `max-memory`, or when all are: reload) by one that is ready before the other gets no more; if
 /// that never is, the other goes on.
+///
+/// With a range of slots only as many processes are there as MIN slots want, and more while requests
+/// wait, at the brokers or here, and there is memory for them: about what the largest has, twice.
+/// Those that have run nothing for `idle-time` are ended.
 ///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
@@ -82,6 +87,9 @@ private:
     std::optional<instant> start_at; // of `process`, which is down; or, if `replaces`, of `next`
     bool replaces = false;           // a replacement is wanted
     bool replaces_again = false;     // and another one, of what is there by now
+    bool wanted = false;             // is to be there: of a range of slots, not all are
+    instant used{};                  // when it last ran something
+    std::uint64_t asked_then = 0;    // requests, when that was looked at last
     start_pause pause;               // of starts that came to nothing
     backoff restart{milliseconds{20}, milliseconds{5000}, 1}; // of ends after it was ready
     bool dirty = false;                                       // has something to flush
@@ -121,6 +129,12 @@ private:
   void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
                   instant now);
   std::unique_ptr<handler_process> make_process(std::uint32_t number);
+  [[nodiscard]] bool is_elastic() const { return settings_.process.options.min_slots > 0; }
+  [[nodiscard]] std::size_t min_processes() const;
+  [[nodiscard]] bool has_memory_for_another(instant now);
+  void start_more(instant now);
+  void start_one_more(member& m, instant now);
+  void end_idle(instant now);
   void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
   void try_start_again(member& m, const handler_process::ending& how);
@@ -153,8 +167,11 @@ private:
   std::vector<std::uint32_t> dirty_;                   // members
   std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
   caf::response_promise drained_;
-  std::vector<bool> were_ready_; // members; empty: all were, and the node knows
-  bool ended_in_vain_ = false;   // a process has, since the last answer
+  process_scaling scaling_;
+  std::vector<std::uint32_t> waiting_; // requests, at each shard of the broker
+  start_failures short_of_memory_; // starts that there was no memory for, of which some are logged
+  std::vector<bool> were_ready_;   // members; empty: all were, and the node knows
+  bool ended_in_vain_ = false;     // a process has, since the last answer
   bool notify_gateway_ = false;
   bool draining_ = false;
   bool ticks_ = false;

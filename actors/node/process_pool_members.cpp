@@ -46,7 +46,7 @@ void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
 }
 
 void process_pool::count_ready(std::uint32_t number) {
-  if (were_ready_.empty()) return;
+  if (number >= were_ready_.size()) return;
   were_ready_[number] = true;
   if (!std::all_of(were_ready_.begin(), were_ready_.end(), [](bool ready) { return ready; }))
     return;
@@ -163,11 +163,7 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
 void process_pool::answer_for(const std::vector<process_load::verdict>& runs,
                               const std::string& why, instant now) {
   for (const auto& v : runs) {
-    auto answer = answer_to(places_[v.seat].runs);
-    answer.end = v.end;
-    answer.code = v.code;
-    answer.run_us = static_cast<std::uint32_t>(v.run_time.count());
-    if (v.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
+    auto answer = process_load::answer_for(places_[v.seat].runs, v, why);
     explain_end(places_[v.seat], answer);
     end(v.seat, answer, now);
   }
@@ -192,7 +188,7 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
   const auto& name = settings_.process.service;
   const auto number = m.process->what().number;
   if (how.wanted) {
-    m.start_at = now;
+    if (m.wanted) m.start_at = now;
     return;
   }
   if (!how.was_ready) return try_start_again(m, how);
@@ -238,7 +234,7 @@ void process_pool::expect_ticks() {
 
 void process_pool::expect_beat() {
   const auto& o = settings_.process.options;
-  if (o.recycle_age > milliseconds{0} || o.max_memory > 0)
+  if (o.recycle_age > milliseconds{0} || o.max_memory > 0 || is_elastic())
     delayed_send(this, beat_interval, beat_atom_v);
 }
 
@@ -247,8 +243,9 @@ void process_pool::beat() {
   for (auto& m : members_) {
     check_age(m, now);
     for (auto* p : {m.process.get(), m.old.get()})
-      if (p && settings_.process.options.max_memory > 0) p->measure();
+      if (p && (settings_.process.options.max_memory > 0 || is_elastic())) p->measure();
   }
+  if (is_elastic()) end_idle(now);
   expect_beat();
 }
 

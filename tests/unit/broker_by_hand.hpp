@@ -61,12 +61,16 @@ public:
     end_turn();
   }
   void answer_next(std::string_view payload) {
+    append_answer(payload);
+    end_turn();
+  }
+  /// The turn goes on.
+  void append_answer(std::string_view payload) {
     REQUIRE_FALSE(at_node_.empty());
     const auto [which, fence] = at_node_.front();
     at_node_.erase(at_node_.begin());
     const auto whom = dispatcher_.complete(node_, which, fence, 1ms, now);
     if (whom) clients.answer(*whom, error_code::ok, shared_bytes::borrow(payload));
-    end_turn();
   }
   [[nodiscard]] std::size_t at_node() const { return at_node_.size(); }
 
