@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/node/fork_server.hpp"
 #include "actors/node/handler_process.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_pause.hpp"
@@ -38,9 +39,14 @@ struct process_pool_settings {
 /// `max-memory`, or when all are: reload) by one that is ready before the other gets no more; if
 /// that never is, the other goes on.
 ///
+/// The first process is started alone: it may say that it is a fork server (fork_server.hpp), from
+/// which all others are forked then.
+///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
-class process_pool final : public caf::io::broker, private handler_process::owner {
+class process_pool final : public caf::io::broker,
+                           private handler_process::owner,
+                           private fork_server::owner {
 public:
   process_pool(caf::actor_config& config, process_pool_settings settings,
                std::shared_ptr<run_queue> queue, caf::actor gateway, caf::actor node,
@@ -92,7 +98,13 @@ private:
   void on_answer(handler_process& which, process_load::ended what, error_code code,
                  shared_bytes&& payload) override;
   void on_down(handler_process& which, handler_process::ending&& how) override;
+  void on_forked(handler_process&, std::uint64_t, pid_t, const std::string&) override {}
   [[nodiscard]] bool is_leaving() const override { return queue_->leaving(); }
+
+  // fork_server::owner
+  void on_fork_server_ready(bool fresh) override;
+  void on_fork_answered(std::uint64_t id, pid_t pid, const std::string& why) override;
+  void on_no_fork_server() override;
 
   static instant clock_now();
   static answer_item answer_to(const work_head& what);
@@ -121,6 +133,13 @@ private:
   void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
                   instant now);
   std::unique_ptr<handler_process> make_process(std::uint32_t number);
+  void start(handler_process& which, instant now);
+  void start_others(instant now);
+  bool may_start(member& m, instant now);
+  void fork_from(handler_process& server);
+  void replace_all();
+  [[nodiscard]] bool is_spent(const member& m) const;
+  void end_spent(member& m, instant now);
   void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
   void try_start_again(member& m, const handler_process::ending& how);
@@ -152,6 +171,9 @@ private:
   std::vector<member> members_;
   std::vector<std::uint32_t> dirty_;                   // members
   std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
+  std::unique_ptr<fork_server> forks_;                 // none: processes are started
+  std::unique_ptr<fork_server> forks_gone_;            // comes to its end
+  bool others_started_ = false; // all but the first, of which it is known how
   caf::response_promise drained_;
   std::vector<bool> were_ready_; // members; empty: all were, and the node knows
   bool ended_in_vain_ = false;   // a process has, since the last answer

@@ -29,6 +29,8 @@ class Kind(enum.IntEnum):
     STATUS = 7
     PING = 8
     PONG = 9
+    FORK = 10
+    FORKED = 11
 
 
 class Code(enum.IntEnum):
@@ -59,6 +61,8 @@ class Field(enum.IntEnum):
     CONCURRENCY = 11
     ATTEMPT = 12
     CLIENT = 13
+    FORKS = 14
+    PID = 15
 
 
 #: What is sent, piece by piece.
@@ -80,6 +84,16 @@ def head(kind: int, code: int, id: int, payload_bytes: int, fields: bytes = b"")
     '0000000e040000000000000000000001'
     """
     return _HEAD.pack(_HEAD_REST + len(fields) + payload_bytes, kind, code, len(fields), id) + fields
+
+
+def head_of(data: bytes) -> tuple[int, int, int, int, int]:
+    """Length, kind, code, fields size and id of a frame's first 16 bytes.
+
+    >>> head_of(head(Kind.REPLY, Code.OK, 1, 2))
+    (14, 4, 0, 0, 1)
+    """
+    length, kind, code, fields, id = _HEAD.unpack(data)
+    return length, kind, code, fields, id
 
 
 def field(type: int, value: bytes) -> bytes:
