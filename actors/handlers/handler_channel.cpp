@@ -14,6 +14,9 @@ constexpr std::uint64_t hello_id = 0xffffffffffffffff;
 
 constexpr std::size_t quoted_bytes = 64;
 
+// A sentence for people.
+constexpr std::size_t refusal_bytes = 512;
+
 // Answers to pings that wait to be taken, in bytes.
 constexpr std::size_t max_unread_pongs = 1 * limits::mib;
 
@@ -123,8 +126,8 @@ handler_channel::event handler_channel::take(const incoming_frame& frame) {
   }
   const auto code = frame.head.kind == frame_kind::reply ? error_code::ok : frame.head.code;
   if (!ready_ && code != error_code::ok)
-    return violated("it refused the hello: " + std::string{name_of(code)} + " " +
-                    quote(frame.payload.view()));
+    return violated("it refused the hello: " + std::string{name_of(code)} + " '" +
+                    one_line(frame.payload.view(), refusal_bytes) + "'");
   if (!ready_)
     return violated("it sent a reply before its HELLO_OK: " + quote(frame.payload.view()));
   if (frame.head.kind == frame_kind::error && code == error_code::ok)

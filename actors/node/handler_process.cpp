@@ -246,7 +246,8 @@ bool handler_process::on_output() {
 }
 
 void handler_process::log_line(std::string_view line) const {
-  const auto who = forks_ ? std::string{"fork server"} : "process " + std::to_string(with_.number);
+  const auto who =
+      with_.is_fork_server ? std::string{"fork server"} : "process " + std::to_string(with_.number);
   spdlog::info("service {}, {} says: {}", with_.service, who,
                one_line(line, handler_output::max_line_bytes));
 }

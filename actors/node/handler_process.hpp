@@ -40,7 +40,8 @@ public:
     program what;
     service_options options;
     std::size_t max_message_bytes = 0;
-    bool may_fork = true; ///< a program that says that it is a fork server is taken for one
+    bool is_fork_server = false; ///< as far as is known
+    bool may_fork = true;        ///< a program that says that it is a fork server is taken for one
   };
 
   enum class state : std::uint8_t { down, starting, ready, stopping, ending };
@@ -98,8 +99,11 @@ public:
   /// Of one that is ready: it takes no requests, but forks.
   [[nodiscard]] bool is_fork_server() const { return forks_; }
 
-  /// Of a fork server: its owner has become this one.
-  void belongs_to(owner& whom) { owner_ = &whom; }
+  /// It is, or is to be, a fork server, and its owner has become this one.
+  void belongs_to(owner& whom) {
+    owner_ = &whom;
+    with_.is_fork_server = true;
+  }
 
   /// Asks a fork server for a process. The descriptors are its channel, its stdout and its stderr.
   void ask_fork(std::uint64_t id, std::string_view environment,

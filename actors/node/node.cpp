@@ -168,7 +168,8 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
   p.slots = settings.slots_of(offered);
   p.restarts = settings.restarts;
   p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
-               settings.max_message_bytes, !offered.handler.is_server};
+               settings.max_message_bytes};
+  p.process.may_fork = !offered.handler.is_server;
   set_surroundings(p.process.what, offered.options.around);
   caf::actor_config config{&loop};
   return self.system().spawn_class<process_pool, caf::no_spawn_options>(

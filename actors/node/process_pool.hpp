@@ -80,7 +80,8 @@ private:
     std::unique_ptr<handler_process> process;
     std::unique_ptr<handler_process> next; // is to take its place, once it is ready
     std::unique_ptr<handler_process> old;  // gave its place up, and ends what it runs
-    std::vector<slot_number> offered;      // in ascending order; those of `process`
+    std::vector<std::unique_ptr<handler_process>> ending; // run nothing any more
+    std::vector<slot_number> offered;                     // in ascending order; those of `process`
     std::vector<slot_number> held;
     std::optional<slot_number> parked;
     run_queue::job parked_job;
@@ -129,6 +130,7 @@ private:
   void replace(member& m);
   void swap_in(member& m);
   void end_old(member& m, instant now);
+  static std::vector<handler_process*> all_of(const member& m);
   void offer(member& m, std::vector<slot_number> slots);
   void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
                   instant now);

@@ -33,6 +33,7 @@ void process_pool::fork_from(handler_process& server) {
   if (forks_) return server.stop(now); // one is enough
   auto& place = &server == m.process.get() ? m.process : m.next;
   fork_server::owner& mine = *this;
+  if (&place == &m.next) m.replaces = m.replaces_again = false; // that is what came of it
   auto first = std::exchange(place, make_process(server.what().number));
   forks_ = std::make_unique<fork_server>(std::move(first), polls_, mine, buffer_.get());
   others_started_ = true;

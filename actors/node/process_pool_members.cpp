@@ -19,6 +19,9 @@ constexpr milliseconds tick_interval{20};
 // half a gigabyte more by then.
 constexpr milliseconds beat_interval{500};
 
+// Processes of one member that come to their end while the next one is started.
+constexpr std::size_t max_ending = 4;
+
 } // namespace
 
 std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number) {
@@ -124,7 +127,17 @@ void process_pool::swap_in(member& m) {
 }
 
 void process_pool::end_old(member& m, instant now) {
-  if (m.old->load().running() == 0) m.old->stop(now);
+  if (m.old->load().running() > 0) return;
+  m.old->stop(now);
+  m.ending.push_back(std::move(m.old));
+}
+
+std::vector<handler_process*> process_pool::all_of(const member& m) {
+  std::vector<handler_process*> result;
+  for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
+    if (p) result.push_back(p);
+  for (const auto& p : m.ending) result.push_back(p.get());
+  return result;
 }
 
 // What is due of starts: of the process, or of the one that is to take its place.
@@ -132,7 +145,7 @@ void process_pool::start_due(member& m, instant now) {
   if (!m.start_at || now < *m.start_at || draining_) return;
   if (!may_start(m, now)) return;
   if (m.next && !m.next->is_down()) return m.start_at.reset(); // it comes in any case
-  if (m.old) return;                                           // one after the other
+  if (m.old || m.ending.size() >= max_ending) return;          // one after the other
   m.start_at.reset();
   if (m.process->is_down()) {
     m.replaces = m.replaces_again = false;
@@ -169,9 +182,15 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
       m.start_at = now;
     else if (!draining_)
       try_start_again(m, how);
-  } else {
+  } else if (&which == m.old.get()) {
     gone_.push_back(std::move(m.old));
     for (const auto& v : how.runs) fill(m, v.seat, now);
+    start_due(m, now);
+  } else {
+    const auto is_it = [&](const auto& p) { return p.get() == &which; };
+    const auto found = std::find_if(m.ending.begin(), m.ending.end(), is_it);
+    gone_.push_back(std::move(*found));
+    m.ending.erase(found);
     start_due(m, now);
   }
   if (draining_) tell_drained();
@@ -239,14 +258,14 @@ void process_pool::tick() {
   for (auto& m : members_) {
     start_due(m, now);
     check_parked(m, now);
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
-      if (!p) continue;
+    for (auto* p : all_of(m)) {
       p->check_time(now);
       needed = needed || p->needs_time();
     }
     needed = needed || m.start_at || m.parked;
   }
   flush();
+  if (draining_) tell_drained();
   if (needed) return;
   ticks_ = false;
   polls_->tick_every(milliseconds{0}, {});
@@ -294,8 +313,7 @@ void process_pool::give_up() {
   const auto now = clock_now();
   if (forks_) forks_->give_up(now);
   for (auto& m : members_) {
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
-      if (!p) continue;
+    for (auto* p : all_of(m)) {
       const auto runs = p->give_up(now);
       answer_for(runs, "its service was given up", now);
       for (const auto& v : runs) places_[v.seat].is = slot_is::held;
@@ -314,8 +332,7 @@ void process_pool::drain() {
   if (forks_) forks_->stop(now);
   for (auto& m : members_) {
     m.start_at.reset();
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
-      if (p) p->stop(now);
+    for (auto* p : all_of(m)) p->stop(now);
   }
   expect_ticks();
   tell_drained();
@@ -323,7 +340,7 @@ void process_pool::drain() {
 
 void process_pool::tell_drained() {
   const bool all_down = std::all_of(members_.begin(), members_.end(), [](const member& m) {
-    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old;
+    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old && m.ending.empty();
   });
   if (all_down && (!forks_ || forks_->is_down()) && drained_.pending())
     drained_.deliver(drained_atom_v);

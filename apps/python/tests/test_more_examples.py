@@ -49,7 +49,7 @@ def test_a_model_is_loaded_once_and_its_memory_shared(cluster):
     broker = cluster.broker()
     path = ROOT / "apps/python"
     worker = cluster.worker(broker, f"nearest=exec:{sys.executable} {EXAMPLES}/model.py",
-                            options=["--slots", "4", "--set", f"nearest.env=PYTHONPATH={path}", "--set", "nearest.env=OMP_NUM_THREADS=1"])
+                            options=["--set", "nearest.slots=4", "--set", f"nearest.env=PYTHONPATH={path}", "--set", "nearest.env=OMP_NUM_THREADS=1"])
     worker.says("its program is loaded")
     for number in range(4):
         worker.says(f"process {number} is ready")
