@@ -171,7 +171,7 @@ def test_what_they_print_is_logged_with_service_and_process(service):
     s = service(PROGRAM, slots=1)
     s.ask(b"say many hands")
     s.worker.says("service s, process 0 says: many hands(.|\n)*service s, process 0 says: many hands")
-    s.worker.says("service s, fork server says: loading")
+    s.worker.says("service s, process 0 says: loading")  # before it said that it is a fork server
 
 
 def test_coroutines_are_forked_too(service):
@@ -284,6 +284,7 @@ def test_when_the_fork_server_ends_its_processes_go_on_and_there_is_a_new_one(se
     os.kill(loaded, number)
     s.worker.says("its fork server is gone")
     s.worker.says("its fork server is ready")
+    s.worker.says("service s, fork server says: loading")
     assert {pid for pid, _, _ in s.spread(20)} <= before
     with pytest.raises(ropewalk.WorkerLost):
         s.ask(b"die", attempts=1)
