@@ -77,11 +77,13 @@ private:
   std::string path_ = next_path();
 };
 
-// A shell that forks one that executes nothing, as an orphan, and stays.
-std::string forks_orphan(const written_pid& to, const std::string& does) {
-  return "( ( " + does + " ) & echo $! > " + to.path() + "); while :; do sleep 1; done";
+// Of a shell: forks one that executes nothing, and says so when it is an orphan.
+std::string orphan(const written_pid& to, const std::string& does) {
+  return "( ( " + does + " ) & echo $! > " + to.path() + ".begun ); mv " + to.path() + ".begun " +
+         to.path() + "; ";
 }
 
+constexpr auto stays = "while :; do sleep 1; done";
 constexpr auto lives = "while :; do sleep 0.01; done";
 
 program_channel::event adopt(program_channel& c, pid_t pid) {
@@ -95,7 +97,7 @@ TEST_CASE(
     "an orphan that is adopted is a run: it has a group, is signalled, and its end is known") {
   spawner s;
   const written_pid forked;
-  auto server = open(s, forks_orphan(forked, GENERATE(lives, "sleep 0.3; exit 7")));
+  auto server = open(s, orphan(forked, GENERATE(lives, "sleep 0.3; exit 7")) + stays);
   start(server);
   const auto pid = forked.wait();
   auto c = open(s, "exit 0");
@@ -118,8 +120,7 @@ TEST_CASE("an orphan that is adopted outlives the program that has forked it; an
   spawner s;
   const written_pid one;
   const written_pid two;
-  auto server = open(s, "( ( " + std::string{lives} + " ) & echo $! > " + one.path() + "); " +
-                            forks_orphan(two, lives));
+  auto server = open(s, orphan(one, lives) + orphan(two, lives) + stays);
   start(server);
   const auto adopted = one.wait();
   const auto other = two.wait();
@@ -142,7 +143,7 @@ TEST_CASE("what an adopted process leaves behind is known by its mark, and ends 
   const auto mark = spawner_wire::mark_of('f', 1);
   const auto leaves = "ROPEWALK_RUN=" + mark + " setsid sh -c 'echo $$ > " + left.path() +
                       "; exec sleep 1000' & " + lives;
-  auto server = open(s, forks_orphan(forked, leaves));
+  auto server = open(s, orphan(forked, leaves) + stays);
   start(server);
   const auto pid = forked.wait();
   auto c = open(s, "exit 0");
@@ -170,8 +171,7 @@ TEST_CASE("what is no orphan of a run is not adopted") {
   start(other);
   CHECK(why(main.wait()) == EPERM);
   const written_pid executed; // it may have done anything
-  auto server =
-      open(s, "( sleep 1000 & echo $! > " + executed.path() + "); while :; do sleep 1; done");
+  auto server = open(s, orphan(executed, "exec sleep 1000") + stays);
   start(server);
   const auto pid = executed.wait();
   REQUIRE(eventually([&] {

@@ -10,20 +10,35 @@ import signal
 import socket
 import sys
 import threading
-from typing import Callable, NoReturn, Optional, Sequence
+from typing import Callable, NoReturn, Optional, Union
 
 from ._protocol import HEAD_BYTES, VERSION, Code, Field, Kind, field, fields_of, head, head_of, number_field
 
 _MARK = b"ROPEWALK_RUN"
 _DESCRIPTORS = 3  # of a fork: channel, stdout, stderr
+_ROOM = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
+
+
+class _Asked:
+    """A FORK."""
+
+    def __init__(self, id: int, environment: bytes, passed: list[int]) -> None:
+        self.id = id
+        self.environment = environment
+        self.passed = passed
+
+    def close(self) -> None:
+        for number in self.passed:
+            os.close(number)
 
 
 class ForkServer:
     """Speaks with the worker over the channel of the program that was loaded."""
 
-    def __init__(self, channel: socket.socket, stops: Sequence[int]) -> None:
+    # What a new process does by itself is written for few pages: each that it touches is copied, which is most of what it costs.
+
+    def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._stops = stops
         self._mark = _place_of(_MARK)
 
     def is_wanted(self) -> bool:
@@ -40,11 +55,19 @@ class ForkServer:
         # What is there now is shared: no collection is to write to it.
         gc.collect()
         gc.freeze()
-        for number in self._stops:
-            signal.signal(number, lambda *_: sys.exit(0))
+        # SIGTERM ends it; SIGINT would be an exception anywhere. Processes that serve have handlers of their own.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(ConnectionError):
+            asked: list[_Asked] = []
             while True:
-                data, passed = self._read(HEAD_BYTES)
+                try:
+                    data, passed = self._read(HEAD_BYTES, socket.MSG_DONTWAIT if asked else 0)
+                except BlockingIOError:  # that was all for now
+                    own = self._fork(asked)
+                    if own:
+                        return own
+                    asked = []
+                    continue
                 if not data:
                     break
                 length, kind, _, fields, id = head_of(data)
@@ -52,26 +75,30 @@ class ForkServer:
                 if kind == Kind.HELLO:
                     self._hello(id)
                 elif kind == Kind.FORK:
-                    forked = self._fork(id, body[fields:], passed)
-                    if forked:
-                        return forked
+                    asked.append(_Asked(id, body[fields:], passed))
+                    if len(passed) != _DESCRIPTORS:
+                        asked.pop().close()
+                        self._refuse(id, "the descriptors did not get through: raise `ulimit -n`")
                 elif kind == Kind.PING:
                     self._channel.sendall(head(Kind.PONG, Code.OK, id, len(body) - fields) + body[fields:])
         return None
 
-    def _read(self, size: int) -> tuple[bytes, list[int]]:
-        """So many bytes, fewer at the end, and the descriptors that came with them."""
+    def _read(self, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
+        """So many bytes, fewer at the end, and the descriptors that came with them. The flags are for the first of them.
+
+        :raises BlockingIOError: with MSG_DONTWAIT, if there is nothing.
+        """
         data = b""
         passed: list[int] = []
-        room = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
         while len(data) < size:
-            more, beside, _, _ = self._channel.recvmsg(size - len(data), room, socket.MSG_CMSG_CLOEXEC)
+            more, beside, _, _ = self._channel.recvmsg(size - len(data), _ROOM, socket.MSG_CMSG_CLOEXEC | flags)
             for level, type, numbers in beside:
                 if (level, type) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     passed += array.array("i", numbers)
             if not more:
                 break
             data += more
+            flags = 0
         return data, passed
 
     def _refuse(self, id: int, why: str) -> None:
@@ -85,39 +112,33 @@ class ForkServer:
         fields = field(Field.VERSION, bytes((VERSION,))) + field(Field.FORKS, b"\x01")
         self._channel.sendall(head(Kind.HELLO_OK, Code.OK, id, 0, fields))
 
-    def _fork(self, id: int, environment: bytes, passed: list[int]) -> Optional[socket.socket]:
-        """Not None: this is the new process, and that its channel."""
-        why = "" if len(passed) == _DESCRIPTORS else "the descriptors did not get through: raise `ulimit -n`"
-        why = why or threads_at_work()
-        if not why:
-            for stream in (sys.stdout, sys.stderr):
-                if stream:
-                    stream.flush()  # what waits there would be printed by each of them
-            signal.pthread_sigmask(signal.SIG_BLOCK, self._stops)
-            try:
-                pid, why = _fork_orphan()
-                if not pid and not why:
-                    return self._become(environment, passed)
-            finally:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, self._stops)
-        for number in passed:
-            os.close(number)
-        if why:
-            self._refuse(id, why)
-        else:
-            self._channel.sendall(head(Kind.FORKED, Code.OK, id, 0, number_field(Field.PID, pid)))
+    def _fork(self, asked: list[_Asked]) -> Optional[socket.socket]:
+        """Not None: this is one of the new processes, and that its channel."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()  # what waits there would be printed by each of them
+        why = threads_at_work()
+        answers = [why] * len(asked) if why else _fork_orphans(len(asked))
+        if isinstance(answers, int):
+            for other in asked[:answers] + asked[answers + 1 :]:
+                other.close()
+            return self._become(asked[answers])
+        for one, answer in zip(asked, answers):
+            one.close()
+            if answer.isdigit():
+                self._channel.sendall(head(Kind.FORKED, Code.OK, one.id, 0, number_field(Field.PID, int(answer))))
+            else:
+                self._refuse(one.id, answer)
         return None
 
-    def _become(self, environment: bytes, passed: list[int]) -> socket.socket:
-        for number in self._stops:
-            signal.signal(number, signal.SIG_DFL)
+    def _become(self, asked: _Asked) -> socket.socket:
         self._channel.close()
-        channel, out, err = passed
+        channel, out, err = asked.passed
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.close(out)
         os.close(err)
-        for entry in environment.split(b"\0"):
+        for entry in asked.environment.split(b"\0"):
             name, is_one, value = entry.partition(b"=")
             if is_one:
                 os.environb[name] = value
@@ -168,29 +189,38 @@ def threads_at_work() -> str:
     return f"threads run in the program that is to be forked: {', '.join(said)}; start them in @ropewalk.startup" if said else ""
 
 
-def _fork_orphan() -> tuple[int, str]:
-    """The PID of a process whose parent has ended, so that it is the worker's; or 0 and why not; (0, "") in that process."""
+def _fork_orphans(count: int) -> Union[list[str], int]:
+    """In each of so many new processes which it is, from 0 on; in this one, of each its PID, or why there is none.
+
+    Their parent is one that has ended, so that they are the worker's. It is forked for all of them.
+    """
     read, write = os.pipe()
     try:
         between = os.fork()
         if not between:
-            try:
-                pid = os.fork()
-                said = str(pid)
-            except OSError as error:
-                pid, said = -1, f"cannot fork: {error}"
-            if not pid:
-                return 0, ""
-            os.write(write, said.encode())
+            said = []
+            for number in range(count):
+                try:
+                    pid = os.fork()
+                except OSError as error:
+                    said.append(f"cannot fork: {error}")
+                    continue
+                if not pid:
+                    return number
+                said.append(str(pid))
+            os.write(write, "\0".join(said).encode())
             os._exit(0)
+        os.close(write)
+        write = -1
         os.waitpid(between, 0)
-        text = os.read(read, 1000).decode()
-        return (int(text), "") if text.isdigit() else (0, text)
+        said = os.read(read, 65536).decode().split("\0")
+        return said if len(said) == count and all(said) else ["the process in between was killed"] * count
     except OSError as error:
-        return 0, f"cannot fork: {error}"
+        return [f"cannot fork: {error}"] * count
     finally:
         os.close(read)
-        os.close(write)
+        if write >= 0:
+            os.close(write)
 
 
 def _place_of(name: bytes) -> tuple[int, int]:
@@ -218,7 +248,9 @@ def _write_over(place: tuple[int, int], value: bytes) -> None:
     address, size = place
     if size != len(value):
         return
-    with contextlib.suppress(OSError):
-        with open("/proc/self/mem", "r+b", buffering=0) as memory:
-            memory.seek(address)
-            memory.write(value)
+    try:
+        memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+        os.pwrite(memory, value, address)
+        os.close(memory)
+    except OSError:
+        pass

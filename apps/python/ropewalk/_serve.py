@@ -74,7 +74,7 @@ def _serve_forked(channel: socket.socket, program: _Program) -> None:
 
     if program.handler.is_coroutine:
         from . import _coroutines  # noqa: F401  (once, and not in each process)
-    server = ForkServer(channel, _STOPS)
+    server = ForkServer(channel)
     if not server.is_wanted():
         return _serve(channel, program)
     own = server.run()
