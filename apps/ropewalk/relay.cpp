@@ -62,7 +62,7 @@ public:
   [[nodiscard]] short writes() const { return begin_ < end_ ? POLLOUT : 0; }
   [[nodiscard]] bool over() const { return over_; }
 
-  // Moves what can be moved. `over`: this was the last byte, and the other has been told.
+  // Moves what can be moved. `over`: this was the last byte.
   state move() {
     for (int turns = 0; turns < 16; ++turns) { // then the other way has its turn
       if (!write()) return errno == EAGAIN ? state::goes_on : state::failed;
@@ -73,7 +73,6 @@ public:
       end_ = static_cast<std::size_t>(count);
       if (count > 0) continue;
       over_ = true;
-      ::shutdown(to_, SHUT_WR);
     }
     return state::goes_on;
   }
@@ -103,6 +102,16 @@ int say(const std::string& what) {
   return 1;
 }
 
+// A server that goes with requests unread resets the connection.
+bool is_gone(int error) {
+  return error == ECONNRESET || error == EPIPE;
+}
+
+std::string broken(const std::string& server, int error) {
+  if (is_gone(error)) return server + " has closed the connection";
+  return "the connection to " + server + " broke: " + std::strerror(error);
+}
+
 // Until the server has nothing more to say, and all that it said has been passed on.
 int pass_on(int node, int server, const std::string& name) {
   one_way questions{node, server};
@@ -114,15 +123,16 @@ int pass_on(int node, int server, const std::string& name) {
     for (auto& one : fds)
       if (one.events == 0) one.fd = -1; // or its end would be told for ever
     if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return say(std::strerror(errno));
-    // What the server said before it went is passed on before anything is said of its end.
+    // What the server said before it went is passed on before anything is said of its end, and why
+    // it ends is said before the node sees the channel close, which it does with this process.
     const auto answered = answers.move();
     if (answered == one_way::state::over)
       return questions.over() ? 0 : say(name + " has closed the connection");
-    if (answered == one_way::state::failed)
-      return say("the connection to " + name + " broke: " + std::strerror(errno));
-    if (!questions.over() && questions.move() == one_way::state::failed && errno != EPIPE &&
-        errno != ECONNRESET)
-      return say("the connection to " + name + " broke: " + std::strerror(errno));
+    if (answered == one_way::state::failed) return say(broken(name, errno));
+    if (questions.over()) continue;
+    const auto asked = questions.move();
+    if (asked == one_way::state::over) ::shutdown(server, SHUT_WR);
+    if (asked == one_way::state::failed && !is_gone(errno)) return say(broken(name, errno));
   }
 }
 
