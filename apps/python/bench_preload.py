@@ -18,6 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 import ropewalk  # noqa: E402
+from bench import put_into_readme  # noqa: E402
 from cluster import Cluster, wait_until  # noqa: E402
 
 PROGRAM = """
@@ -101,10 +102,7 @@ def main():
 | ten processes with numpy, MiB | {apart:,.0f} | {shared:,.0f} |"""
     print(table)
     if options.write:
-        readme = HERE / "README.md"
-        before, _, rest = readme.read_text().partition("<!-- bench preload -->\n")
-        _, _, after = rest.partition("<!-- /bench preload -->")
-        readme.write_text(f"{before}<!-- bench preload -->\n{table}\n<!-- /bench preload -->{after}")
+        put_into_readme("bench preload", table)
 
 
 if __name__ == "__main__":
