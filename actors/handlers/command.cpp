@@ -47,12 +47,20 @@ std::optional<pipe_ends> make_pipe(bool ours_writes) {
   return pipe_ends{descriptor{fds[0]}, descriptor{fds[1]}};
 }
 
+// When a program is ended, so that what it said is known at the deadline.
+steady_clock::time_point with_last_words(steady_clock::time_point deadline) {
+  const auto left = deadline - steady_clock::now();
+  return deadline - std::clamp<steady_clock::duration>(left / 20, steady_clock::duration{},
+                                                       milliseconds{limits::last_words_ms});
+}
+
 // One run of a program, from its start until it has come to its end: then `code` says whether that
 // was before its time.
 class conversation {
 public:
   conversation(program_channel& with, const invocation& what, std::size_t max_reply_bytes)
-      : with_(with), what_(what), max_reply_bytes_(max_reply_bytes), input_(what.payload.view()) {}
+      : with_(with), what_(what), max_reply_bytes_(max_reply_bytes),
+        deadline_(with_last_words(what.deadline)), input_(what.payload.view()) {}
 
   // 0, or as program_channel::start, or what pipe() says.
   int start(std::string_view variables);
@@ -75,7 +83,8 @@ private:
   program_channel& with_;
   const invocation& what_;
   std::size_t max_reply_bytes_;
-  std::string_view input_; // what the program has not got yet
+  steady_clock::time_point deadline_; // of the program
+  std::string_view input_;            // what the program has not got yet
   descriptor in_, out_, error_;
   bool held_ = false; // in_, elsewhere
   std::string reply_;
@@ -130,7 +139,7 @@ void conversation::take_complaint() {
 }
 
 std::optional<error_code> conversation::reason_to_end(steady_clock::time_point now) const {
-  if (now >= what_.deadline) return error_code::timeout;
+  if (now >= deadline_) return error_code::timeout;
   if (what_.stop && what_.stop->load()) return error_code::cancelled;
   if (reply_.size() > max_reply_bytes_) return error_code::too_large;
   return std::nullopt;
@@ -142,7 +151,7 @@ void conversation::end_early(error_code why) {
 }
 
 program_channel::event conversation::run() {
-  auto until = what_.deadline;
+  auto until = deadline_;
   for (;;) {
     const auto now = steady_clock::now();
     if (!cut_short_) {

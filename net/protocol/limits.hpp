@@ -106,6 +106,10 @@ inline constexpr std::uint32_t draining_retry_ms = 500;
 /// asks for something short is never asked. (The kernel's own keep-alive would not do: for a minute
 /// after a client's death its kernel answers that as if it were there; to bytes it says the truth.)
 inline constexpr std::uint32_t half_closed_ping_ms = 2000;
+/// A program is ended so long before its message's deadline, in milliseconds (but not sooner than a
+/// twentieth of its time): what it said of its trouble is to reach the client before the broker's own
+/// TIMEOUT, which leaves at the deadline and up to 30 ms after it.
+inline constexpr std::uint32_t last_words_ms = 20;
 /// How long after a program that SIGTERM or SIGINT has ended its node may get the same, in
 /// milliseconds: then that was no fault of the message. A service manager signals all processes of
 /// a service within one, a loaded machine takes some more to let the node hear of it.

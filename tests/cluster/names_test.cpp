@@ -121,10 +121,11 @@ TEST_CASE("localhost is listened on in both families, by clients' port and clust
 
 TEST_CASE("a name whose first address drops packets costs clients and workers a moment, no more") {
   lone_broker b{{"--listen", "127.0.0.3:0", "--cluster", "127.0.0.3:0", "--insecure-cluster"}};
-  const silent_listener for_clients{{"127.0.0.1", b.clients[0].port}};
-  const silent_listener for_nodes{{"127.0.0.1", b.nodes.port}};
+  // Another address, on which nobody else has these ports.
+  const silent_listener for_clients{{"127.0.0.2", b.clients[0].port}};
+  const silent_listener for_nodes{{"127.0.0.2", b.nodes.port}};
   const auto hosts = b.folder.path() + "/hosts";
-  std::ofstream{hosts} << "127.0.0.1 twofold\n127.0.0.3 twofold\n";
+  std::ofstream{hosts} << "127.0.0.2 twofold\n127.0.0.3 twofold\n";
   const auto with_hosts = [&](const strings& command) {
     strings words{"/usr/bin/unshare",
                   "--mount",

@@ -192,10 +192,17 @@ void cluster::restart_broker() {
   start_broker();
 }
 
+std::size_t processes_of_a_node() {
+  const char* const text = std::getenv("ROPEWALK_TEST_PROCESSES");
+  return text ? std::stoul(text) : 1;
+}
+
 process& cluster::start_node(const std::string& name, std::vector<std::string> options) {
   std::vector<std::string> words{ROPEWALK_PROGRAM, "worker", "--broker",
                                  nodes_.text(),    "--name", name};
   words.insert(words.end(), options.begin(), options.end());
+  if (const auto processes = processes_of_a_node(); processes > 1)
+    words.insert(words.end(), {"--processes", std::to_string(processes)});
   processes_.push_back(std::make_unique<process>(words, folder() + "/" + name + ".log"));
   return *processes_.back();
 }
@@ -215,6 +222,7 @@ nlohmann::json cluster::status() const {
 }
 
 bool cluster::has_nodes(std::size_t count, std::chrono::milliseconds patience) const {
+  count *= processes_of_a_node();
   return eventually([&] { return status()["nodes"].size() == count; }, patience);
 }
 

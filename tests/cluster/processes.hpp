@@ -92,6 +92,10 @@ output run_ropewalk(std::vector<std::string> words, const std::string& folder,
 /// Pids of the processes whose parent is `parent`; those that are zombies if `zombies`.
 std::vector<pid_t> children_of(pid_t parent, bool zombies = false);
 
+/// Where ROPEWALK_TEST_PROCESSES says so, every node that a test starts is a master with so many
+/// processes, each of them a node: what holds of one holds of those.
+std::size_t processes_of_a_node();
+
 /// A broker and the nodes that a test starts.
 class cluster {
 public:
@@ -114,7 +118,7 @@ public:
   [[nodiscard]] client connect() const;
   [[nodiscard]] nlohmann::json status() const;
 
-  /// True when so many nodes have joined.
+  /// True when so many nodes have joined, or so many times the processes of one.
   [[nodiscard]] bool has_nodes(std::size_t count, std::chrono::milliseconds patience = 20s) const;
 
   [[nodiscard]] output run(std::vector<std::string> words) const {

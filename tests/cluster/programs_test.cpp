@@ -65,14 +65,25 @@ std::vector<relative> descendants_of(pid_t parent) {
   return result;
 }
 
-pid_t find(pid_t below, const std::string& name) {
-  pid_t result = 0;
+// One for each process of a node.
+std::vector<pid_t> find(pid_t below, const std::string& name) {
+  std::vector<pid_t> result;
   eventually([&] {
+    result.clear();
     for (const auto& one : descendants_of(below))
-      if (one.name == name) result = one.pid;
-    return result != 0;
+      if (one.name == name) result.push_back(one.pid);
+    return result.size() == processes_of_a_node();
   });
   return result;
+}
+
+void kill_all(const std::vector<pid_t>& pids) {
+  for (const auto pid : pids) ::kill(pid, SIGKILL);
+}
+
+// For a worker that a shell starts.
+std::string processes_option() {
+  return " --processes " + std::to_string(processes_of_a_node());
 }
 
 std::ptrdiff_t descriptors_of(pid_t pid) {
@@ -189,7 +200,8 @@ TEST_CASE("nodes that are ended in the middle of runs, however it is done: those
   CHECK(runs().size() > static_cast<std::size_t>(kills));
 }
 
-TEST_CASE("what a program has started, however it detached itself, is gone after its message") {
+TEST_CASE("what a program has started, however it detached itself, is gone after its message",
+          "[masters]") {
   cluster c;
   const auto script = script_that_starts_many(c.folder(), "");
   c.start_node("a", {"--service", "many=cmd:" + script, "--slots", "1"});
@@ -200,7 +212,7 @@ TEST_CASE("what a program has started, however it detached itself, is gone after
   CHECK(all_gone(pids));
 }
 
-TEST_CASE("what a program has started is gone after whatever ends its run") {
+TEST_CASE("what a program has started is gone after whatever ends its run", "[masters]") {
   const std::string end = GENERATE("deadline", "cancel", "kill -9 of the node", "TERM of the node",
                                    "kill -9 of the spawner", "kill -9 of the keeper");
   INFO(end);
@@ -217,21 +229,24 @@ TEST_CASE("what a program has started is gone after whatever ends its run") {
   const auto pids = pids_in(c.folder() + "/pids");
   const auto spawner = find(node.pid(), "ropewalk-spawn");
   const auto keeper = find(node.pid(), "ropewalk-keeper");
-  REQUIRE(spawner > 0);
-  REQUIRE(keeper > 0);
+  REQUIRE(spawner.size() == processes_of_a_node());
+  REQUIRE(keeper.size() == processes_of_a_node());
   if (end == "cancel") {
     connection.cancel(id);
     connection.flush();
   }
   if (end == "kill -9 of the node") node.signal(SIGKILL);
   if (end == "TERM of the node") node.signal(SIGTERM);
-  if (end == "kill -9 of the spawner") ::kill(spawner, SIGKILL);
-  if (end == "kill -9 of the keeper") ::kill(keeper, SIGKILL);
+  if (end == "kill -9 of the spawner") kill_all(spawner);
+  if (end == "kill -9 of the keeper") kill_all(keeper);
   CHECK(eventually([&] { return all_gone(pids); }, 5s));
   if (end == "deadline") CHECK(connection.wait(5s)->code == error_code::timeout);
   if (end.ends_with("node")) {
     node.wait(5s);
-    CHECK(eventually([&] { return has_ended(spawner) && has_ended(keeper); }, 1s * time_factor));
+    const auto ended = [](const std::vector<pid_t>& all) {
+      return std::all_of(all.begin(), all.end(), has_ended);
+    };
+    CHECK(eventually([&] { return ended(spawner) && ended(keeper); }, 1s * time_factor));
     return;
   }
   if (end.ends_with("spawner") || end.ends_with("keeper")) {
@@ -292,14 +307,15 @@ TEST_CASE("descriptors of a node and its spawner are flat over two thousand prog
     REQUIRE(l.answered == count);
   };
   work(20);
-  const auto before = std::pair{descriptors_of(node.pid()), descriptors_of(spawner)};
+  const auto before = std::pair{descriptors_of(node.pid()), descriptors_of(spawner.at(0))};
   work(2000);
-  CHECK(std::pair{descriptors_of(node.pid()), descriptors_of(spawner)} == before);
+  CHECK(std::pair{descriptors_of(node.pid()), descriptors_of(spawner.at(0))} == before);
 }
 
 TEST_CASE(
     "a program that closes stdout and stderr and then takes long is ended at its deadline, and "
-    "a drain does not wait for it") {
+    "a drain does not wait for it",
+    "[masters]") {
   cluster c;
   auto& node = c.start_node("a", {"--service", "quiet=cmd:sh -c 'exec >/dev/null 2>&1; sleep 25'",
                                   "--slots", "1", "--drain-time", "300"});
@@ -316,7 +332,7 @@ TEST_CASE(
   CHECK(node.wait(5s).has_value());
 }
 
-TEST_CASE("what a program said before its deadline reaches its client") {
+TEST_CASE("what a program said before its deadline reaches its client", "[masters]") {
   cluster c;
   c.start_node(
       "a", {"--service", "slow=cmd:sh -c 'printf \"caf\\\\351\" >&2; sleep 25'", "--slots", "1"});
@@ -332,7 +348,7 @@ TEST_CASE("what a program said before its deadline reaches its client") {
           "the program was ended at the deadline; it had said: caf\xef\xbf\xbd");
 }
 
-TEST_CASE("a node whose program cannot be started does not swallow the service") {
+TEST_CASE("a node whose program cannot be started does not swallow the service", "[masters]") {
   cluster c;
   const auto broken = c.folder() + "/broken";
   std::ofstream{broken} << "#!/no/such/interpreter\n";
@@ -353,7 +369,8 @@ TEST_CASE("a node whose program cannot be started does not swallow the service")
   CHECK(c.status()["redispatched"] == 0); // nobody is charged
 }
 
-TEST_CASE("a node takes its service up again by itself when its program can be started") {
+TEST_CASE("a node takes its service up again by itself when its program can be started",
+          "[masters]") {
   cluster c;
   const auto path = c.folder() + "/program";
   std::ofstream{path} << "#!/bin/sh\ncat\n";
@@ -377,14 +394,17 @@ TEST_CASE("a node takes its service up again by itself when its program can be s
 // Not under the sanitizers: UBSan opens a pipe to see whether an object's memory can be read, and
 // without a descriptor takes it for unreadable.
 #if !defined(__SANITIZE_ADDRESS__)
-TEST_CASE("a worker with fewer descriptors than its slots want answers every message") {
+TEST_CASE("a worker with fewer descriptors than its slots want answers every message",
+          "[masters]") {
   cluster c;
   process node{{"/bin/sh", "-c",
                 "ulimit -Sn 256; exec " ROPEWALK_PROGRAM " worker --name a --broker " +
-                    c.nodes().text() + " --slots 100 --service 'sl=cmd:sh -c \"cat; sleep 0.3\"'"},
+                    c.nodes().text() + " --slots 100 --service 'sl=cmd:sh -c \"cat; sleep 0.3\"'" +
+                    processes_option()},
                c.folder() + "/a.log"};
   REQUIRE(c.has_nodes(1));
-  REQUIRE(eventually([&] { return threads_of(node.pid()) > 100; })); // all slots are up
+  if (processes_of_a_node() == 1)
+    REQUIRE(eventually([&] { return threads_of(node.pid()) > 100; })); // all slots are up
   load l{c.connect(), "sl", 300, 150, [](std::uint64_t id) { return std::to_string(id); }};
   l.run(60s);
   INFO(l.last_error);
@@ -393,13 +413,14 @@ TEST_CASE("a worker with fewer descriptors than its slots want answers every mes
 }
 #endif
 
-TEST_CASE("a worker whose parent ignores SIGCHLD knows how its programs ended") {
+TEST_CASE("a worker whose parent ignores SIGCHLD knows how its programs ended", "[masters]") {
   cluster c;
   process node{{"/bin/sh", "-c",
                 "trap '' CHLD; exec " ROPEWALK_PROGRAM " worker --name a --broker " +
                     c.nodes().text() +
                     " --slots 1 --service \"three=cmd:sh -c 'echo half; exit 3'\" --service "
-                    "\"crash=cmd:sh -c 'echo half; kill -SEGV \\$\\$'\""},
+                    "\"crash=cmd:sh -c 'echo half; kill -SEGV \\$\\$'\"" +
+                    processes_option()},
                c.folder() + "/a.log"};
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();

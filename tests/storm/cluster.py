@@ -17,6 +17,7 @@ MARK = "STORM_EPISODE"
 COMPLAINTS = ["AddressSanitizer", "UndefinedBehaviorSanitizer", "ThreadSanitizer", "runtime error:", "unhandled",
               "*** unexpected",
               "terminate called", "Assertion"]
+STOP_TIMEOUT = "300ms"  # of a handler that stays up: within it what nobody waits for is over
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -128,8 +129,8 @@ class Cluster:
         name = f"w{len(self.workers) + 1}"
         words = ["--broker", self.nodes, "--name", name, "--slots", str(self.plan.slots), "--restarts", "1000"]
         for service in order:
-            what = "builtin:echo" if service == "echo" else f"cmd:{self.handler} {self.journal} {service}"
-            words += ["--service", f"{service}={what}"]
+            words += ["--service", f"{service}={self.handler_of(service)}"]
+        words += ["--set", f"stay.stop-timeout={STOP_TIMEOUT}"]
         words += ["--cluster-tls", str(self.folder / "certs/worker")] if self.plan.cluster_tls else []
         words += ["--tcp-only"] if self.plan.tcp_only else []
         words += ["--processes", str(plan.processes)] if plan.processes > 1 else []
@@ -137,6 +138,12 @@ class Cluster:
         worker = Worker(name, self.spawn("worker", *words, log=f"{name}.log"), plan, f"{name}.log")
         self.workers.append(worker)
         return worker
+
+    def handler_of(self, service):
+        if service == "echo":
+            return "builtin:echo"
+        words = f"{self.handler} {self.journal} {service}"
+        return f"exec:{words} stays" if service == "stay" else f"cmd:{words}"
 
     def joined(self, worker):
         """How many memberships it has: one a process and shard."""

@@ -35,7 +35,7 @@ class Hostile:
 
     def request(self, service=None, milliseconds=None, deadline_ms=5000, id=1):
         """One that is on record: its runs are checked like all others. Returns it and its frame."""
-        service = service or self.random.choice(["job", "slow"])
+        service = service or self.random.choice(["job", "slow", "stay"])
         if milliseconds is None:
             milliseconds = self.random.choice([0, 10, 300, 1500])
         request = Request(0, 0, 0, service, "r", milliseconds, deadline_ms=deadline_ms, id=id, listening=False)

@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def services(self):
-        return ["job", "slow"] + ([] if self.shards > 1 else ["row"])
+        return ["job", "slow", "stay"] + ([] if self.shards > 1 else ["row"])
 
     def __str__(self):
         words = [self.theme, f"{len(self.workers)}x{self.slots}"]
