@@ -77,7 +77,7 @@ process_pool::process_pool(caf::actor_config& config, process_pool_settings sett
 void process_pool::on_exit() {
   members_.clear();
   forks_.reset();
-  forks_gone_.reset();
+  forks_gone_.clear();
   if (polls_) polls_->close();
   node_ = nullptr;
   gateway_ = nullptr;

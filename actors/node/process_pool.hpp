@@ -139,6 +139,7 @@ private:
   void start_others(instant now);
   bool may_start(member& m, instant now);
   void fork_from(handler_process& server);
+  bool check_fork_servers(instant now);
   void replace_all();
   [[nodiscard]] bool is_spent(const member& m) const;
   void end_spent(member& m, instant now);
@@ -171,10 +172,10 @@ private:
   start_failures ends_;     // ends, likewise
   std::vector<place> places_;
   std::vector<member> members_;
-  std::vector<std::uint32_t> dirty_;                   // members
-  std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
-  std::unique_ptr<fork_server> forks_;                 // none: processes are started
-  std::unique_ptr<fork_server> forks_gone_;            // comes to its end
+  std::vector<std::uint32_t> dirty_;                     // members
+  std::vector<std::unique_ptr<handler_process>> gone_;   // are over; not destroyed from within
+  std::unique_ptr<fork_server> forks_;                   // none: processes are started
+  std::vector<std::unique_ptr<fork_server>> forks_gone_; // come to their ends
   bool others_started_ = false; // all but the first, of which it is known how
   caf::response_promise drained_;
   std::vector<bool> were_ready_; // members; empty: all were, and the node knows

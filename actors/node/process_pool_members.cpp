@@ -178,7 +178,7 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
     if (!draining_) schedule_start(m, how);
   } else if (&which == m.next.get()) {
     if (m.process->is_down() || is_spent(m)) close_all(m, 0, now);
-    if (how.wanted)
+    if (how.wanted && !draining_)
       m.start_at = now;
     else if (!draining_)
       try_start_again(m, how);
@@ -249,12 +249,7 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
 void process_pool::tick() {
   const auto now = clock_now();
   bool needed = false;
-  if (forks_gone_ && forks_gone_->is_down()) forks_gone_.reset();
-  for (auto* server : {forks_.get(), forks_gone_.get()}) {
-    if (!server) continue;
-    server->check_time(now);
-    needed = needed || server->needs_time();
-  }
+  if (check_fork_servers(now)) needed = true;
   for (auto& m : members_) {
     start_due(m, now);
     check_parked(m, now);
