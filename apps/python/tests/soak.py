@@ -51,7 +51,7 @@ def named(pids, word):
         except OSError:
             continue
         name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-        if len(words) > 1 and words[1] == word and name == "ropewalk":
+        if len(words) > 1 and words[1] == word and name not in ("ropewalk-keeper", "ropewalk-spawn"):
             result.append(pid)
     return result
 
