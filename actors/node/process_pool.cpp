@@ -83,10 +83,8 @@ void process_pool::on_exit() {
   gateway_ = nullptr;
 }
 
-// What has to do with the loop begins here and not with the object, which is made on another thread:
-// what that adds to the loop may be lost.
 caf::behavior process_pool::make_behavior() {
-  polls_ = poll_set::open(*loop_);
+  polls_ = poll_set::open(*loop_); // here and not before: this runs on the loop
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));

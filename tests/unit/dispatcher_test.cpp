@@ -1017,7 +1017,7 @@ TEST_CASE("connections take turns: one request does not wait behind another clie
   REQUIRE(std::count(ids.begin(), ids.end(), 2002) == 1);
 }
 
-TEST_CASE("an id that is in flight on its connection is refused; the first one goes on") {
+TEST_CASE("an id that is in flight on its connection is refused, the first one goes on") {
   bench b;
   b.join(1);
   b.submit(7);
