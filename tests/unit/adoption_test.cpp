@@ -117,7 +117,8 @@ TEST_CASE(
   CHECK(wait_for(c).what == kind::ended);
 }
 
-TEST_CASE("an orphan that is adopted outlives the program that has forked it; another does not") {
+TEST_CASE(
+    "an orphan that is adopted outlives the program that has forked it, and another does not") {
   spawner s;
   const written_pid one;
   const written_pid two;
