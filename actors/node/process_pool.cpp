@@ -76,6 +76,8 @@ process_pool::process_pool(caf::actor_config& config, process_pool_settings sett
 
 void process_pool::on_exit() {
   members_.clear();
+  forks_.reset();
+  forks_gone_.clear();
   if (polls_) polls_->close();
   node_ = nullptr;
   gateway_ = nullptr;
@@ -93,8 +95,8 @@ caf::behavior process_pool::make_behavior() {
   }
   send(gateway_, slot_up_atom_v, settings_.service, std::vector<slot_number>{}, caf::actor{this});
   const auto now = clock_now();
-  for (auto& m : members_)
-    if (m.wanted) m.process->start(now);
+  members_.front().process->start(now);
+  if (!settings_.process.may_fork) start_others(now);
   if (is_elastic()) send(gateway_, waiting_atom_v, settings_.service);
   expect_ticks();
   expect_beat();
@@ -113,11 +115,10 @@ caf::behavior process_pool::make_behavior() {
         start_more(clock_now());
       },
       [this](reload_atom) {
-        for (auto& m : members_) {
-          if (!m.wanted) continue;
-          m.replaces_again = m.next && !m.next->is_down(); // that one may be older than the wish
-          replace(m);
-        }
+        if (forks_)
+          forks_->replace(clock_now());
+        else
+          replace_all();
       },
   };
 }
@@ -134,7 +135,7 @@ std::uint64_t process_pool::sooner(const member& m, std::uint64_t most) const {
 }
 
 bool process_pool::may_begin(const member& m) const {
-  return m.process->takes_requests() && !m.parked && !draining_;
+  return m.process->takes_requests() && !m.parked && !draining_ && !is_spent(m);
 }
 
 // -- messages in --------------------------------------------------------------------------------------
@@ -251,7 +252,10 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   touch(m);
   const auto now = clock_now();
   end_and_take_next(m, what.seat, answer, now);
-  if (&which == m.old.get()) end_old(m, now);
+  if (&which == m.old.get())
+    end_old(m, now);
+  else
+    end_spent(m, now);
 }
 
 // Something that others waited for is over, perhaps.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/node/fork_server.hpp"
 #include "actors/node/handler_process.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_pause.hpp"
@@ -43,9 +44,14 @@ struct process_pool_settings {
 /// wait, at the brokers or here, and there is memory for them: about what the largest has, twice.
 /// Those that have run nothing for `idle-time` are ended.
 ///
+/// The first process is started alone: it may say that it is a fork server (fork_server.hpp), from
+/// which all others are forked then.
+///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
-class process_pool final : public caf::io::broker, private handler_process::owner {
+class process_pool final : public caf::io::broker,
+                           private handler_process::owner,
+                           private fork_server::owner {
 public:
   process_pool(caf::actor_config& config, process_pool_settings settings,
                std::shared_ptr<run_queue> queue, caf::actor gateway, caf::actor node,
@@ -79,7 +85,8 @@ private:
     std::unique_ptr<handler_process> process;
     std::unique_ptr<handler_process> next; // is to take its place, once it is ready
     std::unique_ptr<handler_process> old;  // gave its place up, and ends what it runs
-    std::vector<slot_number> offered;      // in ascending order; those of `process`
+    std::vector<std::unique_ptr<handler_process>> ending; // run nothing any more
+    std::vector<slot_number> offered;                     // in ascending order; those of `process`
     std::vector<slot_number> held;
     std::optional<slot_number> parked;
     run_queue::job parked_job;
@@ -100,7 +107,13 @@ private:
   void on_answer(handler_process& which, process_load::ended what, error_code code,
                  shared_bytes&& payload) override;
   void on_down(handler_process& which, handler_process::ending&& how) override;
+  void on_forked(handler_process&, std::uint64_t, pid_t, const std::string&) override {}
   [[nodiscard]] bool is_leaving() const override { return queue_->leaving(); }
+
+  // fork_server::owner
+  void on_fork_server_ready(bool fresh) override;
+  void on_fork_answered(std::uint64_t id, pid_t pid, const std::string& why) override;
+  void on_no_fork_server() override;
 
   static instant clock_now();
   static answer_item answer_to(const work_head& what);
@@ -125,6 +138,7 @@ private:
   void replace(member& m);
   void swap_in(member& m);
   void end_old(member& m, instant now);
+  static std::vector<handler_process*> all_of(const member& m);
   void offer(member& m, std::vector<slot_number> slots);
   void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
                   instant now);
@@ -135,6 +149,14 @@ private:
   void start_more(instant now);
   void start_one_more(member& m, instant now);
   void end_idle(instant now);
+  void start(handler_process& which, instant now);
+  void start_others(instant now);
+  bool may_start(member& m, instant now);
+  void fork_from(handler_process& server);
+  bool check_fork_servers(instant now);
+  void replace_all();
+  [[nodiscard]] bool is_spent(const member& m) const;
+  void end_spent(member& m, instant now);
   void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
   void try_start_again(member& m, const handler_process::ending& how);
@@ -164,8 +186,11 @@ private:
   start_failures ends_;     // ends, likewise
   std::vector<place> places_;
   std::vector<member> members_;
-  std::vector<std::uint32_t> dirty_;                   // members
-  std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
+  std::vector<std::uint32_t> dirty_;                     // members
+  std::vector<std::unique_ptr<handler_process>> gone_;   // are over; not destroyed from within
+  std::unique_ptr<fork_server> forks_;                   // none: processes are started
+  std::vector<std::unique_ptr<fork_server>> forks_gone_; // come to their ends
+  bool others_started_ = false; // all but the first, of which it is known how
   caf::response_promise drained_;
   process_scaling scaling_;
   std::vector<std::uint32_t> waiting_; // requests, at each shard of the broker

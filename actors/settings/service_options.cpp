@@ -161,7 +161,8 @@ const std::array options{
            "channel; SIGKILL at the end of that"},
     option{"recycle-after", kind::number, runs::process, 1, UINT64_MAX,
            set_number<&service_options::recycle_after>, "never",
-           "a process is replaced after about so many requests, before its leaks hurt"},
+           "a process is replaced after about so many requests, before its leaks hurt; 1: each "
+           "request has a process of its own"},
     option{"recycle-age", kind::time, runs::process, 1000, 365 * day_ms,
            set_number<&service_options::recycle_age>, "never",
            "a process is replaced when it has been ready for about so long"},

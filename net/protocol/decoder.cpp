@@ -135,7 +135,7 @@ decoder_event* decoder::next_frame() {
   if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");
-  if (head.kind < frame_kind::hello || head.kind > frame_kind::pong)
+  if (head.kind < frame_kind::hello || head.kind > frame_kind::forked)
     return malformed("a frame of a kind that this version does not know");
   if (head.fields_bytes > limits::max_fields_bytes)
     return malformed("a frame's optional fields are over 4096 bytes");

@@ -73,7 +73,7 @@ TEST_CASE(
 
 TEST_CASE("what a node says to a handler is what the document says") {
   handler_channel channel{cap};
-  channel.hello("score");
+  channel.hello("score", false);
   channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, {}});
   channel.cancel(7);
   const auto& said = channel.out().tail();
@@ -99,6 +99,29 @@ TEST_CASE("what a node says to a handler is what the document says") {
   REQUIRE(cancel);
   CHECK(cancel->head.kind == frame_kind::cancel);
   CHECK(cancel->head.id == 7);
+}
+
+TEST_CASE("a program is a fork server if it says so to a node that can fork, and says what it has "
+          "forked") {
+  field_writer fields;
+  fields.u8(field::forks, 1).u32(field::pid, 4711);
+  const auto ok = frame_of(frame_kind::hello_ok, error_code::ok, 1, fields.bytes(), {});
+  const auto forked = frame_of(frame_kind::forked, error_code::ok, 8, fields.bytes(), {});
+  handler_channel cannot{cap};
+  cannot.hello("score", false);
+  CHECK_FALSE(std::get<handler_channel::ready>(heard(cannot, ok)).forks);
+  CHECK(std::get<handler_channel::violation>(heard(cannot, forked)).what.find("no fork server") !=
+        std::string::npos);
+  handler_channel can{cap};
+  can.hello("score", true);
+  CHECK(std::get<handler_channel::ready>(heard(can, ok)).forks);
+  const auto event = std::get<handler_channel::forked>(heard(can, forked));
+  CHECK(event.id == 8);
+  CHECK(event.pid == 4711);
+  const auto why = frame_of(frame_kind::error, error_code::failed, 9, {}, "threads run");
+  CHECK(std::get<handler_channel::answer>(heard(can, why)).payload.view() == "threads run");
+  const auto nobody = frame_of(frame_kind::forked, error_code::ok, 10, {}, {});
+  CHECK(std::holds_alternative<handler_channel::violation>(heard(can, nobody)));
 }
 
 TEST_CASE("a handler's answers, whichever way their bytes come") {

@@ -173,6 +173,10 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
   case frame_kind::error:
     return refuse_and_close(from, id, error_code::bad_request,
                             "this kind of frame is for brokers to send", now);
+  case frame_kind::fork:
+  case frame_kind::forked:
+    return refuse_and_close(from, id, error_code::bad_request,
+                            "this kind of frame is for workers and their handlers", now);
   }
 }
 
