@@ -17,6 +17,7 @@
 #include <optional>
 #include <poll.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -245,6 +246,8 @@ outcome command::run(invocation& what) {
     if (error != 0)
       return start_failed({error == ESRCH ? start_step::spawner : start_step::pipes, error});
     const auto end = talk.run();
+    // Not before its time, though the program had somewhat less.
+    if (talk.cut_short() == error_code::timeout) std::this_thread::sleep_until(what.deadline);
     using kind = program_channel::event::kind;
     if (end.what == kind::lost || end.what == kind::none) channel_.reset();
     return end.what == kind::not_started ? start_failed(end.failure) : answer(end, talk);

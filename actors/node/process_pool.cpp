@@ -71,18 +71,18 @@ process_pool::process_pool(caf::actor_config& config, process_pool_settings sett
                            shared_loop* loop)
     : broker(config), settings_(std::move(settings)), queue_(std::move(queue)),
       gateway_(std::move(gateway)), node_(std::move(node)), loop_(loop),
-      polls_(poll_set::open(*loop)),
       buffer_(std::make_unique_for_overwrite<char[]>(limits::read_bytes)),
       policy_(settings_.restarts, settings_.service + 1u) {}
 
 void process_pool::on_exit() {
   members_.clear();
-  polls_->close();
+  if (polls_) polls_->close();
   node_ = nullptr;
   gateway_ = nullptr;
 }
 
 caf::behavior process_pool::make_behavior() {
+  polls_ = poll_set::open(*loop_); // here and not before: this runs on the loop
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));

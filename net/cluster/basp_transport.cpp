@@ -51,7 +51,10 @@ public:
   }
 
   bool new_connection() override { return true; } // the acceptors let in
-  void launch() override { add_to_loop(); }
+  void launch() override {                        // the first that runs on the loop
+    timer_ = loop_.take_timer();
+    add_to_loop();
+  }
   void graceful_shutdown() override { detach(&loop_, false); }
 
   std::string addr() const override { return where().host; }
@@ -137,7 +140,7 @@ private:
 
   shared_loop& loop_;
   // As long as the loop: who waits may do so for longer than this is there.
-  const shared_loop::timer_id timer_ = loop_.take_timer();
+  shared_loop::timer_id timer_{};
   basp_transport_settings settings_;
   std::vector<std::unique_ptr<acceptor>> acceptors_; // the first one's address is named
   std::shared_ptr<unknown_peers> waiting_;           // scribes may outlive this doorman

@@ -1,6 +1,9 @@
 #include "net/cluster/loop_source.hpp"
 
+#include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
+
+#include <cassert>
 
 namespace ropewalk {
 
@@ -8,7 +11,9 @@ using caf::io::network::operation;
 
 loop_source::loop_source(shared_loop& loop, int fd) : event_handler(loop, fd) {}
 
+// CAF's list of what is new at the loop has no lock.
 void loop_source::add_to_loop() {
+  assert(checked_cast<shared_loop>(backend()).is_leading());
   backend().add(operation::read, fd(), this);
 }
 

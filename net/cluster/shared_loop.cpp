@@ -8,6 +8,7 @@
 #include <caf/io/middleman.hpp>
 #include <caf/io/network/event_handler.hpp>
 #include <caf/resumable.hpp>
+#include <cassert>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <system_error>
@@ -182,6 +183,7 @@ shared_loop::timer& shared_loop::timer_of(timer_id which) {
 }
 
 shared_loop::timer_id shared_loop::take_timer() {
+  assert(is_leading());
   if (free_timers_.empty()) add_timer();
   const auto taken = free_timers_.back();
   free_timers_.pop_back();

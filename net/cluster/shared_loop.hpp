@@ -45,6 +45,9 @@ public:
   /// CAF: has `what` run on the loop.
   void exec_later(caf::resumable* what) override;
 
+  /// Whether the calling thread leads.
+  [[nodiscard]] bool is_leading() const { return turns_.is_leading(); }
+
   // -- the leader ---------------------------------------------------------------------------------
 
   /// Handles what there is to handle on sockets and in mailboxes, and all that follows from it:

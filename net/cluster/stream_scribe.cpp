@@ -1,9 +1,11 @@
 #include "net/cluster/stream_scribe.hpp"
 
+#include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <caf/io/network/native_socket.hpp>
+#include <cassert>
 #include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -49,6 +51,7 @@ std::uint16_t stream_scribe::port() const {
 }
 
 void stream_scribe::add_to_loop() {
+  assert(checked_cast<shared_loop>(loop()).is_leading());
   wanted_ = true;
   events_.listen_for_reads();
   if (stream_->pending())

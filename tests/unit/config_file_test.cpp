@@ -85,7 +85,7 @@ TEST_CASE("what the command line says goes before what the file says") {
 }
 
 TEST_CASE("a typo in a file of options is an error that names the key, the line and the nearest "
-          "key; so is every other mistake, and all are said") {
+          "key, so is every other mistake, and all are said") {
   program p;
   CHECK(p.only_error("[broker]\n\nacess-file = \"a\"\n") ==
         "f.toml:3: there is no key 'acess-file' in [broker]; do you mean 'access-file'?");

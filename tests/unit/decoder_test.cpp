@@ -151,7 +151,7 @@ TEST_CASE("text lines are requests with ids 1, 2, 3 wherever the stream is split
 }
 
 TEST_CASE(
-    "empty lines ask nothing, with either end of line; one with a blank in it is no empty line") {
+    "empty lines ask nothing, with either end of line, one with a blank in it is no empty line") {
   const std::string stream = "a\r\n\r\n\n\r\n\n \n\n\rb\n";
   for (std::size_t piece = 1; piece <= stream.size(); ++piece)
     REQUIRE(decode(stream, piece) == "frame 3 1 a ;frame 3 2  ;frame 3 3 \rb ;");

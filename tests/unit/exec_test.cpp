@@ -64,7 +64,7 @@ std::vector<item_end> ends_of(const std::vector<process_load::verdict>& runs) {
 } // namespace
 
 TEST_CASE(
-    "a handler that stays up says how many requests it takes at a time; one, if it does not") {
+    "a handler that stays up says how many requests it takes at a time, one, if it does not") {
   handler_channel one{cap};
   CHECK(std::get<handler_channel::ready>(heard(one, hello_ok())).concurrency == 1);
   handler_channel many{cap};
@@ -197,7 +197,7 @@ TEST_CASE("an answer is to a request that runs, and to none that was answered") 
   CHECK(load.running() == 0);
 }
 
-TEST_CASE("a process that dies of one request is that one's fault; of several, they are suspects") {
+TEST_CASE("a process that dies of one request is that one's fault, of several, they are suspects") {
   process_load load;
   load.begin({0, at(1000)}, at(0));
   load.said();

@@ -50,7 +50,7 @@ std::string read_until(const descriptor& from, std::string_view end) {
 
 } // namespace
 
-TEST_CASE("a log's queue takes so many bytes; what is dropped is counted where it would have "
+TEST_CASE("a log's queue takes so many bytes, what is dropped is counted where it would have "
           "stood") {
   log_queue queue{10};
   queue.push("12345");

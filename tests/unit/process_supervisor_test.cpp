@@ -280,7 +280,7 @@ TEST_CASE("a master that is told to stop while recycling tells both, and starts 
   REQUIRE(t.supervisor.ended() == 0);
 }
 
-TEST_CASE("a second signal within a second is the first one again; after it, all are killed and "
+TEST_CASE("a second signal within a second is the first one again, after it, all are killed and "
           "the exit status is 1") {
   auto s = recycling();
   s.joined(second); // the first one drains

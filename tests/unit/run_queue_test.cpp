@@ -143,7 +143,7 @@ TEST_CASE("a slot whose place another has taken gets nothing more, and its answe
   REQUIRE(next_of(queue, *seat)->item.token == 2);
 }
 
-TEST_CASE("a withdrawn message does not start; one that runs is told to stop") {
+TEST_CASE("a withdrawn message does not start, one that runs is told to stop") {
   run_queue queue{1};
   const auto seats = seats_of(queue);
   push(queue, 0, items(1, 2), now);
@@ -196,7 +196,7 @@ TEST_CASE("answers to a broker that is gone are dropped, what was running includ
   REQUIRE_FALSE(next_of(queue, *seats[0]));
 }
 
-TEST_CASE("shards share the slots; each gets its answers, and its going concerns nobody else") {
+TEST_CASE("shards share the slots, each gets its answers, and its going concerns nobody else") {
   run_queue queue{2};
   const auto seats = seats_of(queue);
   push(queue, 0, items(1, 2), now);

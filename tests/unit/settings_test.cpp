@@ -77,7 +77,7 @@ TEST_CASE("a setting is kept where the table says, in the field's own unit") {
   }
 }
 
-TEST_CASE("shards divide memory, queues and what is handed out ahead; all else they have in full") {
+TEST_CASE("shards divide memory, queues and what is handed out ahead, all else they have in full") {
   broker_tuning process;
   process.shards = 3;
   process.dispatch.queue = 2;

@@ -36,7 +36,7 @@ TEST_CASE("an address that cannot be had is an error that names it") {
 }
 
 TEST_CASE(
-    "a reserved port is for listeners that share it; once they listen nobody else can have it") {
+    "a reserved port is for listeners that share it, once they listen nobody else can have it") {
   const auto reserved = reserve_port({"127.0.0.1", 0});
   const auto where = local_endpoint(reserved->get());
   const auto first = listen_tcp(where, port_use::shared);
