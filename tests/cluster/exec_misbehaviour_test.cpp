@@ -20,7 +20,7 @@ std::ptrdiff_t descriptors_of(const process& node) {
 
 } // namespace
 
-TEST_CASE("a program that can only do stdin and stdout is a handler over these; stderr is log") {
+TEST_CASE("a program that can only do stdin and stdout is a handler over these, stderr is log") {
   cluster c;
   auto& node = c.start_node("a", node_of({"--slots", "2", "--set", "h.channel=stdio"}, "--stdio"));
   auto connection = ready_client(c);

@@ -14,14 +14,17 @@ namespace fs = std::filesystem;
 
 // How the processes of handlers that stay up are started, replaced and ended.
 
-TEST_CASE("what cannot be started, or ends before it is ready, is said loudly and tried again; "
+TEST_CASE("what cannot be started, or ends before it is ready, is said loudly and tried again, "
           "another node answers") {
-  const auto [options, said] = GENERATE(
-      std::pair<std::string, std::string>{"--at-start 7", "cannot begin: there is no model"},
-      std::pair<std::string, std::string>{"--never", "was not ready within 500 ms"});
+  struct one {
+    std::string options, start_timeout, said;
+  };
+  const auto [options, start_timeout, said] =
+      GENERATE(one{"--at-start 7", "30s", "cannot begin: there is no model"},
+               one{"--never", "500ms", "was not ready within 500 ms"});
   cluster c;
-  auto& broken =
-      c.start_node("broken", node_of({"--slots", "2", "--set", "h.start-timeout=500ms"}, options));
+  auto& broken = c.start_node(
+      "broken", node_of({"--slots", "2", "--set", "h.start-timeout=" + start_timeout}, options));
   c.start_node("a", node_of({"--slots", "1"}));
   REQUIRE(c.has_nodes(2));
   load l{c.connect(), "h", 200, 4, [](std::uint64_t) { return std::string{"echo x"}; }};

@@ -382,7 +382,7 @@ client a_place(const cluster& c) {
 } // namespace
 
 TEST_CASE(
-    "more clients than may be are closed at once; who is in stays, and a place that is left is "
+    "more clients than may be are closed at once, who is in stays, and a place that is left is "
     "given again") {
   cluster c{{"--connections", "5"}};
   c.start_node("a", {"--service", "echo=builtin:echo"});

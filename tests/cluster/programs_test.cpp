@@ -19,8 +19,9 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string read_file(const std::string& path) {
-  std::ifstream in{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{in}, {}};
+  std::ostringstream all;
+  all << std::ifstream{path, std::ios::binary}.rdbuf(); // a process that goes meanwhile has none
+  return all.str();
 }
 
 std::vector<pid_t> pids_in(const std::string& path) {

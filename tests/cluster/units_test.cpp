@@ -199,7 +199,7 @@ TEST_CASE("FAILED, and what was lost, are in the log of the node where they happ
 }
 
 TEST_CASE(
-    "slots that there are no descriptors for are said at start and not offered; all is answered") {
+    "slots that there are no descriptors for are said at start and not offered, all is answered") {
   cluster c;
   const auto log = c.folder() + "/few.log";
   for (const std::string processes : {"1", "2"}) {
