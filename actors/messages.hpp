@@ -169,6 +169,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_ATOM(ropewalk, ropewalk, reload_atom, "reload")
   CAF_ADD_ATOM(ropewalk, ropewalk, sweep_timeouts_atom, "patrol")
 
+  // front -> fronts of the other shards: (act, operator_verb, what it is done to)
+  CAF_ADD_ATOM(ropewalk, ropewalk, act_atom, "act")
+
   // everywhere: (drain): finish what runs, take nothing new; (again): a timer
   CAF_ADD_ATOM(ropewalk, ropewalk, drain_atom, "drain")
   CAF_ADD_ATOM(ropewalk, ropewalk, again_atom, "again")

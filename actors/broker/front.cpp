@@ -50,8 +50,7 @@ caf::behavior front::make_behavior() {
   }
   send(supervisor_, ready_atom_v, acceptors_.addresses());
   settings_.shard.group->set_front(settings_.shard.number, this);
-  numbers_.sample(clock_now());
-  expect_sample();
+  sample();
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
       [this](const caf::io::new_data_msg& msg) {
@@ -66,9 +65,7 @@ caf::behavior front::make_behavior() {
       [](const caf::io::acceptor_closed_msg&) {},
       [this](answers_atom, node_number node, const batch& answers) { take_answers(node, answers); },
       [this](admit_atom, node_description& description, caf::actor& gateway) {
-        const auto number = nodes_.join(std::move(description), std::move(gateway), clock_now());
-        carry_out();
-        return number;
+        return admit(std::move(description), std::move(gateway));
       },
       [this](lost_atom, node_number node, const std::string& why) {
         lose_node(node, why, clock_now());
@@ -86,10 +83,7 @@ caf::behavior front::make_behavior() {
       [this](waiting_atom, node_number node, std::uint16_t service) {
         nodes_.tell_waiting(node, service);
       },
-      [this](leave_atom, node_number node) {
-        nodes_.leave(node, clock_now());
-        carry_out();
-      },
+      [this](leave_atom, node_number node) { let_go(node); },
       [this](slots_atom, node_number node, std::uint16_t service, std::uint32_t live) {
         nodes_.set_slots(node, service, live, clock_now());
         carry_out();
@@ -100,6 +94,9 @@ caf::behavior front::make_behavior() {
       },
       [this](status_atom) { return numbers_.report(clock_now(), drain_.draining()); },
       [this](sample_atom) { sample(); },
+      [this](act_atom, std::uint8_t verb, std::string& target) {
+        carry_out(operator_action{static_cast<operator_verb>(verb), std::move(target)});
+      },
       [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
       [this](sweep_timeouts_atom) {
@@ -156,6 +153,21 @@ void front::reload() {
 }
 
 // -- nodes ------------------------------------------------------------------------------------------
+
+node_number front::admit(node_description description, caf::actor gateway) {
+  const auto now = clock_now();
+  const auto number = nodes_.join(std::move(description), std::move(gateway), now);
+  clients_.events().hurry(now);
+  carry_out();
+  return number;
+}
+
+void front::let_go(node_number which) {
+  const auto now = clock_now();
+  nodes_.leave(which, now);
+  clients_.events().hurry(now);
+  carry_out();
+}
 
 void front::take_answers(node_number node, const batch& answers) {
   const auto* from = nodes_.find(node);
@@ -218,6 +230,7 @@ void front::lose_node(node_number which, const std::string& why, instant now) {
   const auto name = lost ? lost->description.name : std::string{};
   const auto refused_before = dispatcher_.pending().refuse.size();
   nodes_.lose(which, why, now);
+  clients_.events().hurry(now);
   log_lost(name, refused_before, now);
 }
 
@@ -271,7 +284,7 @@ void front::carry_out() {
     clients_.carry_out(decided);
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
-  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.statuses().has_waiting())
+  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.wants_status_round())
     expect_turn_end();
 }
 
@@ -286,7 +299,7 @@ void front::end_turn() {
   expected_.turn_end = false;
   const auto now = clock_now();
   nodes_.flush(now);
-  if (clients_.statuses().has_waiting() && !clients_.statuses().in_round()) begin_status_round();
+  if (clients_.wants_status_round()) begin_status_round();
   clients_.flush(now);
   // What was decided meanwhile, of clients that were let go, and of those that are watched now.
   carry_out();
@@ -314,18 +327,6 @@ void front::tick() {
 void front::expect_timeouts() {
   if (std::exchange(expected_.timeouts, true)) return;
   delayed_send(this, session_timeouts::interval, sweep_timeouts_atom_v);
-}
-
-void front::expect_sample() {
-  expected_.sample_due = clock_now() + rate_history::interval;
-  delayed_send(this, rate_history::interval, sample_atom_v);
-}
-
-void front::sample() {
-  const auto now = clock_now();
-  numbers_.timer_came(expected_.sample_due, now);
-  numbers_.sample(now);
-  expect_sample();
 }
 
 // -- its end ------------------------------------------------------------------------------------------
@@ -362,16 +363,6 @@ void front::advance_drain(instant now) {
     break;
   }
   quit(caf::exit_reason::user_shutdown);
-}
-
-// -- status -------------------------------------------------------------------------------------------
-
-void front::begin_status_round() {
-  clients_.statuses().begin_round();
-  status_.begin(numbers_.report(clock_now(), drain_.draining()), [this](const broker_report& all) {
-    clients_.end_status_round(all);
-    carry_out();
-  });
 }
 
 } // namespace ropewalk

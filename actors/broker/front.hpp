@@ -50,6 +50,8 @@ private:
   result<void> open_acceptors();
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
+  node_number admit(node_description description, caf::actor gateway);
+  void let_go(node_number which);
   void take_answers(node_number from, const batch& answers);
   void refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
                     instant now);
@@ -67,10 +69,11 @@ private:
   void expect_tick();
   void tick();
   void expect_timeouts();
-  void expect_sample();
   void sample();
   void advance_drain(instant now);
 
+  void act(const operator_action& what);
+  void carry_out(const operator_action& what);
   void begin_status_round();
 
   const broker_settings settings_;

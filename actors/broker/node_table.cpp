@@ -175,6 +175,11 @@ void node_table::flush(instant now) {
   dirty_.clear();
 }
 
+void node_table::set_drained(const std::string& gateway, bool drained, instant now) {
+  for (const auto& [number, m] : members_)
+    if (caf::to_string(m.gateway) == gateway) dispatcher_.set_drained(number, drained, now);
+}
+
 std::vector<node_report> node_table::report() const {
   std::map<node_number, const member*> as_they_joined;
   for (const auto& [number, m] : members_) as_they_joined.emplace(number, &m);
@@ -193,6 +198,7 @@ std::vector<node_report> node_table::report() const {
     }
     n.in_flight = view.in_flight;
     n.answered = view.answered;
+    n.drained = view.drained;
     result.push_back(std::move(n));
   }
   return result;

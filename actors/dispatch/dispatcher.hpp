@@ -10,6 +10,7 @@
 #include "actors/dispatch/service_queue.hpp"
 #include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/load_history.hpp"
 #include "actors/stats/service_report.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
@@ -64,6 +65,7 @@ struct answer_facts {
 struct node_view {
   std::uint32_t in_flight = 0;
   std::uint64_t answered = 0;
+  bool drained = false; ///< by somebody (set_drained)
 };
 
 class dispatcher {
@@ -141,6 +143,16 @@ public:
   void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
                  instant now);
 
+  // -- whoever runs the broker --------------------------------------------------------------------
+
+  /// Drains a node that goes on being a member: no new work for it, what it has it may finish; what
+  /// has not left yet goes elsewhere. Or lets it work again, unless it drains by itself (`retire`).
+  void set_drained(node_number node, bool drained, instant now);
+
+  /// Pauses a service: its requests wait, until their deadlines, and what nodes have of it they may
+  /// finish. Or lets it go on. Of an offer that comes later the same is true.
+  void set_paused(service_index service, bool paused, instant now);
+
   // -- time ---------------------------------------------------------------------------------------
 
   /// Deadlines up to now.
@@ -183,6 +195,9 @@ public:
   /// What is known of every service that there ever was: at most limits::max_services a node, so
   /// for whoever asks now and then.
   [[nodiscard]] std::vector<service_report> services(instant now) const;
+
+  /// All services as one, for whoever asks every second: a sum over them.
+  [[nodiscard]] load_totals load() const;
 
   /// What `services` has of one, in their order, at a fraction of its cost.
   [[nodiscard]] std::size_t service_count() const { return services_.size(); }
@@ -303,6 +318,7 @@ private:
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
   [[nodiscard, gnu::noinline, gnu::cold]] bool refuses_unoffered(service& s, instant now) const;
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
+  [[nodiscard]] std::string why_late(const request& r, instant now) const;
   void count_answer(service& s, instant now);
   void count_redispatched(service_index service);
   void count_refused(service_index service, error_code code);

@@ -24,6 +24,7 @@ struct node_report {
   std::uint32_t slots = 0;
   std::string gateway = {}; ///< who it is, whatever it says of itself
   std::string label = {};   ///< its name, or more where several have it (labelled_nodes)
+  bool drained = false;     ///< gets no work until somebody lets it work again
 
   static constexpr auto fields() {
     using namespace stats;
@@ -41,6 +42,8 @@ struct node_report {
         described{"pid", &t::pid, kind::label, merge::keep},
         described{"slots", &t::slots, kind::gauge, merge::keep}.as(
             "messages that it runs at a time"), // the same for all shards
+        described{"drained", &t::drained, kind::gauge, merge::any}.as(
+            "1 if it is drained: it gets no work until that is taken back"),
     };
   }
 };

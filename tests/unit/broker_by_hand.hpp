@@ -92,9 +92,9 @@ public:
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});
     });
-    if (clients.statuses().has_waiting()) {
-      clients.statuses().begin_round();
-      clients.end_status_round(numbers);
+    if (clients.wants_status_round()) {
+      clients.begin_status_round();
+      clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
@@ -110,6 +110,7 @@ private:
 public:
   instant now = start_;
   broker_report numbers; // what STATUS says
+  load_history history;
   client_sessions clients;
 };
 

@@ -64,6 +64,7 @@ broker_report first_shard() {
 broker_report second_shard() {
   broker_report r;
   r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 1, 1, 7, 3});
+  r.nodes.front().drained = true; // the other shard has yet to hear of it
   r.nodes.push_back({"m", "10.0.0.2:9", {"a"}, 0, 0, 8, 1});
   r.requests.placed = 1;
   r.requests.refused[static_cast<int>(error_code::busy)] = 1;
@@ -104,9 +105,9 @@ TEST_CASE("the shards' numbers are the broker's, each added up in its own way, a
   r.add(second_shard());
   REQUIRE(apart_from_services(r) ==
           R"({"answered":60,"connections":11,"draining":true,"held_bytes":9,"in_flight":3,)"
-          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"in_flight":0,)"
+          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"drained":false,"in_flight":0,)"
           R"("label":"m","name":"m","pid":8,"services":["a"],"slots":1},)"
-          R"({"address":"10.0.0.1:9","answered":6,"in_flight":3,"label":"n)"
+          R"({"address":"10.0.0.1:9","answered":6,"drained":true,"in_flight":3,"label":"n)"
           "\xef\xbf\xbd"
           R"(","name":"n)"
           "\xef\xbf\xbd"

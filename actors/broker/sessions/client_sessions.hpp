@@ -2,6 +2,7 @@
 
 #include "actors/broker/sessions/authenticator.hpp"
 #include "actors/broker/sessions/client_list.hpp"
+#include "actors/broker/sessions/event_stream.hpp"
 #include "actors/broker/sessions/http_intake.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "actors/broker/sessions/session_timeouts.hpp"
@@ -56,8 +57,19 @@ public:
     return sessions_.has_dirty() || intake_.turn().has_counted();
   }
 
+  /// Somebody waits for numbers, and none are being collected.
+  [[nodiscard]] bool wants_status_round() const {
+    return !statuses_.in_round() && (statuses_.has_waiting() || events_.due());
+  }
+  void begin_status_round() { statuses_.begin_round(); }
+
+  /// Here they are, with as much of the history as `events` needs.
+  void end_status_round(const broker_report& all, const load_points& history, instant now) {
+    statuses_.end_round(all, sessions_, answers_);
+    if (events_.due()) events_.send(all, history, now);
+  }
   [[nodiscard]] status_queue& statuses() { return statuses_; }
-  void end_status_round(const broker_report& all) { statuses_.end_round(all, sessions_, answers_); }
+  [[nodiscard]] event_stream& events() { return events_; }
 
   // -- time -----------------------------------------------------------------------------------------
 
@@ -103,6 +115,7 @@ private:
   session_table sessions_;
   answer_writer answers_;
   status_queue statuses_;
+  event_stream events_;
   authenticator access_;
   request_intake intake_;
   http_intake http_;

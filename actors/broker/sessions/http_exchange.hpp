@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/admin/operator_action.hpp"
 #include "actors/broker/sessions/access_list.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/transport/outbox.hpp"
@@ -17,7 +18,7 @@ namespace ropewalk {
 /// requests, so those that are ready early are kept.
 class http_exchange {
 public:
-  enum class page : std::uint8_t { none, status, metrics };
+  enum class page : std::uint8_t { none, status, metrics, action };
 
   /// A request, as far as its answer depends on it.
   struct asked {
@@ -25,6 +26,7 @@ public:
     bool keep_alive = true; ///< false: the connection ends behind the answer
     bool http_1_0 = false;
     page shows = page::none;           ///< what numbers it wants
+    operator_action action{};          ///< and, of page::action, what is to be done with them
     std::shared_ptr<const access> who; ///< null: nobody was asked, or it does not matter
   };
 

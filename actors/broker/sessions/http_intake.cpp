@@ -2,6 +2,7 @@
 
 #include "actors/admin/http_headers.hpp"
 #include "actors/admin/http_problem.hpp"
+#include "actors/admin/page.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +12,7 @@ namespace ropewalk {
 namespace {
 
 constexpr std::string_view plain_text = "text/plain; charset=utf-8";
+constexpr std::string_view html_text = "text/html; charset=utf-8";
 
 std::string allow(http_route route) {
   return "Allow: " + std::string{methods_of(route)} + "\r\n";
@@ -97,11 +99,13 @@ http_intake::admit(const session& from, const http_request& what) const {
   const auto route = result.place.route;
   if (!allows(route, what.method)) {
     if (route == http_route::nothing)
-      return rejection{404, {}, "there is nothing here: see /status, /metrics, /v1/services/NAME"};
+      return rejection{
+          404, {}, "there is nothing here: see /, /status, /metrics, /v1/services/NAME"};
     return rejection{405, {}, "this method has no meaning here", allow(route)};
   }
   const bool anybody = what.method == "OPTIONS" || route == http_route::health ||
-                       route == http_route::ready || route == http_route::nothing;
+                       route == http_route::ready || route == http_route::page ||
+                       route == http_route::nothing;
   if (anybody || !gate_.asks_who()) return result;
   const auto list = gate_.list();
   const auto* who = list->by_certificate(from.connection->transport().peer_name());
@@ -121,10 +125,15 @@ std::optional<http_intake::rejection> http_intake::may_not(const access& who,
   const auto unauthorized = name_of(error_code::unauthorized);
   if (place.route == http_route::service && !who.may_ask(place.service))
     return rejection{403, unauthorized, who.name + " may not ask for this service"};
-  if (place.route == http_route::metrics && !who.may_see)
+  const bool shows_all = place.route == http_route::metrics || place.route == http_route::events;
+  if (shows_all && !who.may_see)
     return rejection{403, unauthorized,
                      who.name + " may not see this: @status or * among the services in the access "
                                 "file lets him"};
+  if (place.route == http_route::action && !who.may_act)
+    return rejection{403, unauthorized,
+                     who.name + " may not do this: @admin among the services in the access file "
+                                "lets him"};
   return std::nullopt;
 }
 
@@ -169,6 +178,8 @@ void http_intake::handle(session& from, const http_request& what, instant now) {
   if (as.who) from.http->known_as(as.who);
   if (as.place.route == http_route::service && what.method == "POST")
     return submit(from, what, as, now);
+  if (as.place.route == http_route::events && what.method == "GET")
+    return listen(from, what, as, now);
   show(from, what, as);
 }
 
@@ -185,8 +196,16 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
   case http_route::ready:
     if (draining_) return page({503, plain_text, {}, shared_bytes::borrow("draining\n")});
     return page({200, plain_text, {}, shared_bytes::borrow("ready\n")});
+  case http_route::page: {
+    const auto text = the_admin_page();
+    return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
+  }
   case http_route::metrics:
     asked.shows = http_exchange::page::metrics;
+    break;
+  case http_route::action:
+    asked.shows = http_exchange::page::action;
+    asked.action = as.place.action;
     break;
   default:
     asked.shows = http_exchange::page::status;
@@ -197,6 +216,23 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
   if (with_.statuses.ask(from, id)) return;
   with_.answers.refuse(from, id, error_code::busy,
                        "64 answers of this kind are on their way to this client already", 100);
+}
+
+// What it hears ends with the connection: nothing can be asked behind it, and nothing before it may
+// still wait for its answer.
+void http_intake::listen(session& from, const http_request& what, const admitted& as, instant now) {
+  if (!from.http->idle())
+    return reject(from, what, {400, {}, "ask for /events on a connection of its own"}, now);
+  if (!events_.add(from, what.http_1_0, as.who))
+    return reject(from, what,
+                  {503,
+                   {},
+                   "so many pages are open already: " + std::to_string(event_stream::max_listeners),
+                   "Retry-After: 10\r\n"},
+                  now);
+  auto asked = asked_by(what);
+  asked.keep_alive = false;
+  from.http->begin(std::move(asked));
 }
 
 void http_intake::submit(session& from, const http_request& what, const admitted& as, instant now) {

@@ -2,6 +2,7 @@
 
 #include "actors/admin/http_guard.hpp"
 #include "actors/admin/http_routes.hpp"
+#include "actors/broker/sessions/event_stream.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "net/http/http_decoder.hpp"
 
@@ -17,9 +18,9 @@ namespace ropewalk {
 class http_intake {
 public:
   http_intake(const broker_tuning& limits, http_guard guard, request_intake::shards others,
-              const client_access& gate, request_intake::dependencies with)
+              const client_access& gate, request_intake::dependencies with, event_stream& events)
       : limits_(limits), guard_(std::move(guard)), shards_(std::move(others)), gate_(gate),
-        with_(with) {}
+        with_(with), events_(events) {}
 
   /// A client has come.
   static void begin(session& with);
@@ -52,6 +53,7 @@ private:
   void handle(session& from, const http_request& what, instant now);
   void handle(session& from, const http_refusal& what, instant now);
   void show(session& from, const http_request& what, const admitted& as);
+  void listen(session& from, const http_request& what, const admitted& as, instant now);
   void submit(session& from, const http_request& what, const admitted& as, instant now);
   void reject(session& from, const http_request& what, const rejection& why, instant now);
   void hear_end(session& from, instant now);
@@ -62,6 +64,7 @@ private:
   const request_intake::shards shards_;
   const client_access& gate_;
   const request_intake::dependencies with_;
+  event_stream& events_;
   bool draining_ = false;
 };
 
