@@ -29,9 +29,15 @@ endfunction()
 
 installed_library(client "clients of a Ropewalk broker" FILES net/client/async_client.cpp NEEDS ropewalk_tls Threads::Threads)
 installed_library(worker "workers for a Ropewalk broker, with services of their own"
-                  FILES apps/ropewalk/own_worker.cpp actors/worker/function_handler.cpp NEEDS ropewalk_worker_command)
+                  FILES apps/ropewalk/own_worker.cpp apps/ropewalk/own_actors.cpp actors/worker/function_handler.cpp
+                  NEEDS ropewalk_worker_command)
+
+# Services of actors: the same library, and CAF's, which the header is made of.
+configure_file(${CMAKE_SOURCE_DIR}/.cmake/ropewalk-actors.pc.in ${CMAKE_BINARY_DIR}/ropewalk-actors.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/ropewalk-actors.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(FILES ${CMAKE_BINARY_DIR}/include/ropewalk/library.h ${CMAKE_BINARY_DIR}/include/ropewalk/worker.hpp
+              ${CMAKE_BINARY_DIR}/include/ropewalk/actors.hpp
               ${CMAKE_BINARY_DIR}/include/ropewalk/client.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ropewalk)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Ropewalk)

@@ -18,6 +18,7 @@ namespace ropewalk {
 struct offered_service {
   std::string name;
   std::uint32_t slots = 0;
+  std::uint32_t min_slots = 0; ///< of a range; 0: all of them are always to be there
 };
 
 /// What a node says of itself when it joins a broker, or one shard of it.
@@ -33,7 +34,7 @@ struct node_description {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, offered_service& x) {
-  return f(caf::meta::type_name("offered_service"), x.name, x.slots);
+  return f(caf::meta::type_name("offered_service"), x.name, x.slots, x.min_slots);
 }
 
 template <class Inspector>
@@ -74,13 +75,13 @@ typename Inspector::result_type inspect(Inspector& f, T& x) {
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, service_report& x) {
-  return f(caf::meta::type_name("service_report"), x.state, x.counts);
+  return f(caf::meta::type_name("service_report"), x.state, x.counts, x.rates);
 }
 
 template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
   return f(caf::meta::type_name("broker_report"), x.requests, x.front, x.process, x.nodes,
-           x.services, x.shards, x.certificates);
+           x.services, x.shards, x.certificates, x.clients);
 }
 
 } // namespace ropewalk
@@ -99,6 +100,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::shard_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::certificate_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::service_report))
+  CAF_ADD_TYPE_ID(ropewalk, (ropewalk::client_report))
   CAF_ADD_TYPE_ID(ropewalk, (ropewalk::broker_report))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::offered_service>))
   CAF_ADD_TYPE_ID(ropewalk, (std::vector<ropewalk::attempt_ref>))
@@ -123,6 +125,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // (lease, node, when it asks, in nanoseconds): is it still a member? Answered by (leased, shard, when it asked, when it
   // was answered), behind all that was decided before.
   CAF_ADD_ATOM(ropewalk, ropewalk, lease_atom, "lease")
+  // (waiting, node, service): how many requests wait for it? Answered by (waiting, shard, service, how many). Of services
+  // with processes that come and go, every now and then.
+  CAF_ADD_ATOM(ropewalk, ropewalk, waiting_atom, "waiting")
   CAF_ADD_ATOM(ropewalk, ropewalk, leased_atom, "leased")
   CAF_ADD_ATOM(ropewalk, ropewalk, restarted_atom, "restarted")
   CAF_ADD_ATOM(ropewalk, ropewalk, slots_atom, "slots")
@@ -139,20 +144,23 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // front -> supervisor -> cluster (release, node); within a broker: cluster -> front (admit, description, gateway), answered by the node's number;
   // (lost, node, why); supervisor -> cluster (new_front, front); front -> supervisor (ready, its ports);
   // front -> fronts of the other shards, in the same process: (status), answered by a broker_report; (explain, query),
-  // answered by reports
+  // answered by reports;
+  // front -> front (sample): the totals of this second are read
   CAF_ADD_ATOM(ropewalk, ropewalk, admit_atom, "admit")
   CAF_ADD_ATOM(ropewalk, ropewalk, lost_atom, "lost")
   CAF_ADD_ATOM(ropewalk, ropewalk, new_front_atom, "newfront")
   CAF_ADD_ATOM(ropewalk, ropewalk, ready_atom, "ready")
   CAF_ADD_ATOM(ropewalk, ropewalk, status_atom, "status")
   CAF_ADD_ATOM(ropewalk, ropewalk, explain_atom, "explain")
+  CAF_ADD_ATOM(ropewalk, ropewalk, sample_atom, "sample")
 
   // within a node: membership -> gateway (attach, shard, front, number) and (detach, shard); membership -> node
   // (joined, shard, ports as in welcome), (settled, shard): it is not about to join any more; gateway -> slot (run);
   // slot -> gateway (answered); pool -> gateway (slot_up, service, slot, actor),
   // (slot_down, service, slot, why); gateway -> node (drained), (recycle); pool -> node (recycle, why), and to itself
   // (beat). Of services whose slots are those of processes: gateway -> process_pool (run, slots); back (slot_up, service,
-  // slots, pool), (slot_down, service, slots, how many processes that were ready have ended); node -> process_pool
+  // slots, pool), (slot_down, service, slots, how many processes that were ready have ended), (waiting, service): it
+  // wants to know what waits, as (waiting, shard, how many, at a broker's shard); node -> process_pool
   // (drain), answered by (drained); back (ready, service) once, when all are, and until then (failing, service, why).
   // node_succession -> node (release); back (ready), and until then (failing, service, why)
   CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")
@@ -170,6 +178,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // to the top of a broker process, and on to the front: (reload): read certificates and tokens again
   CAF_ADD_ATOM(ropewalk, ropewalk, reload_atom, "reload")
   CAF_ADD_ATOM(ropewalk, ropewalk, sweep_timeouts_atom, "patrol")
+
+  // front -> fronts of the other shards: (act, operator_verb, what it is done to)
+  CAF_ADD_ATOM(ropewalk, ropewalk, act_atom, "act")
 
   // everywhere: (drain): finish what runs, take nothing new; (again): a timer
   CAF_ADD_ATOM(ropewalk, ropewalk, drain_atom, "drain")

@@ -3,11 +3,26 @@
 #include "actors/admin/message_pages.hpp"
 #include "net/protocol/limits.hpp"
 
+#include <array>
+#include <optional>
+#include <utility>
+
 namespace ropewalk {
 
 namespace {
 
 constexpr std::string_view services_prefix = "/v1/services/";
+
+// A node's label has its machine's name in it: longer ones cannot be.
+constexpr std::size_t max_name_bytes = 1024;
+
+// What is done, and to whom it is done: /v1/drain/left.
+constexpr std::array<std::pair<std::string_view, operator_verb>, 4> verb_prefixes{{
+    {"/v1/drain/", operator_verb::drain},
+    {"/v1/undrain/", operator_verb::undrain},
+    {"/v1/pause/", operator_verb::pause},
+    {"/v1/resume/", operator_verb::resume},
+}};
 
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -45,6 +60,26 @@ std::optional<std::string> decode_percent(std::string_view text) {
   return result;
 }
 
+// A name may have slashes in it, as paths have. Nothing if it is none.
+std::optional<std::string> name_behind(std::string_view prefix, std::string_view path) {
+  if (!path.starts_with(prefix)) return std::nullopt;
+  auto name = decode_percent(path.substr(prefix.size()));
+  if (!name || name->empty() || name->size() > max_name_bytes) return std::nullopt;
+  return name;
+}
+
+http_route route_of(std::string_view path) {
+  if (path == "/healthz") return http_route::health;
+  if (path == "/readyz") return http_route::ready;
+  if (path == "/status") return http_route::status;
+  if (path == "/metrics") return http_route::metrics;
+  if (path == "/") return http_route::page;
+  if (path == "/events") return http_route::events;
+  return http_route::nothing;
+}
+
+} // namespace
+
 http_place place_of(std::string_view target) {
   http_place result;
   for (const std::string_view scheme : {"http://", "https://"}) {
@@ -57,13 +92,16 @@ http_place place_of(std::string_view target) {
   const auto path = target.substr(0, target.find('?'));
   result.route = route_of(path);
   if (result.route == http_route::messages) result.target = target;
-  if (!path.starts_with(services_prefix)) return result;
-  // A name may have slashes in it, as paths have.
-  if (auto name = decode_percent(path.substr(services_prefix.size()));
-      name && !name->empty() && name->size() <= limits::max_service_bytes) {
+  if (auto name = name_behind(services_prefix, path);
+      name && name->size() <= limits::max_service_bytes) {
     result.route = http_route::service;
     result.service = *std::move(name);
   }
+  for (const auto& [prefix, verb] : verb_prefixes)
+    if (auto name = name_behind(prefix, path)) {
+      result.route = http_route::action;
+      result.action = {verb, *std::move(name)};
+    }
   return result;
 }
 
@@ -72,7 +110,10 @@ std::string_view methods_of(http_route route) {
   case http_route::nothing:
     return "OPTIONS";
   case http_route::service:
+  case http_route::action:
     return "POST, OPTIONS";
+  case http_route::events:
+    return "GET, OPTIONS";
   default:
     return "GET, HEAD, OPTIONS";
   }
@@ -81,7 +122,8 @@ std::string_view methods_of(http_route route) {
 bool allows(http_route route, std::string_view method) {
   if (method == "OPTIONS") return true;
   if (route == http_route::nothing) return false;
-  if (route == http_route::service) return method == "POST";
+  if (route == http_route::service || route == http_route::action) return method == "POST";
+  if (route == http_route::events) return method == "GET";
   return method == "GET" || method == "HEAD";
 }
 

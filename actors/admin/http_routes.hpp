@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/admin/operator_action.hpp"
 #include "net/http/http_request.hpp"
 
 #include <cstdint>
@@ -16,13 +17,17 @@ enum class http_route : std::uint8_t {
   ready,    ///< /readyz: it takes work
   status,   ///< /status: the numbers as JSON
   metrics,  ///< /metrics: the numbers as Prometheus' text
+  page,     ///< /: the page
+  events,   ///< /events: what the page shows, every second
   service,  ///< /v1/services/NAME: a message
+  action,   ///< /v1/drain/NODE and the like: something is done to the broker's work
   messages, ///< /v1/messages: what became of them (actors/admin/message_pages.hpp)
 };
 
 struct http_place {
   http_route route = http_route::nothing;
-  std::string service;     ///< its name, decoded
+  std::string service; ///< its name, decoded
+  operator_action action;
   std::string_view target; ///< of messages: from the path on, with what is asked
   std::string_view origin; ///< host and port, where the target was a whole URL
 };

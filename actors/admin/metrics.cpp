@@ -171,6 +171,12 @@ std::string metrics_text(const broker_report& all) {
   std::vector<row<node_report>> of_nodes;
   for (const auto& [labels, one] : nodes) of_nodes.push_back({labels, &one});
   put(out, "ropewalk_node", of_nodes);
+  std::map<std::string, const certificate_report*> certificates; // a port may show one twice
+  for (const auto& one : all.certificates)
+    certificates.emplace(label("port", one.port) + "," + label("name", one.name), &one);
+  std::vector<row<certificate_report>> of_certificates;
+  for (const auto& [labels, one] : certificates) of_certificates.push_back({labels, one});
+  put(out, "ropewalk_certificate", of_certificates);
   std::vector<row<service_state>> states;
   std::vector<row<service_counts>> counts;
   for (const auto& [labels, one] : services) {

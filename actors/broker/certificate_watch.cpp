@@ -16,6 +16,7 @@ void add(std::vector<certificate_report>& to, const char* port, const tls_contex
     one.state = name_of(state_of(dates, now));
     one.not_before = utc_text(dates.from);
     one.not_after = utc_text(dates.until);
+    one.ends_in_seconds = static_cast<double>(dates.until) - static_cast<double>(now);
     to.push_back(std::move(one));
   }
 }

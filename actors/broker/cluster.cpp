@@ -14,7 +14,7 @@ bool makes_sense(const node_description& d) {
   return !d.services.empty() && d.services.size() <= limits::max_services &&
          std::all_of(d.services.begin(), d.services.end(), [](const offered_service& s) {
            return !s.name.empty() && s.name.size() <= limits::max_service_bytes && s.slots > 0 &&
-                  s.slots <= limits::max_slots;
+                  s.slots <= limits::max_slots && s.min_slots <= s.slots;
          });
 }
 

@@ -2,16 +2,13 @@
 
 #include "actors/broker/certificate_watch.hpp"
 #include "actors/broker/message_round.hpp"
-#include "actors/broker/process_status.hpp"
 #include "actors/log/wall_clock.hpp"
 #include "actors/settings/units.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
-#include "net/protocol/cluster_greeting.hpp"
 #include "net/sockets/client_scribe.hpp"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 namespace ropewalk {
 
@@ -33,11 +30,12 @@ request_intake::shards others_of(const shard_place& shard) {
 
 front::front(caf::actor_config& config, broker_settings settings, caf::actor supervisor)
     : broker(config), settings_(std::move(settings)), supervisor_(std::move(supervisor)),
-      started_(clock_now()), dispatcher_(settings_.dispatch, started_, settings_.seed),
+      dispatcher_(settings_.dispatch, clock_now(), settings_.seed),
       clients_(settings_, settings_.access, dispatcher_, others_of(settings_.shard),
                settings_.guard),
       acceptors_(*this, clients_, settings_.shard.group->census()),
-      nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard) {}
+      nodes_(*this, dispatcher_, settings_.shard), status_(*this, settings_.shard),
+      numbers_({settings_, dispatcher_, clients_, nodes_}, clock_now()) {}
 
 caf::behavior front::make_behavior() {
   if (const auto loaded = clients_.load_access(clock_now()); !loaded) {
@@ -50,6 +48,7 @@ caf::behavior front::make_behavior() {
   }
   send(supervisor_, ready_atom_v, acceptors_.addresses());
   settings_.shard.group->set_front(settings_.shard.number, this);
+  sample();
   return {
       [this](const caf::io::new_connection_msg& msg) { connected(msg.handle); },
       [this](const caf::io::new_data_msg& msg) {
@@ -64,9 +63,7 @@ caf::behavior front::make_behavior() {
       [](const caf::io::acceptor_closed_msg&) {},
       [this](answers_atom, node_number node, const batch& answers) { take_answers(node, answers); },
       [this](admit_atom, node_description& description, caf::actor& gateway) {
-        const auto number = nodes_.join(std::move(description), std::move(gateway), clock_now());
-        carry_out();
-        return number;
+        return admit(std::move(description), std::move(gateway));
       },
       [this](lost_atom, node_number node, const std::string& why) {
         lose_node(node, why, clock_now());
@@ -81,10 +78,10 @@ caf::behavior front::make_behavior() {
         end_turn(); // what was taken back goes before the word that the rest may be started
         nodes_.confirm_lease(node, asked, clock_now());
       },
-      [this](leave_atom, node_number node) {
-        nodes_.leave(node, clock_now());
-        carry_out();
+      [this](waiting_atom, node_number node, std::uint16_t service) {
+        nodes_.tell_waiting(node, service);
       },
+      [this](leave_atom, node_number node) { let_go(node); },
       [this](slots_atom, node_number node, std::uint16_t service, std::uint32_t live) {
         nodes_.set_slots(node, service, live, clock_now());
         carry_out();
@@ -93,8 +90,12 @@ caf::behavior front::make_behavior() {
         set_failing(node, service, failing, clock_now());
         carry_out();
       },
-      [this](status_atom) { return report(); },
       [this](explain_atom, const shared_query& query) { return known_about(*query); },
+      [this](status_atom) { return numbers_.report(clock_now(), drain_.draining()); },
+      [this](sample_atom) { sample(); },
+      [this](act_atom, std::uint8_t verb, std::string& target) {
+        carry_out(operator_action{static_cast<operator_verb>(verb), std::move(target)});
+      },
       [this](restarted_atom, node_number, std::uint32_t count) { nodes_.count_restarts(count); },
       [this](again_atom) { tick(); },
       [this](sweep_timeouts_atom) {
@@ -152,11 +153,27 @@ void front::reload() {
 
 // -- nodes ------------------------------------------------------------------------------------------
 
+node_number front::admit(node_description description, caf::actor gateway) {
+  const auto now = clock_now();
+  const auto number = nodes_.join(std::move(description), std::move(gateway), now);
+  clients_.events().hurry(now);
+  carry_out();
+  return number;
+}
+
+void front::let_go(node_number which) {
+  const auto now = clock_now();
+  nodes_.leave(which, now);
+  clients_.events().hurry(now);
+  carry_out();
+}
+
 void front::lose_node(node_number which, const std::string& why, instant now) {
   const auto* lost = nodes_.find(which);
   const auto name = lost ? lost->description.name : std::string{};
   const auto refused_before = dispatcher_.pending().refuse.size();
   nodes_.lose(which, why, now);
+  clients_.events().hurry(now);
   log_lost(name, refused_before, now);
 }
 
@@ -179,7 +196,7 @@ void front::carry_out() {
     clients_.carry_out(decided);
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
-  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.statuses().has_waiting() ||
+  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.wants_status_round() ||
       clients_.questions().has_waiting())
     expect_turn_end();
 }
@@ -195,7 +212,7 @@ void front::end_turn() {
   expected_.turn_end = false;
   const auto now = clock_now();
   nodes_.flush(now);
-  if (clients_.statuses().has_waiting() && !clients_.statuses().in_round()) begin_status_round();
+  if (clients_.wants_status_round()) begin_status_round();
   if (clients_.questions().has_waiting()) answer_questions(now);
   if (dispatcher_.has_traced()) [[unlikely]]
     settings_.traces->push(dispatcher_.take_traced());
@@ -213,7 +230,7 @@ void front::expect_tick() {
 void front::tick() {
   expected_.tick = false;
   const auto now = clock_now();
-  loop_lag_.record(static_cast<std::uint64_t>(std::max(now - expected_.tick_due, {}).count()));
+  numbers_.timer_came(expected_.tick_due, now);
   dispatcher_.advance(now);
   carry_out();
   clients_.tick(now);
@@ -264,15 +281,7 @@ void front::advance_drain(instant now) {
   quit(caf::exit_reason::user_shutdown);
 }
 
-// -- status -------------------------------------------------------------------------------------------
-
-void front::begin_status_round() {
-  clients_.statuses().begin_round();
-  status_.begin(report(), [this](const broker_report& all) {
-    clients_.end_status_round(all);
-    carry_out();
-  });
-}
+// -- questions about messages --------------------------------------------------------------------------
 
 shared_reports front::known_about(const message_query& query) const {
   return std::make_shared<const std::vector<message_report>>(
@@ -289,38 +298,6 @@ void front::answer_questions(instant now) {
                  if (clients_.needs_flush()) expect_turn_end();
                });
   }
-}
-
-broker_report front::report() const {
-  broker_report result;
-  result.requests = dispatcher_.totals();
-  result.nodes = nodes_.report();
-  result.services = dispatcher_.services(clock_now());
-  result.process = numbers_of_this_process(clients_.size());
-  auto& mine = result.front;
-  mine.restarts = nodes_.restarts();
-  mine.connections = clients_.size();
-  mine.rejected = clients_.rejected();
-  mine.incoming_bytes = clients_.incoming_bytes();
-  mine.unread_bytes = clients_.unread_bytes();
-  mine.request_memory = settings_.dispatch.memory;
-  mine.answer_memory = settings_.answers_memory;
-  if (settings_.traces && settings_.shard.number == 0) { // all shards share it
-    const auto traces = settings_.traces->totals();
-    mine.traces_exported = traces.exported;
-    mine.traces_dropped = traces.dropped;
-  }
-  mine.loop_lag = loop_lag_;
-  mine.version = own_cluster_greeting().release;
-  mine.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
-  mine.pid = static_cast<std::uint32_t>(::getpid());
-  mine.draining = drain_.draining();
-  result.certificates =
-      report_certificates(clients_.gate().tls(),
-                          settings_.cluster_tls ? settings_.cluster_tls->current().get() : nullptr);
-  result.shards.push_back({mine.connections, result.requests.placed, result.requests.waiting,
-                           result.requests.answered, settings_.shard.number});
-  return result;
 }
 
 } // namespace ropewalk

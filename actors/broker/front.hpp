@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/broker/broker_numbers.hpp"
 #include "actors/broker/client_acceptors.hpp"
 #include "actors/broker/drain.hpp"
 #include "actors/broker/node_table.hpp"
@@ -43,11 +44,14 @@ private:
     bool tick = false;
     bool timeouts = false;
     instant tick_due{};
+    instant sample_due{};
   };
 
   result<void> open_acceptors();
   void connected(caf::io::connection_handle which);
   [[nodiscard]] connection_id id_of(caf::io::connection_handle which) const;
+  node_number admit(node_description description, caf::actor gateway);
+  void let_go(node_number which);
   void take_answers(node_number from, const batch& answers);
   void refuse_reply(const completion& whom, const node_description& from, std::size_t bytes,
                     instant now);
@@ -67,25 +71,26 @@ private:
   void expect_tick();
   void tick();
   void expect_timeouts();
+  void sample();
   void advance_drain(instant now);
 
+  void act(const operator_action& what);
+  void carry_out(const operator_action& what);
   void begin_status_round();
   [[nodiscard]] shared_reports known_about(const message_query& query) const;
   void answer_questions(instant now);
-  [[nodiscard]] broker_report report() const;
 
   const broker_settings settings_;
   const caf::actor supervisor_;
-  const instant started_;
   dispatcher dispatcher_;
   client_sessions clients_;
   client_acceptors acceptors_;
   node_table nodes_;
   status_round status_;
+  broker_numbers numbers_;
   drain drain_;
   std::unordered_map<caf::io::connection_handle, connection_id> by_handle_; // some may be gone
   expected_calls expected_;
-  latency_histogram loop_lag_;
   log_rate_limiter failures_; // FAILED and WORKER_LOST: must not hide, or be hidden by, strangers
 };
 

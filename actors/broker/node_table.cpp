@@ -25,7 +25,7 @@ node_number node_table::join(node_description description, caf::actor gateway, i
   std::vector<service_offer> offers;
   std::string names;
   for (const auto& service : description.services) {
-    offers.push_back({service.name, service.slots});
+    offers.push_back({service.name, service.slots, service.min_slots});
     shard_.group->add_service(service.name);
     names += (names.empty() ? "" : ", ") + service.name;
   }
@@ -122,6 +122,13 @@ void node_table::confirm_lease(node_number which, std::uint64_t asked, instant n
     self_.send(m->gateway, leased_atom_v, m->description.shard, asked, micros(now));
 }
 
+void node_table::tell_waiting(node_number which, std::uint16_t service) {
+  const auto* m = find(which);
+  if (!m || service >= m->description.services.size()) return;
+  const auto waiting = dispatcher_.waiting_for_slot(m->description.services[service].name);
+  self_.send(m->gateway, waiting_atom_v, m->description.shard, service, waiting);
+}
+
 void node_table::carry_out(actions& decided) {
   for (const auto& w : decided.withdraw) {
     auto* m = find(w.node);
@@ -168,6 +175,11 @@ void node_table::flush(instant now) {
   dirty_.clear();
 }
 
+void node_table::set_drained(const std::string& gateway, bool drained, instant now) {
+  for (const auto& [number, m] : members_)
+    if (caf::to_string(m.gateway) == gateway) dispatcher_.set_drained(number, drained, now);
+}
+
 std::vector<node_report> node_table::report() const {
   std::map<node_number, const member*> as_they_joined;
   for (const auto& [number, m] : members_) as_they_joined.emplace(number, &m);
@@ -186,6 +198,7 @@ std::vector<node_report> node_table::report() const {
     }
     n.in_flight = view.in_flight;
     n.answered = view.answered;
+    n.drained = view.drained;
     result.push_back(std::move(n));
   }
   return result;

@@ -48,6 +48,8 @@ public:
   void retire(node_number which, instant now);
   void set_slots(node_number which, std::uint16_t service, std::uint32_t live, instant now);
   void set_failing(node_number which, std::uint16_t service, bool failing, instant now);
+  /// The node with this gateway (node_report::gateway) is drained by somebody, or let work again.
+  void set_drained(const std::string& gateway, bool drained, instant now);
   void count_restarts(std::uint32_t count) { restarts_ += count; }
 
   // -- what nodes are told --------------------------------------------------------------------------
@@ -56,6 +58,9 @@ public:
   /// have been sent.
   void confirm_retired(node_number which);
   void confirm_lease(node_number which, std::uint64_t asked, instant now);
+
+  /// How many requests wait for one of its services.
+  void tell_waiting(node_number which, std::uint16_t service);
 
   /// Takes the withdrawals out of the actions.
   void carry_out(actions& decided);

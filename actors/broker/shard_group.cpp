@@ -31,6 +31,17 @@ bool shard_group::has_service(std::string_view name) const {
   return services_.contains(name);
 }
 
+void shard_group::record_load(std::uint16_t shard, const load_totals& totals,
+                              load_history::clock::time_point now) {
+  const std::lock_guard lock{mutex_};
+  history_.record(shard, totals, now);
+}
+
+load_points shard_group::load_since(std::uint64_t first) const {
+  const std::lock_guard lock{mutex_};
+  return history_.since(first);
+}
+
 bool shard_group::opened(std::uint16_t shard, std::uint16_t port) {
   const std::lock_guard lock{mutex_};
   places_[shard].port = port;

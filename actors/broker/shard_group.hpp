@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/broker/sessions/connection_limiter.hpp"
+#include "actors/stats/load_history.hpp"
 
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
@@ -31,7 +32,7 @@ namespace ropewalk {
 class shard_group {
 public:
   explicit shard_group(std::uint16_t shards = 1, const connection_limiter::settings& census = {})
-      : census_(connection_limiter::make(census)), places_(shards) {}
+      : census_(connection_limiter::make(census)), places_(shards), history_(shards) {}
 
   [[nodiscard]] std::uint16_t size() const { return static_cast<std::uint16_t>(places_.size()); }
   [[nodiscard]] const std::shared_ptr<connection_limiter>& census() const { return census_; }
@@ -47,6 +48,13 @@ public:
 
   /// True if a node ever offered the service to one of them.
   [[nodiscard]] bool has_service(std::string_view name) const;
+
+  /// What a shard has done since it began: to be said every second, for the hour that pages show.
+  void record_load(std::uint16_t shard, const load_totals& totals,
+                   load_history::clock::time_point now);
+
+  /// What all shards did, from that point of the history on.
+  [[nodiscard]] load_points load_since(std::uint64_t first) const;
 
   /// A shard has opened its cluster port. True if all of them have now.
   bool opened(std::uint16_t shard, std::uint16_t port);
@@ -66,6 +74,7 @@ private:
   mutable std::mutex mutex_;
   std::vector<place> places_;
   std::set<std::string, std::less<>> services_;
+  load_history history_;
 };
 
 /// Which shard somebody is.

@@ -370,8 +370,10 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
   if (!name.empty()) history_.name_node(joined, name);
   for (const auto& brought : what) {
     const auto which = service_named(brought.name);
-    offers_.add(joined, which, brought.slots,
-                credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
+    const auto offer =
+        offers_.add(joined, which, brought.slots,
+                    credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
+    offers_[offer].min_slots = brought.min_slots;
     services_[which].queue.budget().slots(offers_.slots_of(which));
     services_[which].unoffered = false;
     mark_runnable(which);
@@ -454,6 +456,19 @@ void dispatcher::set_slots(node_number which, std::uint32_t offer, std::uint32_t
   run_ready(now);
 }
 
+void dispatcher::set_drained(node_number which, bool drained, instant now) {
+  offers_.set_drained(which, drained);
+  for (const auto index : offers_.of_node(which)) keep_unsent(index);
+  run_ready(now);
+}
+
+void dispatcher::set_paused(service_index which, bool paused, instant now) {
+  offers_.set_paused(which, paused);
+  for (const auto index : offers_.of_service(which)) keep_unsent(index);
+  mark_runnable(which);
+  run_ready(now);
+}
+
 void dispatcher::refuse_all_waiting(service_index which, instant now) {
   auto& s = services_[which];
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
@@ -482,6 +497,11 @@ std::optional<std::uint32_t> dispatcher::waiting_without_node(std::string_view n
   const auto which = find_service(name);
   if (!which || !services_[*which].unoffered) return std::nullopt;
   return services_[*which].waiting();
+}
+
+std::uint32_t dispatcher::waiting_for_slot(std::string_view name) const {
+  const auto which = find_service(name);
+  return which ? services_[*which].queue.size() : 0;
 }
 
 void dispatcher::count_answer(service& s, instant now) {
@@ -716,13 +736,19 @@ void dispatcher::abandon(std::uint32_t index) {
   actions_.withdraw.push_back({offers_[r.offer].node, token_of(index), r.fence});
 }
 
+// What there is to say of a request that is late besides that it is; nothing, usually.
+std::string dispatcher::why_late(const request& r, instant now) const {
+  const auto& s = services_[r.service];
+  if (s.unoffered) return no_node_for(s, now);
+  if (r.stage == stage::placed || !offers_.is_paused(r.service)) return {};
+  return "service " + s.name + " is paused by who runs the broker; it waited all that time";
+}
+
 void dispatcher::advance(instant now) {
   expired_.clear();
   deadlines_.advance(now, expired_);
-  for (const auto index : expired_) {
-    const auto& s = services_[requests_[index].service];
-    refuse(index, error_code::timeout, s.unoffered ? no_node_for(s, now) : std::string{}, now);
-  }
+  for (const auto index : expired_)
+    refuse(index, error_code::timeout, why_late(requests_[index], now), now);
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;
     mark_runnable(which);
@@ -744,6 +770,7 @@ node_view dispatcher::view(node_number which) const {
   for (const auto index : offers_.of_node(which)) {
     result.in_flight += offers_[index].placed.size();
     result.answered += offers_[index].answered;
+    result.drained = offers_[index].is_closed_by(closed_by::drain);
   }
   return result;
 }

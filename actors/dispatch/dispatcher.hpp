@@ -11,6 +11,7 @@
 #include "actors/dispatch/service_queue.hpp"
 #include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
+#include "actors/stats/load_history.hpp"
 #include "actors/stats/service_report.hpp"
 #include "net/protocol/error.hpp"
 #include "net/protocol/limits.hpp"
@@ -48,6 +49,7 @@ namespace ropewalk {
 struct service_offer {
   std::string name;
   std::uint32_t slots = 0;
+  std::uint32_t min_slots = 0; ///< that are there if nothing waits, of a range; 0: all
 };
 
 /// Whom an accepted answer goes to; `connection` is not valid if nobody waits for it any more.
@@ -72,6 +74,7 @@ struct run_facts {
 struct node_view {
   std::uint32_t in_flight = 0;
   std::uint64_t answered = 0;
+  bool drained = false; ///< by somebody (set_drained)
 };
 
 class dispatcher {
@@ -157,6 +160,16 @@ public:
   void interrupt(node_number node, token request, std::uint32_t fence, std::string_view what,
                  instant now, const run_facts& run = {});
 
+  // -- whoever runs the broker --------------------------------------------------------------------
+
+  /// Drains a node that goes on being a member: no new work for it, what it has it may finish; what
+  /// has not left yet goes elsewhere. Or lets it work again, unless it drains by itself (`retire`).
+  void set_drained(node_number node, bool drained, instant now);
+
+  /// Pauses a service: its requests wait, until their deadlines, and what nodes have of it they may
+  /// finish. Or lets it go on. Of an offer that comes later the same is true.
+  void set_paused(service_index service, bool paused, instant now);
+
   // -- time ---------------------------------------------------------------------------------------
 
   /// Deadlines up to now.
@@ -211,8 +224,19 @@ public:
   /// One that somebody waits for, by its token, without its attempts; nothing of any other.
   [[nodiscard]] std::optional<message_report> describe(token request, instant now) const;
 
+  /// All services as one, for whoever asks every second: a sum over them.
+  [[nodiscard]] load_totals load() const;
+
+  /// What `services` has of one, in their order, at a fraction of its cost.
+  [[nodiscard]] std::size_t service_count() const { return services_.size(); }
+  [[nodiscard]] const service_counts& counts_of(service_index service) const {
+    return services_[service].counts;
+  }
+
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
+  /// What waits for nothing but a slot of the service.
+  [[nodiscard]] std::uint32_t waiting_for_slot(std::string_view service) const;
   [[nodiscard]] const std::string& service_name(service_index service) const {
     return services_[service].name;
   }
@@ -359,6 +383,7 @@ private:
   [[gnu::noinline, gnu::cold]] void refuse_unserved(const submission& what, instant now);
   [[nodiscard, gnu::noinline, gnu::cold]] bool refuses_unoffered(service& s, instant now) const;
   [[nodiscard]] std::string no_node_for(const service& s, instant now) const;
+  [[nodiscard]] std::string why_late(const request& r, instant now) const;
   void count_answer(service& s, instant now);
   void count_redispatched(service_index service);
   void count_refused(service_index service, error_code code);

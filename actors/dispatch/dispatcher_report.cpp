@@ -40,6 +40,7 @@ std::vector<service_report> dispatcher::services(instant now) const {
     one.state.oldest_waiting_seconds =
         std::chrono::duration<double>(oldest_waiting(s, now)).count();
     one.state.answered = s.counts.total.count();
+    one.state.paused = offers_.is_paused(static_cast<service_index>(result.size() - 1));
   }
   for (std::uint32_t i = 0; i < offers_.count(); ++i) {
     const auto& o = offers_[i];
@@ -47,9 +48,24 @@ std::vector<service_report> dispatcher::services(instant now) const {
     auto& of = result[o.service].state;
     of.in_flight += o.placed.size();
     of.nodes += 1;
-    of.slots += o.all_slots;
-    of.slots_failing += o.failing ? o.all_slots : o.all_slots - o.slots;
+    const auto wanted = o.min_slots == 0 ? o.all_slots : std::max(o.slots, o.min_slots);
+    of.slots += wanted;
+    of.slots_failing += o.failing ? wanted : wanted - o.slots;
     of.slots_busy += std::min(o.placed.size(), o.failing ? 0 : o.slots);
+  }
+  return result;
+}
+
+// What a client took back is no error of anybody's.
+load_totals dispatcher::load() const {
+  load_totals result;
+  result.answered = totals_.answered;
+  result.waiting = totals_.waiting;
+  result.in_flight = totals_.placed;
+  for (const auto& s : services_) {
+    for (const auto count : s.counts.errors) result.errors += count;
+    result.errors -= s.counts.errors[static_cast<std::size_t>(error_code::cancelled)];
+    stats::add_fields(result.total, s.counts.total);
   }
   return result;
 }

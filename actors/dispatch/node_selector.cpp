@@ -28,18 +28,41 @@ std::uint32_t node_selector::add(node_number to, service_index which, std::uint3
   o.credit = credit;
   o.in_use = true;
   of_node.push_back(index);
-  if (which >= services_.size()) services_.resize(which + 1);
-  services_[which].offers.push_back(index);
-  services_[which].slots += slots;
-  reconsider(index);
+  auto& s = service_at(which);
+  s.offers.push_back(index);
+  s.slots += slots;
+  close(index, closed_by::pause, s.paused);
   return index;
 }
 
+node_selector::service& node_selector::service_at(service_index which) {
+  if (which >= services_.size()) services_.resize(which + 1);
+  return services_[which];
+}
+
+void node_selector::close(std::uint32_t index, closed_by reason, bool closed) {
+  const auto bit = static_cast<std::uint8_t>(reason);
+  auto& o = offers_[index];
+  o.closed = static_cast<std::uint8_t>(closed ? o.closed | bit : o.closed & ~bit);
+  reconsider(index);
+}
+
 void node_selector::close(node_number which) {
-  for (const auto index : of_node(which)) {
-    offers_[index].closed = true;
-    reconsider(index);
-  }
+  for (const auto index : of_node(which)) close(index, closed_by::node, true);
+}
+
+void node_selector::set_drained(node_number which, bool drained) {
+  for (const auto index : of_node(which)) close(index, closed_by::drain, drained);
+}
+
+void node_selector::set_paused(service_index which, bool paused) {
+  service_at(which).paused = paused;
+  for (const auto index : of_service(which)) close(index, closed_by::pause, paused);
+}
+
+const std::vector<std::uint32_t>& node_selector::of_service(service_index which) const {
+  static const std::vector<std::uint32_t> none;
+  return which < services_.size() ? services_[which].offers : none;
 }
 
 const std::vector<std::uint32_t>& node_selector::of_node(node_number which) const {

@@ -14,6 +14,14 @@
 
 namespace ropewalk {
 
+/// Why an offer gets no work, whatever room it has. There may be several reasons, each of which ends
+/// by itself.
+enum class closed_by : std::uint8_t {
+  node = 1,  ///< it is lost, or drains
+  drain = 2, ///< somebody drains the node (dispatcher::set_drained)
+  pause = 4, ///< somebody has paused the service
+};
+
 /// One service as one node runs it.
 struct offer {
   node_number node = no_index;
@@ -21,12 +29,13 @@ struct offer {
   std::uint16_t index = 0; ///< in the node's own list of services
   std::uint32_t slots = 0; ///< that live
   std::uint32_t all_slots = 0;
+  std::uint32_t min_slots = 0; ///< of a range: those beyond come and go; 0: there is none
   ropewalk::credit credit{0, 0, microseconds{0}};
   request_list placed; ///< in the order of placing
   std::uint64_t bytes = 0;
   std::uint64_t answered = 0; ///< messages that came to an end there
   bool failing = false;       ///< its pool restarts too often
-  bool closed = false;        ///< its node is lost, or drains
+  std::uint8_t closed = 0;    ///< reasons (closed_by); 0: it is open
   bool in_use = false;
 
   /// It gave something back unstarted: nothing goes there until then, unless one of its messages
@@ -48,6 +57,10 @@ struct offer {
   [[nodiscard]] double load() const {
     return static_cast<double>(placed.size()) / std::max(slots, 1u);
   }
+
+  [[nodiscard]] bool is_closed_by(closed_by reason) const {
+    return (closed & static_cast<std::uint8_t>(reason)) != 0;
+  }
 };
 
 /// Every node's offers: who has room for a service's next request.
@@ -67,6 +80,18 @@ public:
 
   /// The node's offers take no more work: it is lost, or drains.
   void close(node_number node);
+
+  /// Somebody drains the node, or lets it work again.
+  void set_drained(node_number node, bool drained);
+
+  /// Somebody has paused the service, whoever offers it now and later, or lets it go on.
+  void set_paused(service_index service, bool paused);
+  [[nodiscard]] bool is_paused(service_index service) const {
+    return service < services_.size() && services_[service].paused;
+  }
+
+  /// Who offers a service, whether or not it takes work now.
+  [[nodiscard]] const std::vector<std::uint32_t>& of_service(service_index service) const;
 
   /// Forgets the offers of a node that is lost; nothing may be placed with them any more.
   void remove_all(node_number node);
@@ -124,8 +149,11 @@ private:
     std::uint32_t last = no_index;         // to whom the last request went
     connection_index last_from = no_index; // whose that was
     std::uint32_t affinity = 0; // so many more of the same client's go there without another look
+    bool paused = false;
   };
 
+  service& service_at(service_index which);
+  void close(std::uint32_t offer, closed_by reason, bool closed);
   void reconsider(std::uint32_t offer);
   void set_room(std::uint32_t offer, offer::room to);
   [[nodiscard]] std::uint32_t better_of_two(const std::vector<std::uint32_t>& candidates);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace ropewalk {
 
@@ -23,12 +24,14 @@ public:
 
   // -- to the handler: collected in `out`, for the owner to send --------------------------------
 
-  void hello(std::string_view service);
+  /// `may_fork`: a fork server may say that it is one.
+  void hello(std::string_view service, bool may_fork);
 
   /// What a handler is to know of a request besides its message and the time that is left.
   struct about {
     std::uint8_t attempt = 1;
     std::string_view fields = {}; ///< further ones, as in a frame
+    std::uint64_t request = 0;    ///< the same for every attempt at it
   };
 
   /// `id` is not 0, nor that of another request without an answer. The payload is copied if it is
@@ -37,15 +40,27 @@ public:
                const about& what);
   void cancel(std::uint64_t id);
 
+  /// A whole frame that asks a fork server for a process, which is to have `environment` (NAME=VALUE,
+  /// each with a 0 behind it) in place of what it has. It goes by itself, with the descriptors.
+  static std::vector<char> fork(std::uint64_t id, std::string_view environment);
+
   outbox& out() { return out_; }
 
   // -- from the handler: what is read goes into `in`, then `next` until there is nothing ---------
 
   decoder& in() { return in_; }
 
-  /// It can take requests: so many at a time, at least 1. Said once, before anything else.
+  /// It can take requests: so many at a time, at least 1; or, as a fork server, none but to fork.
+  /// Said once, before anything else.
   struct ready {
     std::uint32_t concurrency = 1;
+    bool forks = false;
+  };
+
+  /// The process that was asked for by `fork`; that there is none is an answer with an error.
+  struct forked {
+    std::uint64_t id = 0;
+    std::uint32_t pid = 0;
   };
 
   struct answer {
@@ -59,7 +74,7 @@ public:
     std::string what;
   };
 
-  using event = std::variant<std::monostate, ready, answer, violation>;
+  using event = std::variant<std::monostate, ready, forked, answer, violation>;
 
   event next();
 
@@ -69,13 +84,16 @@ public:
 private:
   event take(const incoming_frame& frame);
   event take_hello_ok(const incoming_frame& frame);
+  event take_forked(const incoming_frame& frame);
   event violated(std::string what);
 
   std::size_t max_message_bytes_;
   decoder in_;
   outbox out_;
   std::size_t unread_pongs_ = 0; // bytes of their payloads
+  bool may_fork_ = false;
   bool ready_ = false;
+  bool forks_ = false;
   bool over_ = false;
 };
 

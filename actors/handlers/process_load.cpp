@@ -45,6 +45,10 @@ std::optional<process_load::ended> process_load::end(std::uint64_t id, instant n
                e.notified ? e.notified_why : error_code::ok};
 }
 
+std::uint32_t process_load::seat_of(std::uint64_t id) const {
+  return entries_[id & place_mask].what.seat;
+}
+
 std::vector<std::uint64_t> process_load::take_unwanted(instant now, milliseconds timeout) {
   std::vector<std::uint64_t> result;
   for (auto& e : entries_) {
@@ -101,6 +105,18 @@ std::vector<process_load::verdict> process_load::ended_overdue(instant now) {
 
 std::vector<process_load::verdict> process_load::ended_by_others(instant now) {
   return clear(now, [](const entry&, verdict& v) { v.end = item_end::interrupted; });
+}
+
+answer_item process_load::answer_for(const work_head& what, const verdict& how,
+                                     std::string_view why) {
+  answer_item answer;
+  answer.token = what.token;
+  answer.fence = what.fence;
+  answer.end = how.end;
+  answer.code = how.code;
+  answer.run_us = static_cast<std::uint32_t>(how.run_time.count());
+  if (how.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
+  return answer;
 }
 
 } // namespace ropewalk

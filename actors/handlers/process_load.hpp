@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 namespace ropewalk {
@@ -38,6 +39,9 @@ public:
   /// Its answer has come. Nothing if no such request runs.
   std::optional<ended> end(std::uint64_t id, instant now);
 
+  /// The place that a request takes which runs.
+  [[nodiscard]] std::uint32_t seat_of(std::uint64_t id) const;
+
   [[nodiscard]] std::size_t running() const { return running_; }
 
   /// Something runs that has to be alone.
@@ -56,6 +60,9 @@ public:
     error_code code = error_code::ok; ///< if `end` is `answered`
     microseconds run_time{0};
   };
+
+  /// What becomes of the message that ran there; `why`, for people, where that is no answer.
+  static answer_item answer_for(const work_head& what, const verdict& how, std::string_view why);
 
   /// What has begun so far was said to the process, as far as it takes it.
   void said() { said_ = begun_; }

@@ -3,10 +3,13 @@
 #include "actors/handlers/handler.hpp"
 #include "actors/supervise/spawner_wire.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace ropewalk {
+
+struct actor_service; // actors/node/own_actor_pool.hpp
 
 /// What stands after NAME= in --service, checked: a handler can be made of it.
 struct handler_spec {
@@ -19,6 +22,10 @@ struct handler_spec {
   /// is written off (pool.hpp).
   bool runs_in_node = false;
   bool is_server = false; ///< `stays_up` only passes on to one: its processes are connections
+  std::shared_ptr<const actor_service> actors = {}; ///< actors of a worker of one's own run it
+
+  /// Something else than slots with a thread each runs its messages.
+  [[nodiscard]] bool is_attended_to() const { return stays_up || actors; }
 
   [[nodiscard]] bool operator==(const handler_spec& other) const { return text == other.text; }
 };

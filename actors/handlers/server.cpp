@@ -43,6 +43,17 @@ result<program> parse_tcp_server(const std::string& address) {
   return relay_to("tcp:" + address);
 }
 
+void secure_relay(program& relay, const std::string& authority, const std::string& certificate,
+                  const std::string& key, const std::string& token) {
+  const auto add = [&](const char* option, const std::string& path) {
+    if (!path.empty()) relay.arguments.insert(relay.arguments.end(), {option, path});
+  };
+  add("--tls-ca", authority);
+  add("--tls-cert", certificate);
+  add("--tls-key", key);
+  add("--token-file", token);
+}
+
 std::string unix_server_usage() {
   return "unix:PATH";
 }

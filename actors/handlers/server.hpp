@@ -15,6 +15,11 @@ namespace ropewalk {
 result<program> parse_unix_server(const std::string& path);
 result<program> parse_tcp_server(const std::string& address);
 
+/// Has what `parse_..._server` returned speak TLS with its server, and say who it is. Paths of PEM
+/// files and of one with a token; empty: without that.
+void secure_relay(program& relay, const std::string& authority, const std::string& certificate,
+                  const std::string& key, const std::string& token);
+
 std::string unix_server_usage();
 std::string tcp_server_usage();
 

@@ -164,6 +164,11 @@ std::string explain(const start_failure& failure, const program& what) {
   case start_step::spawner:
     return "cannot start " + what.path +
            ": the process that starts programs was ended from outside, and a new one too";
+  case start_step::adoption:
+    return failure.error == ESRCH
+               ? "what its fork server had forked ended before it was taken over"
+               : "what its fork server has forked is no orphan of its group and session (" + error +
+                     "): fork twice, and let the one in between end before it is said";
   default:
     return "cannot start " + what.path + ": " + error;
   }

@@ -24,8 +24,9 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
                  std::shared_ptr<start_lease> lease, caf::actor node, std::uint64_t recycle_after,
                  shared_loop* loop)
     : broker(config), services_(std::move(services)), lease_(std::move(lease)),
-      slots_(services_.size()), pools_(services_.size()), sorted_(services_.size()),
-      node_(std::move(node)), recycle_after_(recycle_after), loop_(loop) {
+      slots_(services_.size()), asks_what_waits_(services_.size()), pools_(services_.size()),
+      sorted_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
+      loop_(loop) {
   // Work may come before the first slot is up: a queue's slots are idle from the beginning. (Not
   // those of a process, which may take long until it is ready.)
   for (std::uint16_t i = 0; i < service_count(); ++i) {
@@ -81,6 +82,11 @@ caf::behavior gateway::make_behavior() {
              const caf::actor& pool) { slots_up(service, slots, pool); },
       [this](slot_down_atom, std::uint16_t service, const std::vector<std::uint32_t>& slots,
              std::uint32_t restarts) { slots_down(service, slots, restarts); },
+      [this](waiting_atom, std::uint16_t service) { asks_what_waits_[service] = true; },
+      [this](waiting_atom, shard_number from, std::uint16_t service, std::uint32_t count) {
+        if (service < pools_.size() && pools_[service])
+          send(pools_[service], waiting_atom_v, from, count);
+      },
       [this](failing_atom, std::uint16_t service, bool failing) {
         if (failing) close_slots(service);
         if (failing)
@@ -303,7 +309,16 @@ void gateway::beat() {
       if (s.front)
         send(s.front, lease_atom_v, s.number,
              static_cast<std::uint64_t>(now.time_since_epoch().count()));
+  ask_what_waits();
   if (!loop_) delayed_send(this, start_lease::beat_interval, beat_atom_v);
+}
+
+// Of services that have more processes when much waits, and fewer when nothing does.
+void gateway::ask_what_waits() {
+  for (std::uint16_t i = 0; i < service_count(); ++i)
+    if (asks_what_waits_[i])
+      for (const auto& s : shards_)
+        if (s.front) send(s.front, waiting_atom_v, s.number, i);
 }
 
 void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t number) {
@@ -324,6 +339,8 @@ void gateway::lose_front(shard_number which) {
   if (which >= shards_.size()) return;
   shards_[which] = shard{};
   lease_->detach(which);
+  for (std::uint16_t i = 0; i < service_count(); ++i)
+    if (asks_what_waits_[i] && pools_[i]) send(pools_[i], waiting_atom_v, which, std::uint32_t{0});
   for (const auto& service : services_) service->forget(which);
   if (draining_) drain_further();
 }

@@ -58,6 +58,7 @@ private:
   void slots_down(std::uint16_t service, const std::vector<std::uint32_t>& slots,
                   std::uint32_t restarts);
   void count_restarts(std::uint32_t count);
+  void ask_what_waits();
   void slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why);
   void tell_slots(std::uint16_t service);
   void tell_slots(shard& s, std::uint16_t service);
@@ -84,6 +85,7 @@ private:
   const std::shared_ptr<start_lease> lease_;
   coarse_clock clock_;
   std::vector<std::vector<caf::actor>> slots_; // by service; null: not there yet, or fallen
+  std::vector<bool> asks_what_waits_;          // by service: its pool does
   std::vector<caf::actor> pools_;              // by service, of those whose slots are attended to
   std::vector<std::vector<work_item>> sorted_; // scratch of take_work: by service
   std::vector<shard> shards_;

@@ -55,37 +55,47 @@ both_ends make_output() {
 
 handler_process::handler_process(settings with, std::shared_ptr<poll_set> loop, owner& mine,
                                  char* read_buffer)
-    : with_(std::move(with)), loop_(std::move(loop)), owner_(mine), buffer_(read_buffer) {}
+    : with_(std::move(with)), loop_(std::move(loop)), owner_(&mine), buffer_(read_buffer) {}
 
 handler_process::~handler_process() {
+  asked_forks_.clear(); // their owner goes, too
   give_up(instant{});
   loop_->forget(program_watch_);
 }
 
 // -- its start --------------------------------------------------------------------------------------
 
-void handler_process::start(instant now) {
+void handler_process::begin(instant now) {
   state_ = state::starting;
   state_until_ = now + with_.options.start_timeout;
   was_ready_ = wanted_ = overdue_ = channel_over_ = program_over_ = wants_write_ = false;
+  forks_ = false;
   killed_why_.clear();
+  not_forked_why_.clear();
   ended_.reset();
   requests_ = answered_ = memory_ = 0;
+}
+
+void handler_process::start(instant now) {
+  begin(now);
   // The second time is for a spawner that was ended since the last start.
   for (int tries = 0; tries < 2; ++tries) {
     if (!open_channel()) return;
     const int error = launch();
     if (error == 0) {
-      channel_->hello(with_.service);
+      channel_->hello(with_.service, with_.may_fork);
       return flush();
     }
     close_all();
     loop_->forget(program_watch_);
     program_.reset();
-    if (error == ESRCH && tries == 0) continue;
-    const start_failure failure{error == ESRCH ? start_step::spawner : start_step::pipes, error};
-    return went_down({program_channel::event::kind::not_started, 0, failure, 0});
+    if (error != ESRCH || tries > 0) return not_launched(error);
   }
+}
+
+void handler_process::not_launched(int error) {
+  const start_failure failure{error == ESRCH ? start_step::spawner : start_step::pipes, error};
+  went_down({program_channel::event::kind::not_started, 0, failure, 0});
 }
 
 bool handler_process::open_channel() {
@@ -104,24 +114,33 @@ bool handler_process::open_channel() {
   return false;
 }
 
+// NAME=VALUE, each with a 0 behind it.
+std::string handler_process::variables() const {
+  return "ROPEWALK_SERVICE=" + with_.service + '\0' +
+         "ROPEWALK_PROCESS=" + std::to_string(with_.number) + '\0';
+}
+
 // 0, or an errno as of program_channel::start.
 int handler_process::launch() {
-  auto channel = make_channel();
-  auto output = make_output();
+  program_ends ends;
   const descriptor nothing{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-  if (!channel.ours.valid() || !output.ours.valid() || !nothing.valid()) return errno;
-  std::string variables;
-  const auto add = [&](std::string_view name, std::string_view value) {
-    variables.append(name).append(1, '=').append(value).push_back('\0');
-  };
-  add("ROPEWALK_SERVICE", with_.service);
+  if (!nothing.valid()) return errno;
+  if (const int error = open_pipes(ends); error != 0) return error;
   const bool stdio = with_.options.speaks_over == service_options::channel::stdio;
-  add("ROPEWALK_FD", stdio ? "0" : "3");
-  add("ROPEWALK_PROCESS", std::to_string(with_.number));
-  const int theirs = channel.theirs.get();
-  const int prints = output.theirs.get();
+  const int theirs = ends.channel.get();
+  const int prints = ends.output.get();
   std::vector<int> open{nothing.get(), prints, prints, theirs};
   if (stdio) open = {theirs, theirs, prints};
+  const auto number = std::string{"ROPEWALK_FD="} + (stdio ? '0' : '3') + '\0';
+  return program_->start(variables() + number, open);
+}
+
+// The node's ends of channel and output, and the other ones; 0 or errno.
+int handler_process::open_pipes(program_ends& theirs) {
+  auto channel = make_channel();
+  auto output = make_output();
+  if (!channel.ours.valid() || !output.ours.valid()) return errno;
+  theirs = {std::move(channel.theirs), std::move(output.theirs)};
   socket_ = std::move(channel.ours);
   output_ = std::move(output.ours);
   socket_watch_ =
@@ -130,7 +149,7 @@ int handler_process::launch() {
   if (socket_watch_ == 0 || output_watch_ == 0) return errno;
   stream_ = make_plain_stream(socket_.get());
   channel_.emplace(with_.max_message_bytes);
-  return program_->start(variables, open);
+  return 0;
 }
 
 // -- its channel ------------------------------------------------------------------------------------
@@ -146,7 +165,7 @@ void handler_process::flush() {
   if (!channel_ || !stream_ || channel_over_) return;
   load_.said();
   // One that takes nothing any more may have answers, or the reason, on the way.
-  const bool blocked = channel_->out().send(*stream_) == outbox::state::blocked;
+  const bool blocked = channel_->out().send(*stream_) == outbox::state::blocked || !send_forks();
   if (blocked == wants_write_) return;
   wants_write_ = blocked;
   loop_->change(socket_watch_, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -182,9 +201,15 @@ bool handler_process::take(handler_channel::event& said) {
     if (state_ != state::starting) return true; // it is to end already
     state_ = state::ready;
     was_ready_ = true;
+    forks_ = ready->forks;
     ready_since_ = clock_now();
-    owner_.on_ready(*this, ready->concurrency);
+    owner_->on_ready(*this, ready->concurrency);
+  } else if (const auto* forked = std::get_if<handler_channel::forked>(&said)) {
+    return take_forked(forked->id, static_cast<pid_t>(forked->pid), {});
   } else if (auto* answer = std::get_if<handler_channel::answer>(&said)) {
+    if (forks_)
+      return take_forked(answer->id, 0,
+                         readable_end(answer->payload.view(), limits::max_stderr_bytes));
     const auto what = load_.end(answer->id, clock_now());
     if (!what) {
       violated("it answered a request that it was not asked, or twice: '" +
@@ -192,7 +217,7 @@ bool handler_process::take(handler_channel::event& said) {
       return false;
     }
     ++answered_;
-    owner_.on_answer(*this, *what, answer->code, std::move(answer->payload));
+    owner_->on_answer(*this, *what, answer->code, std::move(answer->payload));
   } else {
     violated(std::get<handler_channel::violation>(said).what);
     return false;
@@ -212,15 +237,19 @@ bool handler_process::on_output() {
   const auto count = ::read(output_.get(), buffer.data(), buffer.size());
   if (count > 0) {
     printed_.add({buffer.data(), static_cast<std::size_t>(count)}, clock_now(),
-                 [this](std::string_view line) {
-                   spdlog::info("service {}, process {} says: {}", with_.service, with_.number,
-                                one_line(line, handler_output::max_line_bytes));
-                 });
+                 [this](std::string_view line) { log_line(line); });
   } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
     loop_->forget(output_watch_);
     output_.close();
   }
   return count > 0;
+}
+
+void handler_process::log_line(std::string_view line) const {
+  const auto who =
+      with_.is_fork_server ? std::string{"fork server"} : "process " + std::to_string(with_.number);
+  spdlog::info("service {}, {} says: {}", with_.service, who,
+               one_line(line, handler_output::max_line_bytes));
 }
 
 // Nobody is there any more to print: what is in the pipe is all.

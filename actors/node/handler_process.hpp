@@ -8,9 +8,13 @@
 #include "net/cluster/poll_set.hpp"
 #include "net/transport/stream.hpp"
 
+#include <array>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ropewalk {
 
@@ -23,6 +27,10 @@ namespace ropewalk {
 ///
 /// Down: there is none. Starting: it has not said HELLO_OK. Stopping: it was told that nothing more
 /// comes, and may come to its end by itself. Ending: it was killed, and the news of that is awaited.
+///
+/// A process is started, or forked by another one that is a fork server, which is one of these as
+/// well. However it came about, it is the spawner's child from then on, and everything else is the
+/// same (handler_process_fork.cpp).
 class handler_process {
 public:
   /// What it is made of, the same for every start.
@@ -32,9 +40,13 @@ public:
     program what;
     service_options options;
     std::size_t max_message_bytes = 0;
+    bool is_fork_server = false; ///< as far as is known
+    bool may_fork = true;        ///< a program that says that it is a fork server is taken for one
   };
 
   enum class state : std::uint8_t { down, starting, ready, stopping, ending };
+
+  static constexpr std::size_t fork_descriptors = 3;
 
   /// How it came to be down.
   struct ending {
@@ -56,6 +68,10 @@ public:
                            shared_bytes&& payload) = 0;
     virtual void on_down(handler_process& which, ending&& how) = 0;
 
+    /// What a fork server was asked for by `ask_fork`, or, with PID 0, why there is none.
+    virtual void on_forked(handler_process& which, std::uint64_t id, pid_t pid,
+                           const std::string& why) = 0;
+
     /// Whether the node was told to leave.
     [[nodiscard]] virtual bool is_leaving() const = 0;
 
@@ -70,6 +86,28 @@ public:
 
   /// From `down`.
   void start(instant now);
+
+  /// Likewise, by a fork server that is ready. `id` is nobody else's; `on_forked` is to follow.
+  void start_from(handler_process& server, std::uint64_t id, instant now);
+
+  /// What came of that, or that the server is gone.
+  void on_forked(pid_t pid, const std::string& why);
+
+  /// The id while that is awaited; 0: it is not.
+  [[nodiscard]] std::uint64_t awaits_fork() const { return fork_id_; }
+
+  /// Of one that is ready: it takes no requests, but forks.
+  [[nodiscard]] bool is_fork_server() const { return forks_; }
+
+  /// It is, or is to be, a fork server, and its owner has become this one.
+  void belongs_to(owner& whom) {
+    owner_ = &whom;
+    with_.is_fork_server = true;
+  }
+
+  /// Asks a fork server for a process. The descriptors are its channel, its stdout and its stderr.
+  void ask_fork(std::uint64_t id, std::string_view environment,
+                std::array<descriptor, fork_descriptors>&& with, instant now);
 
   /// True if it may be asked for something (more).
   [[nodiscard]] bool takes_requests() const {
@@ -98,7 +136,7 @@ public:
   void check_time(instant now);
   [[nodiscard]] bool needs_time() const {
     return (state_ != state::ready && state_ != state::down) || load_.running() > 0 ||
-           channel_over_;
+           channel_over_ || !asked_forks_.empty();
   }
 
   /// Asks how much memory it has, of which `memory` knows soon: with all that it has started, in
@@ -108,11 +146,27 @@ public:
 
   [[nodiscard]] instant ready_since() const { return ready_since_; }
   [[nodiscard]] bool is_down() const { return state_ == state::down; }
+  [[nodiscard]] bool is_ready() const { return state_ == state::ready && !channel_over_; }
   [[nodiscard]] const settings& what() const { return with_; }
 
 private:
+  struct program_ends { // of its channel and its output
+    descriptor channel;
+    descriptor output;
+  };
+
+  void begin(instant now);
   bool open_channel();
+  int open_pipes(program_ends& theirs);
   int launch();
+  int launch_from(handler_process& server, std::uint64_t id, instant now);
+  [[nodiscard]] std::string variables() const;
+  void not_launched(int error);
+  void on_adopted();
+  bool send_forks();
+  void drop_forks(const std::string& why);
+  bool take_forked(std::uint64_t id, pid_t pid, const std::string& why);
+  void log_line(std::string_view line) const;
   void on_channel(std::uint32_t events);
   void on_program();
   bool on_output();
@@ -130,7 +184,7 @@ private:
 
   settings with_;
   std::shared_ptr<poll_set> loop_;
-  owner& owner_;
+  owner* owner_;
   char* const buffer_; // limits::read_bytes, the owner's; nothing stays in it
 
   state state_ = state::down;
@@ -149,6 +203,22 @@ private:
   std::uint64_t requests_ = 0;
   std::uint64_t answered_ = 0;
   std::uint64_t memory_ = 0;
+
+  // A fork that is awaited, and the mark of what comes of it; why there is none.
+  std::uint64_t fork_id_ = 0;
+  std::string mark_;
+  std::string not_forked_why_;
+
+  // Of a fork server: what it was asked for, and until when it must have answered; and what could
+  // not be said yet.
+  struct unsent_fork {
+    std::uint64_t id = 0;
+    std::vector<char> frame;
+    std::array<descriptor, fork_descriptors> with;
+  };
+  bool forks_ = false;
+  std::map<std::uint64_t, instant> asked_forks_;
+  std::deque<unsent_fork> unsent_forks_;
 
   std::optional<program_channel> program_;
   descriptor socket_; // the node's end of the channel

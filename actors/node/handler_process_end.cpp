@@ -51,6 +51,8 @@ std::vector<process_load::verdict> handler_process::give_up(instant now) {
   }
   close_all();
   state_ = state::down;
+  fork_id_ = 0;
+  drop_forks("its fork server was given up");
   return load_.ended_by_others(now);
 }
 
@@ -68,6 +70,10 @@ void handler_process::check_time(instant now) {
     overdue_ = true;
     return kill("it did not answer a request in time, nor when it was told to stop");
   }
+  for (const auto& [id, until] : asked_forks_)
+    if (now >= until)
+      return kill("it did not answer a FORK within " +
+                  std::to_string(with_.options.start_timeout.count()) + " ms (start-timeout)");
   if (channel_over_ && now >= state_until_) return kill("it closed its channel and lives on");
   if (state_ == state::starting && now >= state_until_)
     return kill("it was not ready within " + std::to_string(with_.options.start_timeout.count()) +
@@ -108,6 +114,7 @@ void handler_process::on_program() {
   const auto event = program_->take_event(program_channel::wait::no);
   if (event.what == program_channel::event::kind::none) return;
   if (event.what == program_channel::event::kind::measured) return on_measured(event.bytes);
+  if (event.what == program_channel::event::kind::adopted) return on_adopted();
   if (event.what == program_channel::event::kind::lost) loop_->forget(program_watch_);
   if (state_ == state::down) return program_.reset(); // the spawner is gone, and nothing ran
   program_over_ = true;
@@ -121,7 +128,7 @@ void handler_process::on_program() {
 // one and the other within moments, in any order.
 bool handler_process::waits_for_more(const program_channel::event& event) {
   const bool lost = event.what == program_channel::event::kind::lost;
-  if (!lost && (!is_stop(event) || load_.running() == 0 || owner_.is_leaving())) return false;
+  if (!lost && (!is_stop(event) || load_.running() == 0 || owner_->is_leaving())) return false;
   state_ = state::ending;
   state_until_ = clock_now() + (lost ? lost_time : milliseconds{limits::stop_spread_ms});
   ended_ = event;
@@ -131,14 +138,16 @@ bool handler_process::waits_for_more(const program_channel::event& event) {
 bool handler_process::knows_enough(instant now) const {
   if (now >= state_until_) return true;
   if (ended_->what == program_channel::event::kind::lost) return program_->is_gone();
-  return owner_.is_leaving();
+  return owner_->is_leaving();
 }
 
 std::string handler_process::end_of(const program_channel::event& event) const {
   using kind = program_channel::event::kind;
-  if (event.what == kind::not_started) return explain(event.failure, with_.what);
+  if (!not_forked_why_.empty()) return not_forked_why_;
   std::string text;
-  if (!killed_why_.empty())
+  if (event.what == kind::not_started)
+    text = explain(event.failure, with_.what);
+  else if (!killed_why_.empty())
     text = killed_why_ + ", and was ended";
   else if (event.what == kind::lost)
     text = "it was ended together with the process that starts programs";
@@ -165,19 +174,18 @@ void handler_process::went_down(const program_channel::event& event) {
   const auto now = clock_now();
   if (overdue_)
     how.runs = load_.ended_overdue(now);
-  else if (event.what == kind::lost || (is_stop(event) && owner_.is_leaving()))
+  else if (event.what == kind::lost || (is_stop(event) && owner_->is_leaving()))
     how.runs = load_.ended_by_others(now);
   else
     how.runs = load_.died(now);
-  printed_.finish([this](std::string_view line) {
-    spdlog::info("service {}, process {} says: {}", with_.service, with_.number,
-                 one_line(line, handler_output::max_line_bytes));
-  });
+  printed_.finish([this](std::string_view line) { log_line(line); });
+  fork_id_ = 0;
   close_all();
   if (event.what == kind::lost) program_.reset();
   state_ = state::down;
   channel_over_ = program_over_ = false;
-  owner_.on_down(*this, std::move(how));
+  drop_forks(how.why);
+  owner_->on_down(*this, std::move(how));
 }
 
 void handler_process::close_all() {

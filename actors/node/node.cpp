@@ -1,9 +1,11 @@
 #include "actors/node/node.hpp"
 
 #include "actors/handlers/program_line.hpp"
+#include "actors/handlers/server.hpp"
 #include "actors/node/failure_log.hpp"
 #include "actors/node/gateway.hpp"
 #include "actors/node/membership.hpp"
+#include "actors/node/own_actor_pool.hpp"
 #include "actors/node/pool.hpp"
 #include "actors/node/process_pool.hpp"
 #include "actors/node/slot.hpp"
@@ -48,7 +50,7 @@ void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
   m.me.shard = shard;
   m.me.restarts = shard == 0 ? s.restarts_before : 0; // counts once in all
   for (const auto& service : s.services)
-    m.me.services.push_back({service.name, s.slots_of(service)});
+    m.me.services.push_back({service.name, s.slots_of(service), service.options.min_slots});
   m.transport = state.dependencies.transport;
   m.node = self;
   m.gateway = state.gateway;
@@ -169,10 +171,26 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
   p.restarts = settings.restarts;
   p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
                settings.max_message_bytes};
+  p.process.may_fork = !offered.handler.is_server;
   set_surroundings(p.process.what, offered.options.around);
+  const auto& server = offered.options.server;
+  if (offered.handler.is_server)
+    secure_relay(p.process.what, server.authority, server.certificate, server.key, server.token);
   caf::actor_config config{&loop};
   return self.system().spawn_class<process_pool, caf::no_spawn_options>(
       config, std::move(p), queue, gateway, caf::actor{&self}, &loop);
+}
+
+caf::actor start_own_actors(caf::event_based_actor& self, const node_settings& settings,
+                            std::uint16_t service, const std::shared_ptr<run_queue>& queue,
+                            const caf::actor& gateway) {
+  const auto& offered = settings.services[service];
+  return self.spawn<own_actor_pool>(
+      own_actor_pool::settings{service, offered.name, settings.slots_of(offered),
+                               settings.max_message_bytes, offered.options.stop_timeout,
+                               offered.options.retry_failed, settings.restarts,
+                               offered.handler.actors},
+      queue, gateway, caf::actor{&self});
 }
 
 void replace_for(self_pointer self, const std::string& why) {
@@ -258,6 +276,7 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
     const auto& offered = settings.services[service];
     if (offered.handler.stays_up)
       return start_process_pool(*self, settings, service, queue, gateway, loop);
+    if (offered.handler.actors) return start_own_actors(*self, settings, service, queue, gateway);
     pool_settings p;
     p.service = service;
     p.slots = settings.slots_of(offered);
@@ -300,10 +319,10 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
   state.policy = restart_policy{restarts};
   const auto failures = std::make_shared<shared_log_rate_limiter>();
   for (const auto& service : state.settings.services) {
-    state.queues.push_back(
-        std::make_shared<run_queue>(state.settings.slots_of(service), state.dependencies.lease,
-                                    service.handler.stays_up ? run_queue::slots_are::attended_to
-                                                             : run_queue::slots_are::threads));
+    state.queues.push_back(std::make_shared<run_queue>(
+        state.settings.slots_of(service), state.dependencies.lease,
+        service.handler.is_attended_to() ? run_queue::slots_are::attended_to
+                                         : run_queue::slots_are::threads));
     state.queues.back()->watch_failures(
         log_failures_of(service.name, state.settings.name, failures));
   }

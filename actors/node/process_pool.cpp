@@ -76,6 +76,8 @@ process_pool::process_pool(caf::actor_config& config, process_pool_settings sett
 
 void process_pool::on_exit() {
   members_.clear();
+  forks_.reset();
+  forks_gone_.clear();
   if (polls_) polls_->close();
   node_ = nullptr;
   gateway_ = nullptr;
@@ -86,11 +88,16 @@ caf::behavior process_pool::make_behavior() {
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));
-  were_ready_.resize(members_.size());
-  for (std::uint32_t i = 0; i < members_.size(); ++i) members_[i].process = make_process(i);
+  were_ready_.resize(min_processes());
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    members_[i].process = make_process(i);
+    members_[i].wanted = i < were_ready_.size();
+  }
   send(gateway_, slot_up_atom_v, settings_.service, std::vector<slot_number>{}, caf::actor{this});
   const auto now = clock_now();
-  for (auto& m : members_) m.process->start(now);
+  members_.front().process->start(now);
+  if (!settings_.process.may_fork) start_others(now);
+  if (is_elastic()) send(gateway_, waiting_atom_v, settings_.service);
   expect_ticks();
   expect_beat();
   return {
@@ -102,11 +109,16 @@ caf::behavior process_pool::make_behavior() {
         return drained_;
       },
       [this](again_atom) { give_up(); },
+      [this](waiting_atom, std::uint16_t shard, std::uint32_t count) {
+        if (shard >= waiting_.size()) waiting_.resize(shard + 1u);
+        waiting_[shard] = count;
+        start_more(clock_now());
+      },
       [this](reload_atom) {
-        for (auto& m : members_) {
-          m.replaces_again = m.next && !m.next->is_down(); // that one may be older than the wish
-          replace(m);
-        }
+        if (forks_)
+          forks_->replace(clock_now());
+        else
+          replace_all();
       },
   };
 }
@@ -123,7 +135,7 @@ std::uint64_t process_pool::sooner(const member& m, std::uint64_t most) const {
 }
 
 bool process_pool::may_begin(const member& m) const {
-  return m.process->takes_requests() && !m.parked && !draining_;
+  return m.process->takes_requests() && !m.parked && !draining_ && !is_spent(m);
 }
 
 // -- messages in --------------------------------------------------------------------------------------
@@ -180,9 +192,9 @@ void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant
   const process_load::request what{slot, deadline, job.item.alone(), job.stop};
   const auto attempt = job.item.attempt;
   if (job.item.has_fields()) [[unlikely]]
-    m.process->request(what, job.item.message(), {attempt, job.item.fields()}, now);
+    m.process->request(what, job.item.message(), {attempt, job.item.fields(), job.item.token}, now);
   else
-    m.process->request(what, job.item.payload, {attempt, {}}, now);
+    m.process->request(what, job.item.payload, {attempt, {}, job.item.token}, now);
   places_[slot].is = slot_is::running;
   if (is_worn(m)) replace(m);
   touch(m);
@@ -240,7 +252,10 @@ void process_pool::on_answer(handler_process& which, process_load::ended what, e
   touch(m);
   const auto now = clock_now();
   end_and_take_next(m, what.seat, answer, now);
-  if (&which == m.old.get()) end_old(m, now);
+  if (&which == m.old.get())
+    end_old(m, now);
+  else
+    end_spent(m, now);
 }
 
 // Something that others waited for is over, perhaps.

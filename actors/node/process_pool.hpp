@@ -1,9 +1,11 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/node/fork_server.hpp"
 #include "actors/node/handler_process.hpp"
 #include "actors/node/run_queue.hpp"
 #include "actors/node/start_pause.hpp"
+#include "actors/supervise/process_scaling.hpp"
 #include "actors/supervise/restart_policy.hpp"
 
 #include <caf/io/broker.hpp>
@@ -38,9 +40,18 @@ struct process_pool_settings {
 /// `max-memory`, or when all are: reload) by one that is ready before the other gets no more; if
 /// that never is, the other goes on.
 ///
+/// With a range of slots only as many processes are there as MIN slots want, and more while requests
+/// wait, at the brokers or here, and there is memory for them: about what the largest has, twice.
+/// Those that have run nothing for `idle-time` are ended.
+///
+/// The first process is started alone: it may say that it is a fork server (fork_server.hpp), from
+/// which all others are forked then.
+///
 /// A CAF broker without sockets, so that it runs on the event loop's thread like the gateway; it
 /// never blocks, and has no thread a slot.
-class process_pool final : public caf::io::broker, private handler_process::owner {
+class process_pool final : public caf::io::broker,
+                           private handler_process::owner,
+                           private fork_server::owner {
 public:
   process_pool(caf::actor_config& config, process_pool_settings settings,
                std::shared_ptr<run_queue> queue, caf::actor gateway, caf::actor node,
@@ -74,7 +85,8 @@ private:
     std::unique_ptr<handler_process> process;
     std::unique_ptr<handler_process> next; // is to take its place, once it is ready
     std::unique_ptr<handler_process> old;  // gave its place up, and ends what it runs
-    std::vector<slot_number> offered;      // in ascending order; those of `process`
+    std::vector<std::unique_ptr<handler_process>> ending; // run nothing any more
+    std::vector<slot_number> offered;                     // in ascending order; those of `process`
     std::vector<slot_number> held;
     std::optional<slot_number> parked;
     run_queue::job parked_job;
@@ -82,6 +94,9 @@ private:
     std::optional<instant> start_at; // of `process`, which is down; or, if `replaces`, of `next`
     bool replaces = false;           // a replacement is wanted
     bool replaces_again = false;     // and another one, of what is there by now
+    bool wanted = false;             // is to be there: of a range of slots, not all are
+    instant used{};                  // when it last ran something
+    std::uint64_t asked_then = 0;    // requests, when that was looked at last
     start_pause pause;               // of starts that came to nothing
     backoff restart{milliseconds{20}, milliseconds{5000}, 1}; // of ends after it was ready
     bool dirty = false;                                       // has something to flush
@@ -92,7 +107,13 @@ private:
   void on_answer(handler_process& which, process_load::ended what, error_code code,
                  shared_bytes&& payload) override;
   void on_down(handler_process& which, handler_process::ending&& how) override;
+  void on_forked(handler_process&, std::uint64_t, pid_t, const std::string&) override {}
   [[nodiscard]] bool is_leaving() const override { return queue_->leaving(); }
+
+  // fork_server::owner
+  void on_fork_server_ready(bool fresh) override;
+  void on_fork_answered(std::uint64_t id, pid_t pid, const std::string& why) override;
+  void on_no_fork_server() override;
 
   static instant clock_now();
   static answer_item answer_to(const work_head& what);
@@ -117,10 +138,25 @@ private:
   void replace(member& m);
   void swap_in(member& m);
   void end_old(member& m, instant now);
+  static std::vector<handler_process*> all_of(const member& m);
   void offer(member& m, std::vector<slot_number> slots);
   void answer_for(const std::vector<process_load::verdict>& runs, const std::string& why,
                   instant now);
   std::unique_ptr<handler_process> make_process(std::uint32_t number);
+  [[nodiscard]] bool is_elastic() const { return settings_.process.options.min_slots > 0; }
+  [[nodiscard]] std::size_t min_processes() const;
+  [[nodiscard]] bool has_memory_for_another(instant now);
+  void start_more(instant now);
+  void start_one_more(member& m, instant now);
+  void end_idle(instant now);
+  void start(handler_process& which, instant now);
+  void start_others(instant now);
+  bool may_start(member& m, instant now);
+  void fork_from(handler_process& server);
+  bool check_fork_servers(instant now);
+  void replace_all();
+  [[nodiscard]] bool is_spent(const member& m) const;
+  void end_spent(member& m, instant now);
   void start_due(member& m, instant now);
   void schedule_start(member& m, const handler_process::ending& how);
   void try_start_again(member& m, const handler_process::ending& how);
@@ -150,11 +186,17 @@ private:
   start_failures ends_;     // ends, likewise
   std::vector<place> places_;
   std::vector<member> members_;
-  std::vector<std::uint32_t> dirty_;                   // members
-  std::vector<std::unique_ptr<handler_process>> gone_; // are over; not destroyed from within
+  std::vector<std::uint32_t> dirty_;                     // members
+  std::vector<std::unique_ptr<handler_process>> gone_;   // are over; not destroyed from within
+  std::unique_ptr<fork_server> forks_;                   // none: processes are started
+  std::vector<std::unique_ptr<fork_server>> forks_gone_; // come to their ends
+  bool others_started_ = false; // all but the first, of which it is known how
   caf::response_promise drained_;
-  std::vector<bool> were_ready_; // members; empty: all were, and the node knows
-  bool ended_in_vain_ = false;   // a process has, since the last answer
+  process_scaling scaling_;
+  std::vector<std::uint32_t> waiting_; // requests, at each shard of the broker
+  start_failures short_of_memory_; // starts that there was no memory for, of which some are logged
+  std::vector<bool> were_ready_;   // members; empty: all were, and the node knows
+  bool ended_in_vain_ = false;     // a process has, since the last answer
   bool notify_gateway_ = false;
   bool draining_ = false;
   bool ticks_ = false;

@@ -19,6 +19,9 @@ constexpr milliseconds tick_interval{20};
 // half a gigabyte more by then.
 constexpr milliseconds beat_interval{500};
 
+// Processes of one member that come to their end while the next one is started.
+constexpr std::size_t max_ending = 4;
+
 } // namespace
 
 std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number) {
@@ -33,6 +36,8 @@ std::unique_ptr<handler_process> process_pool::make_process(std::uint32_t number
 void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
   auto& m = of(which);
   m.pause.reset();
+  if (which.is_fork_server()) return fork_from(which);
+  start_others(clock_now());
   std::vector<slot_number> slots;
   for (auto slot = which.what().number; slot < settings_.slots && slots.size() < concurrency;
        slot += static_cast<slot_number>(members_.size()))
@@ -46,7 +51,7 @@ void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
 }
 
 void process_pool::count_ready(std::uint32_t number) {
-  if (were_ready_.empty()) return;
+  if (number >= were_ready_.size()) return;
   were_ready_[number] = true;
   if (!std::all_of(were_ready_.begin(), were_ready_.end(), [](bool ready) { return ready; }))
     return;
@@ -98,6 +103,15 @@ void process_pool::replace(member& m) {
   if (m.process->is_down() && m.start_at) return; // a fresh one comes anyway
   m.start_at = clock_now();
   expect_ticks();
+  start_due(m, *m.start_at);
+}
+
+void process_pool::replace_all() {
+  for (auto& m : members_) {
+    if (!m.wanted) continue;
+    m.replaces_again = m.next && !m.next->is_down(); // that one may be older than the wish
+    replace(m);
+  }
 }
 
 // The next one is ready: what is free is its own, what runs comes to its end with the old one.
@@ -114,21 +128,32 @@ void process_pool::swap_in(member& m) {
 }
 
 void process_pool::end_old(member& m, instant now) {
-  if (m.old->load().running() == 0) m.old->stop(now);
+  if (m.old->load().running() > 0) return;
+  m.old->stop(now);
+  m.ending.push_back(std::move(m.old));
+}
+
+std::vector<handler_process*> process_pool::all_of(const member& m) {
+  std::vector<handler_process*> result;
+  for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
+    if (p) result.push_back(p);
+  for (const auto& p : m.ending) result.push_back(p.get());
+  return result;
 }
 
 // What is due of starts: of the process, or of the one that is to take its place.
 void process_pool::start_due(member& m, instant now) {
   if (!m.start_at || now < *m.start_at || draining_) return;
+  if (!may_start(m, now)) return;
   if (m.next && !m.next->is_down()) return m.start_at.reset(); // it comes in any case
-  if (m.old) return;                                           // one after the other
+  if (m.old || m.ending.size() >= max_ending) return;          // one after the other
   m.start_at.reset();
   if (m.process->is_down()) {
     m.replaces = m.replaces_again = false;
-    return m.process->start(now);
+    return start(*m.process, now);
   }
   if (!m.next) m.next = make_process(m.process->what().number);
-  m.next->start(now);
+  start(*m.next, now);
 }
 
 // Nothing is offered for a process that is down, but for what still runs with the old one.
@@ -149,13 +174,25 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
   answer_for(how.runs, "its process is gone: " + how.why, now);
   for (const auto& v : how.runs) places_[v.seat].is = slot_is::held; // and closed, or filled, below
   if (&which == m.process.get()) {
-    close_all(m, how.was_ready && !how.wanted ? 1 : 0, now);
+    const bool next_comes = how.wanted && m.next && !m.next->is_down(); // for what is offered
+    if (!next_comes) close_all(m, how.was_ready && !how.wanted ? 1 : 0, now);
     if (!draining_) schedule_start(m, how);
   } else if (&which == m.next.get()) {
-    if (!draining_) try_start_again(m, how);
-  } else {
+    if (m.process->is_down() || is_spent(m)) close_all(m, 0, now);
+    if (how.wanted && !draining_)
+      m.start_at = now;
+    else if (!draining_)
+      try_start_again(m, how);
+  } else if (&which == m.old.get()) {
     gone_.push_back(std::move(m.old));
     for (const auto& v : how.runs) fill(m, v.seat, now);
+    start_due(m, now);
+  } else {
+    const auto is_it = [&](const auto& p) { return p.get() == &which; };
+    const auto found = std::find_if(m.ending.begin(), m.ending.end(), is_it);
+    gone_.push_back(std::move(*found));
+    m.ending.erase(found);
+    start_due(m, now);
   }
   if (draining_) tell_drained();
 }
@@ -163,11 +200,7 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
 void process_pool::answer_for(const std::vector<process_load::verdict>& runs,
                               const std::string& why, instant now) {
   for (const auto& v : runs) {
-    auto answer = answer_to(places_[v.seat].runs);
-    answer.end = v.end;
-    answer.code = v.code;
-    answer.run_us = static_cast<std::uint32_t>(v.run_time.count());
-    if (v.end != item_end::answered) answer.payload = shared_bytes::copy_of(why);
+    auto answer = process_load::answer_for(places_[v.seat].runs, v, why);
     explain_end(places_[v.seat], answer);
     end(v.seat, answer, now);
   }
@@ -192,7 +225,7 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
   const auto& name = settings_.process.service;
   const auto number = m.process->what().number;
   if (how.wanted) {
-    m.start_at = now;
+    if (m.wanted) m.start_at = now;
     return;
   }
   if (!how.was_ready) return try_start_again(m, how);
@@ -213,17 +246,18 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
 void process_pool::tick() {
   const auto now = clock_now();
   bool needed = false;
+  if (check_fork_servers(now)) needed = true;
   for (auto& m : members_) {
     start_due(m, now);
     check_parked(m, now);
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
-      if (!p) continue;
+    for (auto* p : all_of(m)) {
       p->check_time(now);
       needed = needed || p->needs_time();
     }
     needed = needed || m.start_at || m.parked;
   }
   flush();
+  if (draining_) tell_drained();
   if (needed) return;
   ticks_ = false;
   polls_->tick_every(milliseconds{0}, {});
@@ -238,7 +272,7 @@ void process_pool::expect_ticks() {
 
 void process_pool::expect_beat() {
   const auto& o = settings_.process.options;
-  if (o.recycle_age > milliseconds{0} || o.max_memory > 0)
+  if (o.recycle_age > milliseconds{0} || o.max_memory > 0 || is_elastic())
     delayed_send(this, beat_interval, beat_atom_v);
 }
 
@@ -247,8 +281,9 @@ void process_pool::beat() {
   for (auto& m : members_) {
     check_age(m, now);
     for (auto* p : {m.process.get(), m.old.get()})
-      if (p && settings_.process.options.max_memory > 0) p->measure();
+      if (p && (settings_.process.options.max_memory > 0 || is_elastic())) p->measure();
   }
+  if (is_elastic()) end_idle(now);
   expect_beat();
 }
 
@@ -269,9 +304,9 @@ void process_pool::check_age(member& m, instant now) {
 // Too many have ended in vain: all of them go.
 void process_pool::give_up() {
   const auto now = clock_now();
+  if (forks_) forks_->give_up(now);
   for (auto& m : members_) {
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()}) {
-      if (!p) continue;
+    for (auto* p : all_of(m)) {
       const auto runs = p->give_up(now);
       answer_for(runs, "its service was given up", now);
       for (const auto& v : runs) places_[v.seat].is = slot_is::held;
@@ -287,10 +322,10 @@ void process_pool::give_up() {
 void process_pool::drain() {
   draining_ = true;
   const auto now = clock_now();
+  if (forks_) forks_->stop(now);
   for (auto& m : members_) {
     m.start_at.reset();
-    for (auto* p : {m.process.get(), m.next.get(), m.old.get()})
-      if (p) p->stop(now);
+    for (auto* p : all_of(m)) p->stop(now);
   }
   expect_ticks();
   tell_drained();
@@ -298,9 +333,10 @@ void process_pool::drain() {
 
 void process_pool::tell_drained() {
   const bool all_down = std::all_of(members_.begin(), members_.end(), [](const member& m) {
-    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old;
+    return m.process->is_down() && (!m.next || m.next->is_down()) && !m.old && m.ending.empty();
   });
-  if (all_down && drained_.pending()) drained_.deliver(drained_atom_v);
+  if (all_down && (!forks_ || forks_->is_down()) && drained_.pending())
+    drained_.deliver(drained_atom_v);
 }
 
 } // namespace ropewalk

@@ -126,4 +126,38 @@ std::optional<std::uint64_t> control_groups::memory() const {
   return result;
 }
 
+std::optional<std::uint64_t> control_groups::free_memory() const {
+  std::optional<std::uint64_t> result;
+  const auto note = [&](const std::string& folder, const char* limit, const char* usage,
+                        std::string_view cached) {
+    const auto max = number<std::uint64_t>(read(folder + limit));
+    const auto used = number<std::uint64_t>(read(folder + usage));
+    if (!max || *max >= no_limit || !used) return;
+    std::istringstream lines{read(folder + "/memory.stat")};
+    std::string name;
+    std::uint64_t bytes = 0;
+    while (lines >> name >> bytes && name != cached) bytes = 0;
+    const auto held = *used - std::min(*used, bytes);
+    const auto left = *max - std::min(*max, held);
+    result = std::min(result.value_or(left), left);
+  };
+  for (const auto& folder : folders_of("memory")) {
+    note(folder, "/memory.max", "/memory.current", "inactive_file");
+    note(folder, "/memory.high", "/memory.current", "inactive_file");
+    note(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file");
+  }
+  return result;
+}
+
+std::optional<std::uint64_t> control_groups::free_memory_of_machine() const {
+  std::istringstream lines{read("/proc/meminfo")};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream in{line};
+    std::string name;
+    std::uint64_t kib = 0;
+    if (in >> name >> kib && name == "MemAvailable:") return kib * 1024;
+  }
+  return std::nullopt;
+}
+
 } // namespace ropewalk

@@ -22,6 +22,13 @@ public:
   /// How much memory may be used, in bytes; nothing: all that there is.
   [[nodiscard]] std::optional<std::uint64_t> memory() const;
 
+  /// How much of it is left, in bytes, what is only kept for the case that it is read again counted
+  /// as free; nothing: it is not limited.
+  [[nodiscard]] std::optional<std::uint64_t> free_memory() const;
+
+  /// The same of the machine; nothing: it is not known.
+  [[nodiscard]] std::optional<std::uint64_t> free_memory_of_machine() const;
+
 private:
   // Where the groups of one controller are: of version 2 it has no name.
   struct hierarchy {

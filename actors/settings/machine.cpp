@@ -67,6 +67,12 @@ std::uint32_t machine_share::slots() const {
   return std::max(static_cast<std::uint32_t>(std::ceil(*quota)), 1u);
 }
 
+std::optional<std::uint64_t> free_memory(const control_groups& groups) {
+  const auto machine = groups.free_memory_of_machine();
+  const auto group = groups.free_memory();
+  return machine && group ? std::min(machine, group) : (machine ? machine : group);
+}
+
 std::string fit_memory(broker_tuning& settings, std::uint64_t memory,
                        const std::function<bool(std::string_view name)>& was_said) {
   std::string lowered;

@@ -25,6 +25,10 @@ struct machine_share {
   [[nodiscard]] std::uint32_t slots() const;
 };
 
+/// How much memory a process that is started now would find, in bytes: of the machine, and of this
+/// process's control groups. Nothing: it is not known.
+std::optional<std::uint64_t> free_memory(const control_groups& groups = control_groups{});
+
 /// Lowers the defaults of what a broker may hold to what `memory` bytes have room for: half of them
 /// for requests, a quarter for answers, the rest is for everything else. A setting of which
 /// `was_said` says so stays as it is. Returns what it has lowered, for the log; empty: nothing.

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
+#include <filesystem>
 #include <grp.h>
 #include <optional>
 #include <pwd.h>
@@ -17,9 +20,9 @@ namespace ropewalk {
 
 namespace {
 
-// A number of them; a time with its unit, as milliseconds; bytes, with a unit or without; true or
-// false; and what is none of these.
-enum class kind : std::uint8_t { number, time, bytes, flag, text };
+// A number of them; a number or a range, of which the number is the end; a time with its unit, as
+// milliseconds; bytes, with a unit or without; true or false; and what is none of these.
+enum class kind : std::uint8_t { number, range, time, bytes, flag, text };
 
 struct option {
   std::string_view name;
@@ -84,6 +87,24 @@ std::string set_channel(service_options& in, std::uint64_t, const std::string& t
   return {};
 }
 
+// MAX, or MIN..MAX.
+std::string set_slots(service_options& in, std::uint64_t max, const std::string& text) {
+  in.slots = static_cast<std::uint32_t>(max);
+  in.min_slots = 0;
+  if (text.find("..") == std::string::npos) return {};
+  std::from_chars(text.data(), text.data() + text.size(), in.min_slots);
+  if (in.min_slots >= 1 && in.min_slots <= in.slots) return {};
+  return text + " is no range of slots, such as 1..8";
+}
+
+// A file of a server's: its whole path, since what connects may run elsewhere.
+template <auto Field>
+std::string set_file(service_options& in, std::uint64_t, const std::string& text) {
+  if (::access(text.c_str(), R_OK) != 0) return "cannot read " + text + ": " + std::strerror(errno);
+  in.server.*Field = std::filesystem::absolute(text).string();
+  return {};
+}
+
 // An option that is a number of some kind: its field.
 template <auto Field>
 std::string set_number(service_options& in, std::uint64_t number, const std::string&) {
@@ -93,9 +114,10 @@ std::string set_number(service_options& in, std::uint64_t number, const std::str
 }
 
 const std::array options{
-    option{"slots", kind::number, runs::built_in, 1, limits::max_slots,
-           set_number<&service_options::slots>, "--slots",
-           "messages of this service that the node runs at a time"},
+    option{"slots", kind::range, runs::built_in, 1, limits::max_slots, set_slots, "--slots",
+           "messages of this service that the node runs at a time; of exec also MIN..MAX: "
+           "processes are started while requests wait, as far as there is memory for them, and "
+           "ended when they are idle"},
     option{"timeout", kind::time, runs::program, 1, day_ms, set_number<&service_options::timeout>,
            "the message's deadline",
            "the longest run of a message; after it the answer is TIMEOUT, as at its deadline: what "
@@ -139,14 +161,29 @@ const std::array options{
            "channel; SIGKILL at the end of that"},
     option{"recycle-after", kind::number, runs::process, 1, UINT64_MAX,
            set_number<&service_options::recycle_after>, "never",
-           "a process is replaced after about so many requests, before its leaks hurt"},
+           "a process is replaced after about so many requests, before its leaks hurt; 1: each "
+           "request has a process of its own"},
     option{"recycle-age", kind::time, runs::process, 1000, 365 * day_ms,
            set_number<&service_options::recycle_age>, "never",
            "a process is replaced when it has been ready for about so long"},
+    option{"idle-time", kind::time, runs::process, 1, 365 * day_ms,
+           set_number<&service_options::idle_time>, "30s",
+           "with slots=MIN..MAX, a process beyond MIN that has run nothing for so long is ended"},
     option{"max-memory", kind::bytes, runs::process, limits::mib, UINT64_MAX / 2,
            set_number<&service_options::max_memory>, "any",
            "a process that has more, with all that it has started, is replaced; one that has twice "
            "as much is ended at once, and what it was running is charged"},
+    option{"tls-ca", kind::text, runs::server, 0, 0,
+           set_file<&service_options::server_access::authority>, "plain TCP",
+           "a PEM file: TLS, with a server whose certificate comes from one in there"},
+    option{"tls-cert", kind::text, runs::server, 0, 0,
+           set_file<&service_options::server_access::certificate>, "none",
+           "a PEM file: the certificate that is shown to the server"},
+    option{"tls-key", kind::text, runs::server, 0, 0,
+           set_file<&service_options::server_access::key>, "none", "a PEM file: its key"},
+    option{"token-file", kind::text, runs::server, 0, 0,
+           set_file<&service_options::server_access::token>, "none",
+           "a file with the token by which the server, a broker say, knows this worker"},
 };
 
 failure bad(std::string what) {
@@ -171,12 +208,19 @@ result<std::uint64_t> number_in(const std::string& text, kind what) {
   case kind::text:
     return 0;
   case kind::number:
+  case kind::range:
     break;
   }
   std::uint64_t number = 0;
   const auto* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc{} || at != end) return bad("'" + text + "' is no number");
+  const auto* at = text.data();
+  if (const auto dots = text.find(".."); what == kind::range && dots != std::string::npos) {
+    const auto [min_end, wrong] = std::from_chars(at, at + dots, number);
+    if (wrong != std::errc{} || min_end != at + dots) return bad("'" + text + "' is no range");
+    at += dots + 2;
+  }
+  const auto [stopped, error] = std::from_chars(at, end, number);
+  if (error != std::errc{} || stopped != end) return bad("'" + text + "' is no number");
   return number;
 }
 
@@ -195,6 +239,8 @@ std::string_view unit_of(kind what) {
     return "true or false";
   case kind::number:
     return "number";
+  case kind::range:
+    return "number, or a range: 1..8";
   case kind::text:
     break;
   }
@@ -208,10 +254,17 @@ std::string_view of_whom(const option& one) {
   case runs::code:
   case runs::program:
     return "cmd, exec";
+  case runs::server:
+    return "unix, tcp";
   case runs::process:
     break;
   }
   return one.of_code ? "exec, lib" : "exec";
+}
+
+std::string_view whose(const option& one) {
+  if (one.from == runs::server) return "are servers that run already (unix:, tcp:)";
+  return one.from == runs::process ? "stay up (exec:)" : "are programs (cmd:, exec:)";
 }
 
 std::string range_of(const option& one) {
@@ -236,16 +289,15 @@ result<void> set_service_option(service_options& in, runs what, std::string_view
     return bad("a service has no option '" + std::string{name} + "': there are " + names());
   const bool may =
       what == runs::code ? found->of_code || found->from == runs::built_in : what >= found->from;
-  if (!may)
-    return bad(std::string{name} + (found->from == runs::process
-                                        ? " is for handlers that stay up (exec:)"
-                                        : " is for handlers that are programs (cmd:, exec:)"));
+  if (!may) return bad(std::string{name} + " is for handlers that " + std::string{whose(*found)});
   const auto number = number_in(value, found->what);
   if (!number) return bad(std::string{name} + ": " + number.why().what);
   const bool has_range = found->what != kind::text && found->what != kind::flag;
   if (has_range && (*number < found->min || *number > found->max))
     return bad(std::string{name} + ": " + value + " is not between " +
                text_of(found->min, found->what) + " and " + text_of(found->max, found->what));
+  if (found->what == kind::range && what < runs::process && value.find("..") != std::string::npos)
+    return bad(std::string{name} + ": a range is for handlers that stay up (exec:)");
   if (const auto wrong = found->set(in, *number, value); !wrong.empty())
     return bad(std::string{name} + ": " + wrong);
   return {};

@@ -16,6 +16,7 @@ namespace ropewalk {
 /// and reasons: service_options.cpp.
 struct service_options {
   std::uint32_t slots = 0;     ///< 0: as many as the node has
+  std::uint32_t min_slots = 0; ///< of processes that come and go with the load; 0: all, always
   std::uint32_t processes = 0; ///< of a program that stays up; 0: one a slot
   milliseconds timeout{0};     ///< the longest run of a message; 0: until its deadline
   bool retry_failed = false;   ///< FAILED is started again, as often as a lost worker's message
@@ -29,7 +30,19 @@ struct service_options {
   int stop_signal = SIGTERM;
   std::uint64_t recycle_after = 0; ///< requests; 0: never
   milliseconds recycle_age{0};     ///< 0: never
+  milliseconds idle_time{30'000};  ///< of one beyond min_slots, before it is ended
   std::uint64_t max_memory = 0;    ///< bytes, of a process with all that it has started; 0: any
+
+  // -- of servers that run already: files, empty where nothing was said
+  struct server_access {
+    std::string authority; ///< TLS, with a server whose certificate comes from this one
+    std::string certificate;
+    std::string key;
+    std::string token;
+
+    friend bool operator==(const server_access&, const server_access&) = default;
+  };
+  server_access server;
 
   friend bool operator==(const service_options&, const service_options&) = default;
 };
@@ -40,6 +53,7 @@ enum class runs : std::uint8_t {
   code,     ///< somebody's code in the node: a library or functions (`lib:`)
   program,  ///< a program, started once a message (`cmd:`)
   process,  ///< a program that stays up (`exec:`)
+  server,   ///< a server that runs already (`unix:`, `tcp:`)
 };
 
 /// Sets one by its name, as people write it. The failure says what would do. (`user` is looked up

@@ -1,59 +1,92 @@
 #include "actors/stats/broker_report.hpp"
 
+#include "actors/stats/json_writer.hpp"
+
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 
 namespace ropewalk {
 
 namespace {
 
 template <class T>
-const T& shown_as(const T& value) {
-  return value;
-}
+void put_fields(json_writer& into, const T& numbers);
 
-// Only what happened, by name: most codes never come.
-nlohmann::json shown_as(const error_counts& counts) {
-  std::map<std::string, std::uint64_t> result; // not null, but {}, if there is none
-  for (std::size_t code = 1; code < counts.size(); ++code)
-    if (counts[code] > 0)
-      result[std::string{name_of(static_cast<error_code>(code))}] = counts[code];
-  return result;
-}
-
-// In a text the quantiles say more than the buckets, which are for who adds several up (/metrics).
-nlohmann::json shown_as(const latency_histogram& times) {
-  return {{"count", times.count()},
-          {"sum_seconds", 1e-9 * static_cast<double>(times.sum_ns)},
-          {"p50_seconds", times.quantile(0.5)},
-          {"p90_seconds", times.quantile(0.9)},
-          {"p99_seconds", times.quantile(0.99)}};
+void put(json_writer& into, std::string_view text) {
+  into.text(text);
 }
 
 template <class T>
-void put(nlohmann::json& into, const T& numbers) {
+requires std::is_arithmetic_v<T>
+void put(json_writer& into, T number) {
+  into.number(number);
+}
+
+void put(json_writer& into, const std::vector<std::string>& names) {
+  into.begin('[');
+  for (const auto& one : names) into.text(one);
+  into.end(']');
+}
+
+// Only what happened, by name: most codes never come.
+void put(json_writer& into, const error_counts& counts) {
+  into.begin('{');
+  for (std::size_t code = 1; code < counts.size(); ++code)
+    if (counts[code] > 0) into.key(name_of(static_cast<error_code>(code))).number(counts[code]);
+  into.end('}');
+}
+
+// In a text the quantiles say more than the buckets, which are for who adds several up (/metrics).
+void put(json_writer& into, const latency_histogram& times) {
+  into.begin('{');
+  into.key("count").number(times.count());
+  into.key("sum_seconds").number(1e-9 * static_cast<double>(times.sum_ns));
+  for (const auto& [name, part] : {std::pair{"p50_seconds", 0.5}, std::pair{"p90_seconds", 0.9},
+                                   std::pair{"p99_seconds", 0.99}, std::pair{"max_seconds", 1.0}})
+    into.key(name).number(times.quantile(part));
+  into.end('}');
+}
+
+template <class T>
+requires requires {
+  T::fields();
+}
+void put(json_writer& into, const T& numbers) {
+  into.begin('{');
+  put_fields(into, numbers);
+  into.end('}');
+}
+
+void put(json_writer& into, const service_report& one) {
+  into.begin('{');
+  put_fields(into, one.state);
+  put_fields(into, one.counts);
+  put(into.key("rates"), one.rates);
+  into.end('}');
+}
+
+template <class T>
+void put_fields(json_writer& into, const T& numbers) {
   stats::for_each_field<T>([&](const auto& f) {
-    if (f.shown == stats::shown::yes) into[std::string{f.name}] = shown_as(numbers.*f.member);
+    if (f.shown == stats::shown::yes) put(into.key(f.name), numbers.*f.member);
   });
 }
 
 template <class T>
-nlohmann::json list_of(const std::vector<T>& all) {
-  auto result = nlohmann::json::array();
-  for (const auto& one : all) put(result.emplace_back(), one);
-  return result;
+void put_list(json_writer& into, std::string_view name, const std::vector<T>& all) {
+  into.key(name).begin('[');
+  for (const auto& one : all) put(into, one);
+  into.end(']');
 }
 
-nlohmann::json list_of(const std::vector<service_report>& all) {
-  auto result = nlohmann::json::array();
-  for (const auto& one : all) {
-    auto& entry = result.emplace_back();
-    put(entry, one.state);
-    put(entry, one.counts);
-  }
-  return result;
+void put_budget(json_writer& into, std::string_view name, std::uint64_t used, std::uint64_t max) {
+  into.key(name).begin('{');
+  into.key("used_bytes").number(used);
+  into.key("max_bytes").number(max);
+  into.end('}');
 }
 
 bool same_node(const node_report& a, const node_report& b) {
@@ -96,9 +129,18 @@ void broker_report::add(const broker_report& other) {
     else
       services.push_back(theirs);
   }
+  clients.insert(clients.end(), other.clients.begin(), other.clients.end());
+  std::stable_sort(clients.begin(), clients.end(), holds_more<client_report>);
+  clients.resize(std::min(clients.size(), max_listed_clients));
   shards.insert(shards.end(), other.shards.begin(), other.shards.end());
   std::sort(shards.begin(), shards.end(),
             [](const shard_report& a, const shard_report& b) { return a.number < b.number; });
+}
+
+rates broker_report::rates() const {
+  ropewalk::rates result;
+  for (const auto& one : services) stats::add_fields(result, one.rates);
+  return result;
 }
 
 std::vector<node_report> broker_report::labelled_nodes() const {
@@ -119,16 +161,24 @@ std::vector<node_report> broker_report::labelled_nodes() const {
 }
 
 std::string broker_report::json() const {
-  nlohmann::json result;
-  put(result, requests);
-  put(result, front);
-  put(result["process"], process);
-  result["nodes"] = list_of(labelled_nodes());
-  result["services"] = list_of(services);
-  result["shards"] = list_of(shards);
-  result["certificates"] = list_of(certificates);
-  // Names come from nodes: what is not UTF-8 in them must not stop the status.
-  return result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  json_writer out;
+  out.begin('{');
+  put_fields(out, requests);
+  put_fields(out, front);
+  put(out.key("process"), process);
+  put(out.key("rates"), rates());
+  out.key("memory").begin('{');
+  put_budget(out, "requests", requests.held_bytes + front.incoming_bytes, front.request_memory);
+  put_budget(out, "answers", front.unread_bytes, front.answer_memory);
+  out.end('}');
+  put_list(out, "nodes", labelled_nodes());
+  put_list(out, "services", services);
+  put_list(out, "clients", clients);
+  out.key("more_clients").number(front.connections - std::min(front.connections, clients.size()));
+  put_list(out, "shards", shards);
+  put_list(out, "certificates", certificates);
+  out.end('}');
+  return out.take();
 }
 
 } // namespace ropewalk

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/stats/client_report.hpp"
 #include "actors/stats/described.hpp"
 #include "actors/stats/dispatch_totals.hpp"
 #include "actors/stats/latency_histogram.hpp"
@@ -23,6 +24,7 @@ struct node_report {
   std::uint32_t slots = 0;
   std::string gateway = {}; ///< who it is, whatever it says of itself
   std::string label = {};   ///< its name, or more where several have it (labelled_nodes)
+  bool drained = false;     ///< gets no work until somebody lets it work again
 
   static constexpr auto fields() {
     using namespace stats;
@@ -40,6 +42,8 @@ struct node_report {
         described{"pid", &t::pid, kind::label, merge::keep},
         described{"slots", &t::slots, kind::gauge, merge::keep}.as(
             "messages that it runs at a time"), // the same for all shards
+        described{"drained", &t::drained, kind::gauge, merge::any}.as(
+            "1 if it is drained: it gets no work until that is taken back"),
     };
   }
 };
@@ -132,6 +136,7 @@ struct certificate_report {
   std::string state; ///< good, not valid yet, ends soon, over
   std::string not_before;
   std::string not_after;
+  double ends_in_seconds = 0; ///< from now; below 0: since when it is over
 
   static constexpr auto fields() {
     using namespace stats;
@@ -142,6 +147,9 @@ struct certificate_report {
         described{"state", &t::state, kind::label, merge::keep},
         described{"not_before", &t::not_before, kind::label, merge::keep},
         described{"not_after", &t::not_after, kind::label, merge::keep},
+        described{"ends_in_seconds", &t::ends_in_seconds, kind::gauge, merge::keep,
+                  measured_in::seconds}
+            .as("until the certificate is over"),
     };
   }
 };
@@ -157,9 +165,13 @@ struct broker_report {
   std::vector<service_report> services;         ///< every one that there ever was, none twice
   std::vector<shard_report> shards;             ///< those whose numbers are in here, by number
   std::vector<certificate_report> certificates; ///< every shard says the same
+  std::vector<client_report> clients;           ///< at most max_listed_clients
 
   /// Adds another shard's numbers. A node that both know is one node, and so is a service.
   void add(const broker_report& other);
+
+  /// Of all services.
+  [[nodiscard]] ropewalk::rates rates() const;
 
   /// The nodes, each with a label of its own: `left`, or `left@HOST:PID` where several are named so,
   /// and `left@HOST:PID#2` where that does not tell them apart either. By name, then as they joined.

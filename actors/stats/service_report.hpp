@@ -2,6 +2,7 @@
 
 #include "actors/stats/dispatch_totals.hpp"
 #include "actors/stats/latency_histogram.hpp"
+#include "actors/stats/rates.hpp"
 
 #include <cstdint>
 #include <string>
@@ -60,6 +61,7 @@ struct service_state {
   std::uint32_t slots = 0;           ///< of these
   std::uint32_t slots_busy = 0;
   std::uint32_t slots_failing = 0; ///< that fell, or of a pool that restarts too often
+  bool paused = false;             ///< its requests wait until somebody lets it go on
 
   static constexpr auto fields() {
     using namespace stats;
@@ -80,6 +82,8 @@ struct service_state {
         described{"slots_busy", &t::slots_busy, kind::gauge, merge::sum}.as("slots that run one"),
         described{"slots_failing", &t::slots_failing, kind::gauge, merge::max}.as(
             "slots that fell, or of a pool that restarts too often"),
+        described{"paused", &t::paused, kind::gauge, merge::any}.as(
+            "1 if it is paused: its requests wait until it is resumed"),
     };
   }
 };
@@ -89,11 +93,13 @@ static_assert(stats::all_described<service_state>());
 struct service_report {
   service_state state;
   service_counts counts;
+  ropewalk::rates rates;
 
   /// Adds what another shard, or another service, has.
   void add(const service_report& other) {
     stats::add_fields(state, other.state);
     stats::add_fields(counts, other.counts);
+    stats::add_fields(rates, other.rates);
   }
 };
 

@@ -50,13 +50,13 @@ std::uint64_t proportional_bytes(pid_t pid) {
 
 } // namespace
 
-std::uint64_t memory_of(std::vector<pid_t> processes) {
+std::uint64_t memory_of(std::vector<pid_t> processes, bool shares) {
   std::uint64_t resident = 0;
   for (std::size_t i = 0; i < processes.size() && i < max_processes; ++i) {
     resident += resident_bytes(processes[i]);
     add_children(processes[i], processes);
   }
-  if (processes.size() == 1 || resident < exact_from_bytes) return resident;
+  if ((processes.size() == 1 && !shares) || resident < exact_from_bytes) return resident;
   std::uint64_t exact = 0;
   for (const auto pid : processes) {
     const auto bytes = proportional_bytes(pid);

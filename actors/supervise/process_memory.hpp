@@ -7,9 +7,9 @@
 namespace ropewalk {
 
 /// How much memory these processes and all of their descendants have, in bytes: what is resident;
-/// of what several of them share each has its part, where the kernel says so. Read from /proc; what
-/// cannot be read counts as nothing. Takes some 20 us a process, where several share much some
-/// milliseconds.
-std::uint64_t memory_of(std::vector<pid_t> processes);
+/// of what several of them share each has its part, where the kernel says so. `shares`: they share
+/// with others, too, and have their part of that. Read from /proc; what cannot be read counts as
+/// nothing. Takes some 20 us a process, where several share much some milliseconds.
+std::uint64_t memory_of(std::vector<pid_t> processes, bool shares);
 
 } // namespace ropewalk

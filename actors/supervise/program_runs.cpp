@@ -3,6 +3,7 @@
 #include "actors/supervise/process_memory.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <span>
@@ -114,6 +115,8 @@ void program_runs::take_from(std::uint64_t id, channel& from, std::uint32_t even
   if (p.state == packet::state::none || p.bytes == 0) return;
   if (packet_[0] == spawner_wire::start)
     take_start(from, {packet_.data() + 1, p.bytes - 1}, p);
+  else if (packet_[0] == spawner_wire::adopt)
+    take_adopt(from, {packet_.data() + 1, p.bytes - 1});
   else if (packet_[0] == spawner_wire::release && from.run)
     from.run->held.close();
   else if (packet_[0] == spawner_wire::kill && p.bytes == 2)
@@ -127,7 +130,8 @@ int program_runs::kib_of(const run& which) {
   std::vector<pid_t> all{which.pid};
   for (const auto pid : children_.read())
     if (pid != which.pid && !running_.contains(pid) && run_of(pid) == &which) all.push_back(pid);
-  return static_cast<int>(std::min<std::uint64_t>(memory_of(std::move(all)) / 1024, INT32_MAX));
+  const auto bytes = memory_of(std::move(all), which.is_forked);
+  return static_cast<int>(std::min<std::uint64_t>(bytes / 1024, INT32_MAX));
 }
 
 void program_runs::take_start(channel& from, std::string_view variables, packet& with) {
@@ -147,8 +151,9 @@ void program_runs::take_start(channel& from, std::string_view variables, packet&
     environment.push_back(const_cast<char*>(variables.data()));
     variables.remove_prefix(std::min(variables.find('\0'), variables.size() - 1) + 1);
   }
-  auto mark = "ROPEWALK_RUN=" + std::to_string(::getpid()) + "." + std::to_string(number);
-  environment.push_back(mark.data());
+  const auto mark = spawner_wire::mark_of('s', number);
+  auto marked = std::string{spawner_wire::mark_name} + '=' + mark;
+  environment.push_back(marked.data());
   environment.push_back(nullptr);
   start_failure failure;
   std::array<int, max_passed_descriptors> open{};
@@ -159,9 +164,37 @@ void program_runs::take_start(channel& from, std::string_view variables, packet&
                                   from.what.user ? &*from.what.user : nullptr, from.what.nice},
                                  failure);
   if (pid < 0) return tell(from, {event::kind::not_started, failure.step, failure.error});
-  from.run = run{pid, number, {pid}, {}, 0, false, {}};
+  from.run = run{pid, number, {pid}, {}, 0, false, {}, mark};
   if (one_held) from.run->held = std::move(with.descriptors[own]);
   running_[pid] = &*from.run;
+}
+
+// It was left here by the end of its parent, so that it is this process's child, and belongs to the
+// run that has forked it until it is a run by itself.
+void program_runs::take_adopt(channel& from, std::string_view what) {
+  using event = spawner_wire::event;
+  pid_t pid = 0;
+  if (from.run || what.size() < sizeof pid) return close_channel(0, from);
+  std::memcpy(&pid, what.data(), sizeof pid);
+  const auto refuse = [&](int error) {
+    tell(from, {event::kind::not_started, start_step::adoption, error});
+  };
+  siginfo_t info{};
+  if (pid <= 0 || ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+    return refuse(::kill(pid, 0) == 0 ? ECHILD : ESRCH);
+  const auto* const whose = running_.contains(pid) ? nullptr : run_of(pid);
+  if (!whose || whose->status) return refuse(EPERM);
+  // Allowed for a child that has not executed a program since; and surely its own from now on.
+  if (::setpgid(pid, pid) != 0 && ::getpgid(pid) != pid) {
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    return refuse(error);
+  }
+  orphans_.erase(pid);
+  from.run =
+      run{pid, ++last_run_, {pid}, {}, 0, false, {}, std::string{what.substr(sizeof pid)}, true};
+  running_[pid] = &*from.run;
+  tell(from, {event::kind::adopted, {}, 0});
 }
 
 // Its slot is gone, whatever became of it: so is its run.
@@ -275,10 +308,8 @@ program_runs::run* program_runs::run_of(pid_t orphan) {
                        [&](pid_t g) { return g == group || g == session; });
   });
   if (!found) {
-    const auto mark = children_.environment_of(orphan, "ROPEWALK_RUN");
-    found = by([&](const run& r) {
-      return mark == std::to_string(::getpid()) + "." + std::to_string(r.number);
-    });
+    const auto mark = children_.environment_of(orphan, std::string{spawner_wire::mark_name});
+    found = by([&](const run& r) { return mark == r.mark; });
   }
   if (!found) return nullptr;
   seen = {true, found->number};

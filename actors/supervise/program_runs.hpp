@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -45,6 +46,8 @@ private:
     int waits = 0;
     bool has_leftovers = false;
     descriptor held; // the writing end of its input: its end is not to be seen before all has come
+    std::string mark;
+    bool is_forked = false; // shares memory with others
   };
 
   // One slot's.
@@ -63,6 +66,7 @@ private:
   void take_control();
   void take_from(std::uint64_t id, channel& from, std::uint32_t events);
   void take_start(channel& from, std::string_view variables, packet& with);
+  void take_adopt(channel& from, std::string_view what);
   void close_channel(std::uint64_t id, channel& which);
   static void send_signal(const channel& to, int signal);
   static void tell(const channel& to, const spawner_wire::event& what);

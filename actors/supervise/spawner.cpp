@@ -86,12 +86,22 @@ int program_channel::start(std::string_view variables, std::span<const int> open
   return is_ours(error) ? error : ESRCH;
 }
 
+int program_channel::adopt(pid_t pid, std::string_view mark) {
+  std::string text{spawner_wire::adopt};
+  text.append(reinterpret_cast<const char*>(&pid), sizeof pid).append(mark);
+  const int error = send_packet(socket_.get(), text);
+  running_ = error == 0;
+  return is_ours(error) ? error : ESRCH;
+}
+
 program_channel::event program_channel::take_event(wait how) {
   spawner_wire::event said;
   const auto p = take_packet(socket_.get(), {reinterpret_cast<char*>(&said), sizeof said});
   if (p.state == packet::state::none) return {};
   if (p.state == packet::state::taken && said.what == spawner_wire::event::kind::measured)
     return {event::kind::measured, 0, {}, static_cast<std::uint64_t>(said.number) * 1024};
+  if (p.state == packet::state::taken && said.what == spawner_wire::event::kind::adopted)
+    return {event::kind::adopted, 0, {}, 0};
   running_ = false;
   if (p.state == packet::state::over) {
     if (how == wait::yes) by_->wait_for_end(generation_);

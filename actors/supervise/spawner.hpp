@@ -35,6 +35,12 @@ public:
   /// of no more use; else the errno of what is in short supply here.
   [[nodiscard]] int start(std::string_view variables, std::span<const int> open, int held = -1);
 
+  /// In place of a start: a process that another program of this spawner has forked, and left to it
+  /// by the end of its parent, is this channel's run from now on, as if it had been started: `adopted`
+  /// follows, or `not_started`. `mark`: what it has as spawner_wire::mark_name. Returns what `start`
+  /// does.
+  [[nodiscard]] int adopt(pid_t pid, std::string_view mark);
+
   /// Readable when there is news.
   [[nodiscard]] int fd() const { return socket_.get(); }
 
@@ -45,6 +51,7 @@ public:
       not_started, ///< `failure` says why
       lost,        ///< the spawner is gone, and the program with all that it had started
       measured,    ///< `bytes`: it goes on
+      adopted,     ///< it goes on, and its end will be known
     };
     event::kind what = event::kind::none;
     int status = 0;

@@ -1,6 +1,7 @@
 #include "actors/supervise/spawner_wire.hpp"
 
 #include <algorithm>
+#include <unistd.h>
 
 namespace ropewalk::spawner_wire {
 
@@ -29,6 +30,14 @@ std::vector<std::string> take_list(std::string_view& from) {
 }
 
 } // namespace
+
+std::string mark_of(char by, std::uint64_t number) {
+  const auto digits = [](std::uint64_t n, std::size_t width) {
+    const auto text = std::to_string(n);
+    return std::string(width - std::min(width, text.size()), '0') + text;
+  };
+  return by + digits(static_cast<std::uint64_t>(::getpid()), 10) + '.' + digits(number, 20);
+}
 
 std::string write(const program& what) {
   std::string result;

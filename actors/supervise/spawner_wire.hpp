@@ -42,13 +42,14 @@ struct program {
 
 /// Where a start came to nothing.
 enum class start_step : std::uint8_t {
-  pipes,   ///< the node has no descriptors, or no memory, for the program's pipes
-  spawner, ///< there is none, and none can be started
-  process, ///< no process may be started
-  stdio,   ///< the descriptors did not get through
-  user,    ///< it cannot be run as that user
-  folder,  ///< the folder cannot be entered
-  program, ///< the program cannot be executed
+  pipes,    ///< the node has no descriptors, or no memory, for the program's pipes
+  spawner,  ///< there is none, and none can be started
+  process,  ///< no process may be started
+  stdio,    ///< the descriptors did not get through
+  user,     ///< it cannot be run as that user
+  folder,   ///< the folder cannot be entered
+  program,  ///< the program cannot be executed
+  adoption, ///< what was forked is not the spawner's, or has ended already (ESRCH)
 };
 
 struct start_failure {
@@ -70,12 +71,15 @@ inline constexpr char hold = 'h';         ///< a socket
 inline constexpr char start = 's';
 inline constexpr unsigned char one_held = 0x80;
 inline constexpr char release = 'r';
+/// A child that a program has left to the spawner is this channel's run from now on: its PID (a
+/// pid_t), then its mark.
+inline constexpr char adopt = 'a';
 inline constexpr char kill = 'k';    ///< then the signal's number, one byte
 inline constexpr char measure = 'm'; ///< how much memory the run has: answered by `measured`
 
 /// Over a channel, from the spawner.
 struct event {
-  enum class kind : std::uint8_t { ended, not_started, measured };
+  enum class kind : std::uint8_t { ended, not_started, measured, adopted };
   spawner_wire::event::kind what = kind::ended;
   start_step step = start_step::program; ///< of not_started
   int number = 0; ///< the status as waitpid gives it, or the errno, or how many KiB
@@ -83,6 +87,12 @@ struct event {
 
 /// The largest start, in bytes: what a packet's default buffer surely takes.
 inline constexpr std::size_t max_start_bytes = 64 * 1024;
+
+/// By what stands in the environment of whatever a run has started it is known whose it is: its mark,
+/// as the value of this name. All marks have the same length, so that one can be written over another
+/// in the memory of a process that is forked. `by`: which of the counters in this process.
+inline constexpr std::string_view mark_name = "ROPEWALK_RUN";
+std::string mark_of(char by, std::uint64_t number);
 
 /// A program as the text of a file, and back.
 std::string write(const program& what);

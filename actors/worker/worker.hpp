@@ -82,6 +82,7 @@ public:
   int run(int argc, char** argv);
 
 private:
+  friend class actor_services; // ropewalk/actors.hpp
   struct contents;
   std::unique_ptr<contents> contents_;
 };

@@ -61,6 +61,14 @@ def processor_seconds():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
+def put_into_readme(name, table):
+    """In place of the one of that name."""
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text().partition(f"<!-- {name} -->\n")
+    _, _, after = rest.partition(f"<!-- /{name} -->")
+    readme.write_text(f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -91,10 +99,7 @@ def main():
     table = "\n".join(lines)
     print(table)
     if options.write:
-        readme = HERE / "README.md"
-        before, _, rest = readme.read_text().partition("<!-- bench -->\n")
-        _, _, after = rest.partition("<!-- /bench -->")
-        readme.write_text(f"{before}<!-- bench -->\n{table}\n<!-- /bench -->{after}")
+        put_into_readme("bench", table)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 #include "actors/settings/units.hpp"
 #include "actors/stats/histogram.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/display_text.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
+#include "apps/ropewalk/progress.hpp"
 #include "net/client/client.hpp"
 
 #include <cstring>
@@ -139,6 +141,11 @@ private:
   bool sending_ = true;
 };
 
+void show(progress& to, const bench_options& o, const measurement& r, steady::time_point now) {
+  to.show(short_number(static_cast<double>(r.answered) / r.seconds) + " answers a second",
+          r.seconds / o.seconds, now);
+}
+
 // What is in flight when the time is over is waited for this long, and not counted into the rate.
 constexpr std::chrono::seconds last_answers{10};
 
@@ -160,8 +167,10 @@ measurement measure(const bench_options& o, std::vector<client> clients) {
   for (auto& c : connections) c->start(start);
   std::uint64_t in_time = 0;
   std::vector<epoll_event> events(64);
+  progress shown{start};
   for (auto now = start; now < end + last_answers; now = steady::now()) {
     const bool sending = now < end;
+    if (shown.due(now)) show(shown, o, r, now);
     if (sending) {
       in_time = r.answered;
       r.seconds = std::chrono::duration<double>(now - start).count();

@@ -97,11 +97,12 @@ void find_http_problems(broker_options& o, std::vector<std::string>& problems) {
   s.guard.loopback_only = std::all_of(s.http.begin(), s.http.end(),
                                       [](const endpoint& one) { return is_loopback(one); });
   if (!s.guard.loopback_only && !o.insecure_http && s.access.access_file.empty())
-    problems.push_back("HTTP on " + o.http +
-                       " could be reached from other machines, and whoever reaches it could see "
-                       "all numbers and ask for all services. Say who may (--access-file, ropewalk "
-                       "token); or listen on 127.0.0.1; or, on a network that only yours are in, "
-                       "say --insecure-http.");
+    problems.push_back(
+        "HTTP on " + o.http +
+        " could be reached from other machines, and whoever reaches it could see "
+        "all numbers, ask for all services and pause them. Say who may (--access-file, ropewalk "
+        "token); or listen on 127.0.0.1; or, on a network that only yours are in, "
+        "say --insecure-http.");
 }
 
 // All that is wrong with what it was told; what it will speak with at the cluster port goes to the
@@ -232,9 +233,10 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--own-user", o->own_user,
                "let in only workers of this machine and this user, who say --own-user, too")
       ->excludes("--cluster-tls");
-  app.add_option("--http", o->http,
-                 "speak HTTP here: /metrics, /status, /healthz, /readyz, and messages to "
-                 "/v1/services/NAME; with TLS and tokens as for clients")
+  app.add_option(
+         "--http", o->http,
+         "speak HTTP here: the page at /, /metrics, /status, /healthz, /readyz, and messages "
+         "to /v1/services/NAME; with TLS and tokens as for clients")
       ->check(is_endpoint());
   app.add_flag("--insecure-http", o->insecure_http,
                "allow HTTP beyond loopback although nobody has to say who it is");

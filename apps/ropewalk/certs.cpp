@@ -1,7 +1,9 @@
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/progress.hpp"
 #include "net/tls/certificates.hpp"
 
+#include <chrono>
 #include <iostream>
 #include <memory>
 
@@ -26,23 +28,34 @@ int run_certs(const certs_options& o) {
   };
   if (const auto made = certificate_authority::make(o.folder, std::max(valid, valid * 4)); !made)
     return report(made.why());
+  progress shown{std::chrono::steady_clock::now()};
+  std::size_t made = 0;
   auto issue = [&](const std::string& folder, const std::string& name, certificate_use use,
                    const std::vector<std::string>& hosts) {
     const auto into = o.folder + "/" + folder;
+    const auto all = o.clients.size() + 2;
+    if (const auto now = std::chrono::steady_clock::now(); shown.due(now))
+      shown.show(std::to_string(made) + " of " + std::to_string(all) + " certificates",
+                 static_cast<double>(made) / static_cast<double>(all), now);
+    ++made;
+    const auto print = [&shown](const auto&... words) {
+      shown.hide();
+      (std::cout << ... << words) << '\n';
+    };
     if (o.keep) {
       using kind = certificate_authority::found::kind;
       const auto found = certificate_authority::inspect(o.folder, into, use);
       if (found.what == kind::good) return true;
-      if (found.what == kind::useless)
-        std::cout << into << ": made anew, for " << found.why << '\n';
+      if (found.what == kind::useless) print(into, ": made anew, for ", found.why);
     }
     if (const auto issued = certificate_authority::issue(o.folder, into, name, use, hosts, valid);
         !issued) {
+      shown.hide();
       report(issued.why());
       return false;
     }
-    std::cout << into << ": cert.pem, key.pem, ca.pem: a " << name_of(use) << "'s (" << name << ", "
-              << o.days << " days)\n";
+    print(into, ": cert.pem, key.pem, ca.pem: a ", name_of(use), "'s (", name, ", ", o.days,
+          " days)");
     return true;
   };
   if (!issue("broker", "broker", certificate_use::broker, o.hosts)) return 1;

@@ -23,6 +23,7 @@ command_action add_send(CLI::App& app);
 command_action add_bench(CLI::App& app);
 command_action add_status(CLI::App& app);
 command_action add_explain(CLI::App& app);
+command_action add_top(CLI::App& app);
 command_action add_limits(CLI::App& app);
 command_action add_certs(CLI::App& app);
 command_action add_token(CLI::App& app);

@@ -1,6 +1,6 @@
-#include "apps/ropewalk/broker_answer.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
+#include "apps/ropewalk/status_query.hpp"
 
 #include <iomanip>
 #include <iostream>
@@ -110,9 +110,11 @@ int report(const std::string& what, int status) {
 }
 
 int run_explain(const explain_options& o) {
-  const auto said = ask_broker(o.connection, question(o));
-  if (said.status != 0) return report(said.complaint, said.status);
-  const auto answer = json::parse(said.json, nullptr, false);
+  const auto said = status_query{o.connection, question(o)}.ask();
+  if (!said)
+    return report(said.why().text(),
+                  said.why().kind == failure_kind::refused ? answered_with_error : no_broker);
+  const auto answer = json::parse(*said, nullptr, false);
   if (answer.is_discarded() || !answer.contains("messages"))
     return report("the broker at " + o.connection.broker +
                       " is of a release that does not know what became of messages; a newer one "
@@ -120,7 +122,7 @@ int run_explain(const explain_options& o) {
                   answered_with_error);
   const auto& messages = answer["messages"];
   if (o.as_json) {
-    std::cout << said.json << '\n';
+    std::cout << *said << '\n';
   } else {
     for (const auto& one : messages) print(one);
   }

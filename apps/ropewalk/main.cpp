@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   program.add("status", "what a broker has: nodes, slots, messages in flight",
               ropewalk::add_status);
   program.add("explain", "what became of messages, and why one waits", ropewalk::add_explain);
+  program.add("top", "services, nodes and clients as they change, in a terminal",
+              ropewalk::add_top);
   program.add("certs", "make certificates for a broker, its workers and clients",
               ropewalk::add_certs);
   program.add("token", "make a token for a client", ropewalk::add_token);

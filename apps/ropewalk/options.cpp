@@ -76,6 +76,8 @@ result<client> open_connection(const connection_options& options) {
   return client{*std::move(connected)};
 }
 
+} // namespace
+
 // The first line of the file, so that an editor's newline does no harm.
 result<std::string> read_token(const std::string& path) {
   std::ifstream in{path};
@@ -85,8 +87,6 @@ result<std::string> read_token(const std::string& path) {
   if (token.back() == '\r') token.pop_back();
   return token;
 }
-
-} // namespace
 
 void add_connection(CLI::App& app, connection_options& options) {
   app.add_option("--broker", options.broker, "the broker's client port")

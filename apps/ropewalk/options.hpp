@@ -30,6 +30,9 @@ struct connection_options {
 
 void add_connection(CLI::App& app, connection_options& options);
 
+/// The token in a file, as `ropewalk token` writes it.
+result<std::string> read_token(const std::string& path);
+
 /// Connects and says hello.
 result<client> connect(const connection_options& options);
 

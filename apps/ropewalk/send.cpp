@@ -3,6 +3,7 @@
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/progress.hpp"
 #include "net/client/reconnecting_client.hpp"
 #include "net/protocol/trace_context.hpp"
 
@@ -59,32 +60,6 @@ void print_reply(const client_answer& answer, bool many) {
   if (many && (text.empty() || text.back() != '\n')) std::cout.put('\n');
 }
 
-class progress {
-public:
-  explicit progress(std::uint64_t total)
-      : total_(total), shown_(total > 1 && ::isatty(STDERR_FILENO) == 1) {}
-  ~progress() {
-    if (drawn_) std::cerr << '\n';
-  }
-  progress(const progress&) = delete;
-  progress& operator=(const progress&) = delete;
-
-  void at(std::uint64_t done, std::uint64_t errors) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!shown_ || (now - last_ < std::chrono::milliseconds{200} && done < total_)) return;
-    last_ = now;
-    drawn_ = true;
-    std::cerr << '\r' << done << " of " << total_ << " answered, " << errors << " errors "
-              << std::flush;
-  }
-
-private:
-  std::uint64_t total_;
-  bool shown_;
-  bool drawn_ = false;
-  std::chrono::steady_clock::time_point last_{};
-};
-
 // A trace of its own, to be recorded by whoever sees it.
 std::string new_traceparent() {
   std::random_device random;
@@ -129,7 +104,7 @@ class sender {
 public:
   sender(reconnecting_client& c, const send_options& o, shared_bytes payload)
       : client_(c), options_(o), request_(options_of(o)), payload_(std::move(payload)),
-        reconnects_(!o.reconnect.empty()), shown_(o.count) {}
+        reconnects_(!o.reconnect.empty()), shown_(std::chrono::steady_clock::now()) {}
 
   int run() {
     if (const auto context = read_traceparent(request_.trace))
@@ -152,7 +127,7 @@ public:
         --sent_;
       else
         take(*answer);
-      shown_.at(done_, errors_);
+      show_progress();
     }
     std::cout.flush();
     if (!std::cout)
@@ -182,14 +157,24 @@ private:
     draining_ = false;
   }
 
+  void show_progress() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!shown_.due(now)) return;
+    shown_.show(std::to_string(done_) + " of " + std::to_string(options_.count) + " answered, " +
+                    std::to_string(errors_) + " errors",
+                static_cast<double>(done_) / static_cast<double>(options_.count), now);
+  }
+
   void take(const client_answer& answer) {
     ++done_;
+    if (replies_shown_ || answer.code != error_code::ok) shown_.hide();
     if (answer.code == error_code::ok) return print_reply(answer, options_.count > 1);
     ++errors_;
     print_error(answer);
   }
 
-  static int give_up(const std::string& why) {
+  int give_up(const std::string& why) {
+    shown_.hide();
     std::cout.flush();
     return report_error(why, no_broker);
   }
@@ -200,6 +185,7 @@ private:
   const shared_bytes payload_;
   const bool reconnects_;
   progress shown_;
+  const bool replies_shown_ = ::isatty(STDOUT_FILENO) == 1; // where the progress is
   std::uint64_t sent_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t errors_ = 0;

@@ -1,14 +1,18 @@
 #include "actors/settings/units.hpp"
-#include "apps/ropewalk/broker_answer.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
+#include "apps/ropewalk/options.hpp"
+#include "apps/ropewalk/process.hpp"
+#include "apps/ropewalk/screen_signals.hpp"
+#include "apps/ropewalk/status_query.hpp"
+#include "apps/ropewalk/status_table.hpp"
+#include "apps/ropewalk/status_watch.hpp"
 
-#include <algorithm>
-#include <iomanip>
+#include <array>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <poll.h>
 #include <thread>
 
 namespace ropewalk {
@@ -20,15 +24,13 @@ using namespace exit_status;
 // With --wait: how long until the next try. Short beside what a broker or a worker takes to start.
 constexpr std::chrono::milliseconds try_interval{100};
 
-// A screen has some 24 lines, and nodes want some of them.
-constexpr std::size_t shown_services = 12;
-
 struct status_options {
   connection_options connection;
   bool json = false;
   bool alive = false;
   std::uint64_t expected_nodes = 0;
   std::string wait;
+  std::string watch; // how often; empty: once
 };
 
 // What one try came to: what is to be said of it, and the exit status.
@@ -38,101 +40,19 @@ struct finding {
   std::string json;      // what the broker said; empty: nothing
 };
 
-std::string joined(const nlohmann::json& names) {
-  std::string result;
-  for (const auto& name : names) {
-    if (!result.empty()) result += ',';
-    result += name.get<std::string>();
+finding not_reached(std::string why) {
+  return {no_broker, std::move(why), {}};
+}
+
+finding ask(const status_options& o, status_query& query) {
+  auto said = query.ask();
+  if (!said) {
+    // A broker that says who may come in lives, whoever that is.
+    if (said.why().kind == failure_kind::refused)
+      return o.alive ? finding{} : finding{answered_with_error, said.why().text(), {}};
+    return not_reached(said.why().text());
   }
-  return result;
-}
-
-std::string short_time(double seconds) {
-  std::ostringstream out;
-  out << std::setprecision(3);
-  if (seconds <= 0)
-    out << "-";
-  else if (seconds < 1e-3)
-    out << seconds * 1e6 << "us";
-  else if (seconds < 1)
-    out << seconds * 1e3 << "ms";
-  else
-    out << seconds << "s";
-  return out.str();
-}
-
-std::uint64_t sum_of(const nlohmann::json& by_name) {
-  std::uint64_t result = 0;
-  for (const auto& one : by_name) result += one.get<std::uint64_t>();
-  return result;
-}
-
-// Those that nodes offer, or that something waits for; what is worst first, and no more than a
-// screen has room for.
-void print_services(const nlohmann::json& all) {
-  std::vector<nlohmann::json> shown;
-  for (const auto& one : all)
-    if (one["nodes"] > 0 || one["waiting"] > 0 || one["in_flight"] > 0) shown.push_back(one);
-  std::stable_sort(shown.begin(), shown.end(), [](const auto& a, const auto& b) {
-    return std::pair{a["oldest_waiting_seconds"].template get<double>(),
-                     a["waiting"].template get<int>()} >
-           std::pair{b["oldest_waiting_seconds"].template get<double>(),
-                     b["waiting"].template get<int>()};
-  });
-  if (shown.empty()) return;
-  std::cout << std::left << std::setw(28) << "SERVICE" << std::setw(9) << "WAITING" << std::setw(8)
-            << "OLDEST" << std::setw(11) << "IN FLIGHT" << std::setw(11) << "BUSY SLOTS"
-            << std::setw(9) << "FAILING" << std::setw(12) << "ANSWERED" << std::setw(8) << "ERRORS"
-            << std::setw(9) << "P50"
-            << "P99\n";
-  for (std::size_t i = 0; i < std::min(shown.size(), shown_services); ++i) {
-    const auto& one = shown[i];
-    const auto slots = std::to_string(one["slots_busy"].get<int>()) + "/" +
-                       std::to_string(one["slots"].get<int>());
-    std::cout << std::setw(28) << one["name"].get<std::string>() << std::setw(9)
-              << one["waiting"].get<std::uint64_t>() << std::setw(8)
-              << short_time(one["oldest_waiting_seconds"].get<double>()) << std::setw(11)
-              << one["in_flight"].get<std::uint64_t>() << std::setw(11) << slots << std::setw(9)
-              << one["slots_failing"].get<int>() << std::setw(12)
-              << one["answered"].get<std::uint64_t>() << std::setw(8) << sum_of(one["errors"])
-              << std::setw(9) << short_time(one["time_in_all"]["p50_seconds"].get<double>())
-              << short_time(one["time_in_all"]["p99_seconds"].get<double>()) << "\n";
-  }
-  if (shown.size() > shown_services)
-    std::cout << "and " << shown.size() - shown_services << " more services (--json)\n";
-  std::cout << "\n";
-}
-
-void print_table(const nlohmann::json& s) {
-  print_services(s["services"]);
-  std::cout << std::left << std::setw(28) << "NODE" << std::setw(9) << "PID" << std::setw(20)
-            << "HOST" << std::setw(7) << "SLOTS" << std::setw(11) << "IN FLIGHT" << std::setw(12)
-            << "ANSWERED"
-            << "SERVICES\n";
-  for (const auto& n : s["nodes"])
-    std::cout << std::setw(27) << n.value("label", n["name"].get<std::string>()) << ' '
-              << std::setw(9) << n["pid"].get<int>() << std::setw(20)
-              << n["address"].get<std::string>() << std::setw(7) << n["slots"].get<int>()
-              << std::setw(11) << n["in_flight"].get<int>() << std::setw(12)
-              << n["answered"].get<std::uint64_t>() << joined(n["services"]) << "\n";
-  std::cout << s["nodes"].size() << " nodes, " << s["in_flight"] << " in flight, " << s["queued"]
-            << " queued, " << s["restarts"] << " restarts, " << s["redispatched"]
-            << " redispatched\n";
-  for (const auto& c : s.value("certificates", nlohmann::json::array()))
-    if (c["state"] != "good")
-      std::cout << "a certificate of the " << c["port"].get<std::string>() << " port ("
-                << c["name"].get<std::string>() << ") " << (c["state"] == "ends soon" ? "" : "is ")
-                << c["state"].get<std::string>() << ": good from "
-                << c["not_before"].get<std::string>() << " to " << c["not_after"].get<std::string>()
-                << "\n";
-}
-
-finding ask(const status_options& o) {
-  auto said = ask_broker(o.connection);
-  // A broker that says who may come in lives, whoever that is.
-  if (said.status == answered_with_error && o.alive) return {};
-  finding found{said.status, std::move(said.complaint), std::move(said.json)};
-  if (found.status != 0) return found;
+  finding found{0, {}, *std::move(said)};
   if (const auto nodes = nlohmann::json::parse(found.json)["nodes"].size();
       nodes < o.expected_nodes) {
     found.status = too_few_nodes;
@@ -144,10 +64,11 @@ finding ask(const status_options& o) {
 
 // Tries again for as long as --wait says, where a later try may come to something else.
 finding ask_until_ready(const status_options& o) {
+  status_query query{o.connection};
   const auto wait = o.wait.empty() ? std::chrono::milliseconds{0} : *parse_wait(o.wait);
   const auto end = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    auto found = ask(o);
+    auto found = ask(o, query);
     if ((found.status != no_broker && found.status != too_few_nodes) ||
         std::chrono::steady_clock::now() + try_interval >= end)
       return found;
@@ -155,14 +76,36 @@ finding ask_until_ready(const status_options& o) {
   }
 }
 
+// Until SIGINT or SIGTERM; what is wrong at the beginning ends it.
+int watch_status(const status_options& o) {
+  const auto first = ask_until_ready(o);
+  if (first.json.empty()) {
+    std::cerr << "ropewalk status: " << first.complaint << '\n';
+    return first.status;
+  }
+  auto quietly = o.connection;
+  quietly.warns = false;
+  const screen_signals signals;
+  status_feed feed{status_query{quietly}, *parse_wait(o.watch)};
+  status_watch watch{o.json};
+  while (!signals.take().end && std::cout) {
+    if (const auto said = feed.take()) watch.show(*said);
+    std::array<pollfd, 2> waiting{pollfd{feed.fd(), POLLIN, 0}, pollfd{signals.fd(), POLLIN, 0}};
+    (void)::poll(waiting.data(), waiting.size(), -1);
+  }
+  leave_process(std::cout ? 0 : cannot_write);
+}
+
 int run_status(status_options& o) {
   o.connection.warns = !o.alive;
+  if (!o.watch.empty()) return watch_status(o);
   const auto found = ask_until_ready(o);
   if (!found.json.empty() && !o.alive) {
     if (o.json)
       std::cout << found.json << '\n';
     else
-      print_table(nlohmann::json::parse(found.json));
+      for (const auto& line : status_table(nlohmann::json::parse(found.json)))
+        std::cout << line << '\n';
     std::cout.flush();
   }
   if (!found.complaint.empty()) std::cerr << "ropewalk status: " << found.complaint << '\n';
@@ -188,9 +131,14 @@ command_action add_status(CLI::App& app) {
                  "try again for so long, until the broker answers and has the expected nodes: "
                  "250ms, 5s, 2m")
       ->check(is_wait());
+  auto* watch = app.add_flag("--watch{2s}", o->watch,
+                             "again and again, every 2s or as often as --watch=TIME says, until "
+                             "SIGINT; with --json a line each time")
+                    ->check(is_wait());
   app.add_flag("--alive", o->alive,
                "only whether a broker answers, for health checks: one that wants TLS, a "
-               "certificate or a token does, too. Prints nothing");
+               "certificate or a token does, too. Prints nothing")
+      ->excludes(watch);
   return [o] { return run_status(*o); };
 }
 

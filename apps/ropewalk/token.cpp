@@ -70,7 +70,9 @@ command_action add_token(CLI::App& app) {
   app.add_option(
          "--services", o->services,
          "which services it is for: NAME,NAME or * for all; with @status among them it shows all "
-         "numbers (/metrics, STATUS), as * does")
+         "numbers (/metrics, STATUS, the page), as * does; with @admin it may drain nodes and "
+         "pause "
+         "services")
       ->capture_default_str();
   app.add_option(
       "--to", o->to,

@@ -115,6 +115,7 @@ std::vector<service_settings> parse_services(const worker_options& o,
 }
 
 runs what_runs(const handler_spec& handler) {
+  if (handler.is_server) return runs::server;
   if (handler.stays_up) return runs::process;
   if (handler.runs_in_node) return runs::code;
   return handler.starts_programs ? runs::program : runs::built_in;

@@ -160,6 +160,7 @@ http_decoder::~http_decoder() = default;
 
 void http_decoder::feed(std::string_view bytes) {
   if (stopped_) return;
+  received_ += bytes.size();
   if (carry_.empty()) {
     rest_ = bytes;
     return;

@@ -54,6 +54,9 @@ public:
   /// True if the head of the request in progress is there, and its body is not.
   [[nodiscard]] bool in_body() const;
 
+  /// Bytes that came, ever.
+  [[nodiscard]] std::uint64_t received() const { return received_; }
+
   /// Memory that what has come of a request takes.
   [[nodiscard]] std::size_t held_bytes() const;
 
@@ -69,6 +72,7 @@ private:
   http_event event_;
   std::string_view rest_; // of what was fed
   std::string carry_;     // what `rest_` shows if some of it came earlier
+  std::uint64_t received_ = 0;
   bool announced_ = false;
   bool stopped_ = false;
 };

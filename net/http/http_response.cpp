@@ -67,7 +67,7 @@ void append_http_head(std::vector<char>& out, const http_response_head& head) {
     put(head.content_type);
     put("\r\n");
   }
-  if (head.status >= 200 && head.status != 204) {
+  if (head.status >= 200 && head.status != 204 && !head.until_close) {
     put("Content-Length: ");
     put(std::to_string(head.body_bytes));
     put("\r\n");

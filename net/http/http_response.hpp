@@ -13,7 +13,8 @@ struct http_response_head {
   std::string_view more_fields{};  ///< whole lines, each with its CRLF
   std::size_t body_bytes = 0;
   bool keep_alive = true;
-  bool http_1_0 = false; ///< of the request
+  bool http_1_0 = false;    ///< of the request
+  bool until_close = false; ///< the body is what comes until the connection ends
 };
 
 /// What stands behind the status, such as "Not Found"; "Unknown" for one that is never sent here.

@@ -16,6 +16,7 @@ void decoder::feed(std::string_view bytes) {
   assert(in_.empty() || dead_);
   if (dead_) return;
   in_ = bytes;
+  received_ += bytes.size();
   if (mode_ == mode::undecided && !in_.empty())
     mode_ = static_cast<unsigned char>(in_[0]) < 0x20 ? mode::binary : mode::text;
 }
@@ -134,7 +135,7 @@ decoder_event* decoder::next_frame() {
   if (head.payload_bytes() > max_payload_ && begins_tls(head)) return malformed(speaks_tls);
   if (head.length < frame_header_rest + head.fields_bytes)
     return malformed("a frame's length does not cover its header and fields");
-  if (head.kind < frame_kind::hello || head.kind > frame_kind::pong)
+  if (head.kind < frame_kind::hello || head.kind > frame_kind::forked)
     return malformed("a frame of a kind that this version does not know");
   if (head.fields_bytes > limits::max_fields_bytes)
     return malformed("a frame's optional fields are over 4096 bytes");
@@ -218,6 +219,7 @@ std::span<char> decoder::body_space() {
 void decoder::body_filled(std::size_t count) {
   assert(count <= body_space().size());
   body_have_ += count;
+  received_ += count;
 }
 
 // An empty line asks nothing; a read may hold a quarter of a million, so that each must cost next

@@ -81,6 +81,9 @@ public:
   /// The cap on payloads from the next message on.
   void set_max_payload(std::size_t bytes) { max_payload_ = bytes; }
 
+  /// Bytes that came, ever.
+  [[nodiscard]] std::uint64_t received() const { return received_; }
+
   /// Memory that the message in progress takes: what has come of it. (What its header announces is
   /// no memory yet: pages that nobody has written to are none.)
   [[nodiscard]] std::size_t held_bytes() const { return carry_.size() + body_have_; }
@@ -119,7 +122,8 @@ private:
   bool discard_line_ = false;   // until the newline
   std::uint64_t discard_ = 0;   // bytes
   std::uint64_t last_line_ = 0; // id of the last text line
-  bool carry_used_ = false;     // carry_ holds what the last event's views show
+  std::uint64_t received_ = 0;
+  bool carry_used_ = false; // carry_ holds what the last event's views show
   std::string_view in_;
   std::string malformed_; // the beginning of what is no frame
   std::string carry_;     // the beginning of a frame or line whose rest has not come

@@ -86,6 +86,24 @@ std::string_view find_field(std::string_view bytes, field type) {
   return {};
 }
 
+bool read_fork_fields(std::string_view bytes, fork_fields& out) {
+  while (!bytes.empty()) {
+    if (bytes.size() < 2) return false;
+    const auto type = static_cast<field>(bytes[0]);
+    const std::size_t size = static_cast<std::uint8_t>(bytes[1]);
+    if (bytes.size() < 2 + size) return false;
+    if (type == field::forks) {
+      if (size != 1) return false;
+      out.forks = bytes[2] != 0;
+    } else if (type == field::pid) {
+      if (size != 4) return false;
+      out.pid = load_be<std::uint32_t>(bytes.data() + 2);
+    }
+    bytes.remove_prefix(2 + size);
+  }
+  return true;
+}
+
 field_writer& field_writer::text(field type, std::string_view value) {
   assert(value.size() <= 255);
   bytes_.push_back(static_cast<char>(type));

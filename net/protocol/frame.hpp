@@ -33,6 +33,8 @@ enum class frame_kind : std::uint8_t {
   status = 7,   ///< client asks, broker answers with JSON in a frame of the same kind
   ping = 8,     ///< either side
   pong = 9,     ///< the answer to a ping, same id and payload
+  fork = 10,    ///< node: asks a fork server for a process, with descriptors beside it
+  forked = 11,  ///< fork server: here it is
 };
 
 /// Optional fields: type u8 | size u8 | value. A reader skips the types that it does not know.
@@ -50,6 +52,8 @@ enum class field : std::uint8_t {
   concurrency = 11,       ///< u32: requests that a handler takes at a time
   attempt = 12,           ///< u8: which start of the request this is
   client = 13,            ///< text: to handlers, who asks
+  forks = 14,             ///< u8: 1, this node can ask for forks; this program is a fork server
+  pid = 15,               ///< u32: of the process that was forked
 };
 
 struct frame_header {
@@ -89,6 +93,14 @@ struct frame_fields {
 
 /// The first field of that type, for who wants just this one; empty if there is none.
 std::string_view find_field(std::string_view bytes, field type);
+
+/// What the fields between a node and a fork server say: apart from those that every request's are
+/// looked through for. The same holds of the result.
+struct fork_fields {
+  bool forks = false;
+  std::uint32_t pid = 0;
+};
+[[nodiscard]] bool read_fork_fields(std::string_view bytes, fork_fields& out);
 
 /// Collects optional fields: at most 255 bytes each.
 class field_writer {

@@ -221,6 +221,24 @@ TEST_CASE("the ordering key, the trace context and the client's name reach the h
   CHECK(answer("k", "t", "echo " + large) == large);
 }
 
+TEST_CASE("a handler is told which request it has, the same at every start of it") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "2", "--set", "h.retry-failed=true"}));
+  auto connection = ready_client(c);
+  std::set<std::string> numbers;
+  for (int i = 0; i < 3; ++i) {
+    const auto answer = ask(connection, "number");
+    REQUIRE(answer.starts_with("OK "));
+    const auto line = "says: number " + answer.substr(3) + "\n";
+    CHECK(eventually([&] {
+      const auto log = node.log();
+      return log.find(line) != log.rfind(line); // both starts said it
+    }));
+    numbers.insert(answer);
+  }
+  CHECK(numbers.size() == 3);
+}
+
 TEST_CASE("the name by which a broker knows a client reaches the handler") {
   cluster before;
   const auto made =

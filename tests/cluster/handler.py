@@ -16,6 +16,8 @@
     eat MIB       takes so much memory, keeps it, replies   eat-child MIB   a child does, which stays
     files N       opens so many files, replies how many     flaky N     ERROR FAILED up to the Nth attempt
     fields        replies key, trace context and client     self        replies user, group and niceness
+    site          replies with its version, and a number that all processes of its node have
+    number        prints the request's number, and replies with it at the second attempt
 
     --concurrency N    says that it takes so many at a time
     --start SECONDS    is ready only then
@@ -38,7 +40,7 @@ import time
 
 HELLO, HELLO_OK, REQUEST, REPLY, ERROR, CANCEL = 1, 2, 3, 4, 5, 6
 FAILED, BUSY, CANCELLED = 1, 3, 10
-DEADLINE, KEY, TRACE, CONCURRENCY, ATTEMPT, CLIENT = 4, 6, 8, 11, 12, 13
+DEADLINE, KEY, TRACE, CONCURRENCY, ATTEMPT, CLIENT, NUMBER = 4, 6, 8, 11, 12, 13, 16
 
 options = argparse.ArgumentParser()
 options.add_argument("--concurrency", type=int, default=0)
@@ -95,6 +97,8 @@ def handle(request, fields, body):
         reply(str(os.getpid()).encode())
     elif word == "version":
         reply(version.encode())
+    elif word == "site":
+        reply(f"{version} {os.getppid()}".encode())
     elif word == "attempt":
         reply(str(fields[ATTEMPT][0]).encode())
     elif word == "left":
@@ -134,6 +138,13 @@ def handle(request, fields, body):
             reply(str(fields[ATTEMPT][0]).encode())
     elif word == "fields":
         reply(b"/".join(fields.get(f, b"") for f in (KEY, TRACE, CLIENT)))
+    elif word == "number":
+        number = struct.unpack(">Q", fields[NUMBER])[0]
+        print("number", number, flush=True)
+        if fields[ATTEMPT][0] == 1:
+            write(frame(ERROR, FAILED, request, b"not at once"))
+        else:
+            reply(str(number).encode())
     elif word == "self":
         reply(f"{os.getuid()} {os.getgid()} {os.nice(0)}".encode())
     elif word == "exit":

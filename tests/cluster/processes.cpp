@@ -274,6 +274,7 @@ void load::run(std::chrono::milliseconds patience,
       continue;
     }
     ++done;
+    if (on_answer) on_answer(*answer);
     if (answer->code == error_code::ok) {
       ++answered;
       if (expects_echo && answer->payload.view() != message_(answer->id)) ++wrong;

@@ -150,12 +150,17 @@ public:
   void run(std::chrono::milliseconds patience,
            const std::function<void(std::uint64_t answered)>& meanwhile = {});
 
+  /// Nothing more is asked: `run` ends when what was asked is answered.
+  void finish() { count_ = sent_; }
+  [[nodiscard]] std::uint64_t asked() const { return sent_; }
+
   std::uint64_t answered = 0; ///< with OK
   std::uint64_t twice = 0;    ///< answers to what was answered before, or was never asked
   std::uint64_t wrong = 0;    ///< replies that differ from the message (see `expects_echo`)
   std::map<std::string, std::uint64_t> errors;
   std::string last_error;
   bool expects_echo = true;
+  std::function<void(const client_answer&)> on_answer; ///< of each that was asked for; may be empty
   [[nodiscard]] std::uint64_t missing() const;
 
 private:

@@ -1,5 +1,6 @@
 #include "tests/cluster/exec_handler.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -39,44 +40,81 @@ bool says(const process& node, const std::string& text) {
 
 } // namespace
 
-TEST_CASE("new versions of a handler come with the file, under load: every request is answered, "
-          "and each new version soon by itself") {
-  const auto more =
-      GENERATE(std::vector<std::string>{}, std::vector<std::string>{"--processes", "2"});
-  const bool has_master = !more.empty();
+namespace {
+
+// Who answered with which version, from when to when, at each node.
+class version_log {
+public:
+  // "VERSION NODE".
+  void add(std::string_view answer) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto blank = answer.find(' ');
+    const int version = std::stoi(std::string{answer.substr(1, blank - 1)}); // without its v
+    auto& first = first_[std::string{answer.substr(blank + 1)}];
+    first.try_emplace(version, now);
+    newest_ = std::max(newest_, version);
+    if (const auto newer = first.upper_bound(version); newer != first.end())
+      overlap_ = std::max(overlap_, now - newer->second);
+  }
+
+  [[nodiscard]] int newest() const { return newest_; }
+
+  /// The longest that a version still answered after a newer one had at the same node.
+  [[nodiscard]] std::chrono::steady_clock::duration overlap() const { return overlap_; }
+
+private:
+  std::map<std::string, std::map<int, std::chrono::steady_clock::time_point>> first_;
+  int newest_ = 0;
+  std::chrono::steady_clock::duration overlap_{0};
+};
+
+} // namespace
+
+TEST_CASE("a reload every second under full load: no error, and no answer of an old version longer "
+          "than stop-timeout after the new one was ready",
+          "[endurance]") {
+  const bool has_master = GENERATE(false, true);
+  const auto stop_timeout = 1s;
+  const std::string more = "stop-timeout = \"1s\"\n";
   cluster c;
   const options_file file{c};
-  file.write(handler_that_says("v1"));
-  auto words = more;
-  words.insert(words.end(), {"--config", file.path()});
-  auto& node = c.start_node("a", words);
+  file.write(handler_that_says("v1", more));
+  auto& node = c.start_node(
+      "a", has_master ? std::vector<std::string>{"--config", file.path(), "--processes", "2"}
+                      : std::vector<std::string>{"--config", file.path()});
   auto connection = ready_client(c, has_master ? 2 : 1);
-  CHECK(ask(connection, "version") == "OK v1");
-  load l{c.connect(), "h", 1'000'000'000, 8, [](std::uint64_t) { return std::string{"echo x"}; }};
+  load l{c.connect(), "h", 20'000'000, 8, [](std::uint64_t) { return std::string{"site"}; }};
   l.expects_echo = false;
+  version_log versions;
+  l.on_answer = [&](const client_answer& answer) {
+    if (answer.code == error_code::ok) versions.add(answer.payload.view());
+  };
   int version = 1;
+  const auto lasting = has_master ? how_long(3) : how_long(10);
+  const auto end = std::chrono::steady_clock::now() + lasting;
   auto reloaded = std::chrono::steady_clock::now();
-  bool there = true;
-  l.run(how_long(3), [&](std::uint64_t answered) {
-    if (answered % 200 != 0) return;
+  l.run(lasting + 60s, [&](std::uint64_t) {
     const auto now = std::chrono::steady_clock::now();
-    if (!there) there = ask(connection, "version") == "OK v" + std::to_string(version);
-    if (!there || now - reloaded < 1s) return;
-    file.write(handler_that_says("v" + std::to_string(++version)));
+    if (now >= end && versions.newest() >= 3) return l.finish();
+    if (now - reloaded < 1s) return;
+    file.write(handler_that_says("v" + std::to_string(++version), more));
     node.signal(SIGHUP);
     reloaded = now;
-    there = false;
   });
   const auto last = "OK v" + std::to_string(version);
   int in_a_row = 0; // with two processes, either may answer
-  CHECK(eventually([&] {
-    in_a_row = ask(connection, "version") == last ? in_a_row + 1 : 0;
-    return in_a_row >= 50;
-  }));
-  CHECK(version >= 3);
-  CHECK(l.errors.empty());
+  CHECK(eventually(
+      [&] {
+        in_a_row = ask(connection, "version") == last ? in_a_row + 1 : 0;
+        return in_a_row >= 50;
+      },
+      20s));
   INFO(l.last_error);
+  CHECK(versions.newest() >= 3);
+  CHECK(versions.overlap() <= stop_timeout);
+  CHECK(l.errors.empty());
   CHECK(l.twice == 0);
+  CHECK(l.answered == l.asked());
   const auto status = c.status();
   CHECK(status["redispatched"] == 0);
   CHECK(status["restarts"] == 0);

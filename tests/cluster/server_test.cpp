@@ -1,3 +1,4 @@
+#include "tests/cluster/certificates.hpp"
 #include "tests/cluster/exec_handler.hpp"
 #include "tests/cluster/free_ports.hpp"
 
@@ -124,6 +125,52 @@ TEST_CASE("another broker is a handler: two sites are joined, and either may be 
   REQUIRE(answer);
   CHECK(answer->id == id);
   CHECK(text(answer) == "OK WAITS");
+}
+
+TEST_CASE("a broker that speaks TLS and asks who its clients are is a handler for who says so") {
+  const certificates certs;
+  const temporary_folder folder;
+  const auto access = folder.path() + "/access";
+  const auto token = folder.path() + "/token";
+  std::ofstream{access}
+      << run_ropewalk({"token", "here", "--services", "h", "--to", token}, folder.path()).err;
+  cluster there{client_port_tls(certs) + std::vector<std::string>{"--access-file", access}};
+  there.start_node("far", {"--service", "h=builtin:echo", "--service", "other=builtin:echo"});
+  const auto address = "=tcp:localhost:" + std::to_string(there.clients().port);
+  cluster here;
+  const std::vector<std::string> tls{"--set", "h.tls-ca=" + certs / "ca.pem"};
+  const auto plain = std::vector<std::string>{"--service", "h" + address};
+  const auto says = [](const process& node, const std::string& what) {
+    return eventually([&] { return node.log().find(what) != std::string::npos; }, 20s);
+  };
+  CHECK(says(here.start_node("plain", plain), "this port speaks TLS"));
+  CHECK(says(here.start_node("nobody", plain + tls), "UNAUTHORIZED"));
+
+  here.start_node("near", plain + tls +
+                              std::vector<std::string>{"--set", "h.token-file=" + token, "--set",
+                                                       "h.slots=100"});
+  load all{here.connect(), "h", 2000, 100, [](std::uint64_t id) { return std::to_string(id); }};
+  all.run(30s);
+  CHECK(all.answered == 2000);
+  CHECK(all.wrong == 0);
+  auto connection = here.connect();
+  const std::string large(limits::default_max_message_bytes, 'z');
+  for (int i = 0; i < 10; ++i) connection.send("h", shared_bytes::copy_of(large));
+  for (int i = 0; i < 10; ++i) REQUIRE(text(connection.wait(20s)) == "OK " + large);
+}
+
+TEST_CASE("what a server is to be reached with is said wrong before anything starts") {
+  cluster c;
+  const auto tried = [&](const std::string& service, const std::string& option) {
+    const auto said =
+        c.run({"worker", "--service", "h=" + service, "--set", "h." + option, "--check"});
+    CHECK(said.status == 2);
+    return said.err;
+  };
+  CHECK(tried("tcp:localhost:1", "tls-ca=/nowhere.pem").find("cannot read /nowhere.pem") !=
+        std::string::npos);
+  CHECK(tried("exec:cat", "token-file=/etc/hostname").find("servers that run already") !=
+        std::string::npos);
 }
 
 TEST_CASE("what is no address of a server is said before anything starts") {

@@ -143,3 +143,47 @@ TEST_CASE("two nodes of one name are told apart in status, and the log says that
     CHECK(c.status()["nodes"][0]["label"] == "left"); // alone again
   }
 }
+
+TEST_CASE("status has what happens a second, and every client of every shard, and who may ask for "
+          "one service sees none of that") {
+  const with_tokens files;
+  const auto made = run_ropewalk({"token", "bob", "--services", "echo"}, files.folder.path());
+  std::ofstream{files / "bob"} << made.out;
+  std::ofstream{files / "access", std::ios::app} << made.err;
+  cluster c{{"--shards", "2", "--access-file", files / "access"}};
+  auto& node = c.start_node("left", {"--service", "echo=builtin:echo"});
+  const auto status = [&](const std::string& token) {
+    return nlohmann::json::parse(
+        c.run({"status", "--json", "--wait", "10s", "--expect-nodes", "1", "--broker",
+               c.clients().text(), "--token-file", files / token})
+            .out);
+  };
+  (void)status("token");
+  process load{{ROPEWALK_PROGRAM, "send", "echo", "--data", "x", "--count", "1000000", "--window",
+                "8", "--broker", c.clients().text(), "--token-file", files / "bob"},
+               "/dev/null"};
+  REQUIRE(eventually([&] { return status("token")["rates"]["1s"]["answered"] > 0; }));
+  const auto all = status("token");
+  CHECK(all["services"][0]["rates"]["60s"]["submitted"] > 0);
+  CHECK(all["loop_lag"]["count"] > 0);
+  CHECK(all["memory"]["requests"]["max_bytes"] == all["request_memory_bytes"]);
+  CHECK(all["connections"] == all["clients"].size());
+  CHECK(all["more_clients"] == 0);
+  const auto busy = std::find_if(all["clients"].begin(), all["clients"].end(),
+                                 [](const auto& one) { return one["who"] == "bob"; });
+  REQUIRE(busy != all["clients"].end());
+  CHECK((*busy)["requests"] > 0);
+  CHECK((*busy)["in_flight"] <= 8);
+  CHECK((*busy)["bytes_in"] > 0);
+  CHECK((*busy)["bytes_out"] > 0);
+  CHECK((*busy)["address"] == "127.0.0.1");
+  const auto little = status("bob");
+  CHECK(little["clients"].empty());
+  CHECK(little["services"].empty());
+  CHECK(little["rates"]["10s"]["submitted"] == 0.0);
+  load.signal(SIGKILL);
+  CHECK(load.wait(10s));
+  // What no one does any more is not among the rates for long.
+  CHECK(eventually([&] { return status("token")["rates"]["1s"]["submitted"] == 0.0; }));
+  node.signal(SIGKILL);
+}

@@ -75,6 +75,12 @@ public:
   [[nodiscard]] bool is_present(node_number node) const { return nodes_[node].present; }
   void retired(node_number node) { nodes_[node].open = false; }
 
+  /// Somebody drains the node, or lets it work again; pauses the service, or lets it go on.
+  void drained(node_number node, bool is) { nodes_[node].drained = is; }
+  [[nodiscard]] bool is_drained(node_number node) const { return nodes_[node].drained; }
+  void paused(service_index service, bool is) { paused_[service] = is; }
+  [[nodiscard]] bool is_paused(service_index service) const { return paused_[service]; }
+
   /// The broker is about to declare the node lost. `stands`: it starts nothing for now, which the
   /// broker cannot know.
   void lost(node_number node, bool stands) {
@@ -104,6 +110,8 @@ public:
     must(now <= a.deadline + lateness, "an expired request is not placed");
     must(r.deadline == a.deadline, "there is one deadline, and a retry gets what is left of it");
     must(nodes_[node].open, "a node that drains or is lost gets no work");
+    must(!nodes_[node].drained, "a node that somebody drains gets no work");
+    must(!paused_[a.service], "nothing of a service that somebody has paused is placed");
     must((nodes_[node].failing >> a.service & 1) == 0,
          "a node whose pool is failing gets no work for it");
     must(r.charged <= a.lost_starts + a.interrupted || a.attempts == 1 || now >= a.deadline,
@@ -266,6 +274,7 @@ private:
   struct known_node {
     bool present = false;
     bool open = false;
+    bool drained = false;              // by somebody
     std::uint32_t failing = 0;         // a bit a service
     instant ended[2] = {};             // when a message last came to an end there, by service
     std::uint32_t unheard[2] = {};     // news of its slots that is on the way, by service
@@ -273,6 +282,7 @@ private:
   };
 
   std::vector<known_node> nodes_;
+  bool paused_[2] = {};                                                      // by service
   std::map<std::pair<service_index, std::uint32_t>, std::uint32_t> running_; // by service and key
   std::map<std::pair<service_index, std::uint32_t>, std::uint32_t> last_first_start_;
 };

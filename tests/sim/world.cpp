@@ -152,6 +152,16 @@ void world::step(const event& e) {
     for (auto& [at, held] : std::exchange(n.held, {})) events_.add(now_, std::move(held));
     return;
   }
+  case what::undrain:
+    note("node number %u is let work again", e.number);
+    oracle_.drained(e.number, false);
+    dispatcher_.set_drained(e.number, false, now_);
+    return carry_out();
+  case what::resume:
+    note("service %u goes on", e.service);
+    oracle_.paused(e.service, false);
+    dispatcher_.set_paused(e.service, false, now_);
+    return carry_out();
   case what::suspect: {
     const auto& n = nodes_[e.who];
     if (n.epoch == e.epoch && n.trouble == e.run && (n.frozen || n.cut))
@@ -606,13 +616,35 @@ void world::trouble(std::uint32_t which, bool frozen) {
   after(milliseconds{random_.one_in(2) ? random_.below(1000) : random_.below(8000)}, calm);
 }
 
+// Somebody drains the node, and lets it work again later.
+void world::hold_node(std::uint32_t which) {
+  const auto number = nodes_[which].number;
+  if (number == no_index || !oracle_.is_present(number) || oracle_.is_drained(number)) return;
+  note("somebody drains node number %u", number);
+  oracle_.drained(number, true);
+  dispatcher_.set_drained(number, true, now_);
+  carry_out();
+  after(milliseconds{random_.below(2000)}, {.kind = what::undrain, .number = number});
+}
+
+void world::pause_service() {
+  const auto which = dispatcher_.find_service(service_name(random_.below(services_)));
+  if (!which || oracle_.is_paused(*which)) return;
+  note("somebody pauses service %u", *which);
+  oracle_.paused(*which, true);
+  dispatcher_.set_paused(*which, true, now_);
+  carry_out();
+  after(milliseconds{random_.below(2000)},
+        {.kind = what::resume, .service = static_cast<std::uint16_t>(*which)});
+}
+
 void world::chaos() {
   if (now_ >= end_) return;
   after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(chaos_us_))},
         {.kind = what::chaos});
   const auto which = random_.below(static_cast<std::uint32_t>(nodes_.size()));
   auto& n = nodes_[which];
-  switch (random_.below(8)) {
+  switch (random_.below(10)) {
   case 0:
   case 1:
     return die(which);
@@ -626,7 +658,11 @@ void world::chaos() {
     if (!n.alive || n.frozen || n.cut) return;
     lose(which, n.number, "it joined again");
     return;
-  case 6: {
+  case 6:
+    return hold_node(which);
+  case 7:
+    return pause_service();
+  case 8: {
     auto& c = clients_[random_.below(static_cast<std::uint32_t>(clients_.size()))];
     return leave(c);
   }

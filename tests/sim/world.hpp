@@ -52,6 +52,8 @@ private:
     lost,      // the broker notices that a node is gone
     suspect,   // the broker's patience with a silent node is over
     calm,      // a frozen node goes on, or a cut network is healed
+    undrain,   // a node that somebody drained is let work again
+    resume,    // a service that somebody paused goes on
     start,     // a node comes (again)
     turn,      // the broker's turn ends: what was placed leaves
     tick,      // time is told to the dispatcher
@@ -157,6 +159,8 @@ private:
   void others(std::uint32_t which, const event& e);
   void dropped(std::uint32_t which);
   void trouble(std::uint32_t which, bool frozen);
+  void hold_node(std::uint32_t which);
+  void pause_service();
   void chaos();
 
   // the network: in order, each way

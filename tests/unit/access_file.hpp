@@ -14,11 +14,13 @@ class access_file {
 public:
   explicit access_file(const std::string& lines)
       : path_("/tmp/ropewalk-access-" + std::to_string(::getpid())) {
-    std::ofstream{path_} << lines;
+    write(lines);
   }
   ~access_file() { std::remove(path_.c_str()); }
   access_file(const access_file&) = delete;
   access_file& operator=(const access_file&) = delete;
+
+  void write(const std::string& lines) const { std::ofstream{path_} << lines; }
 
   [[nodiscard]] client_access_settings settings() const {
     client_access_settings result;

@@ -61,12 +61,16 @@ public:
     end_turn();
   }
   void answer_next(std::string_view payload) {
+    append_answer(payload);
+    end_turn();
+  }
+  /// The turn goes on.
+  void append_answer(std::string_view payload) {
     REQUIRE_FALSE(at_node_.empty());
     const auto [which, fence] = at_node_.front();
     at_node_.erase(at_node_.begin());
     const auto whom = dispatcher_.complete(node_, which, fence, 1ms, now);
     if (whom) clients.answer(*whom, error_code::ok, shared_bytes::borrow(payload));
-    end_turn();
   }
   [[nodiscard]] std::size_t at_node() const { return at_node_.size(); }
 
@@ -88,9 +92,9 @@ public:
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});
     });
-    if (clients.statuses().has_waiting()) {
-      clients.statuses().begin_round();
-      clients.end_status_round(numbers);
+    if (clients.wants_status_round()) {
+      clients.begin_status_round();
+      clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
     for (const auto& question : clients.questions().take_waiting())
       clients.answer_question(question, dispatcher_.messages(question.query, now), now, wall);
@@ -109,6 +113,7 @@ public:
   instant now = start_;
   broker_report numbers; // what STATUS says
   wall_time wall{};      // what clocks on walls say
+  load_history history;
   client_sessions clients;
 };
 

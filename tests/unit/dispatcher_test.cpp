@@ -1075,3 +1075,131 @@ TEST_CASE("retries after crashes are a share of the load, a lost node's are made
   b.d.check();
   REQUIRE(b.d.totals().waiting == 0); // none of it was forgotten
 }
+
+// -- whoever runs the broker ----------------------------------------------------------------------
+
+TEST_CASE("a node that somebody drains finishes what it has, and gets nothing until it is let") {
+  bench b;
+  const auto left = b.join(1);
+  b.submit(1);
+  REQUIRE(b.placed() == placements{{left, 1}});
+  b.d.set_drained(left, true, b.now);
+  b.d.check();
+  CHECK(b.d.view(left).drained);
+  b.submit(2);
+  CHECK(b.complete(1));
+  CHECK(b.placed().empty());
+  const auto right = b.join(1);
+  CHECK(b.placed() == placements{{right, 2}});
+  b.submit(3);
+  CHECK(b.placed().empty());
+  b.d.set_drained(left, false, b.now);
+  CHECK_FALSE(b.d.view(left).drained);
+  CHECK(b.placed() == placements{{left, 3}});
+}
+
+TEST_CASE("what was placed with a node that is drained and has not left goes elsewhere") {
+  bench b;
+  const auto left = b.join(1);
+  b.submit(1);
+  b.d.set_drained(left, true, b.now);
+  b.d.check();
+  CHECK(b.placed().empty());
+  const auto right = b.join(1);
+  CHECK(b.placed() == placements{{right, 1}});
+}
+
+TEST_CASE("a node that drains by itself gets nothing, whatever somebody lets it") {
+  bench b;
+  const auto node = b.join(1);
+  b.d.set_drained(node, true, b.now);
+  b.d.retire(node, b.now);
+  b.d.set_drained(node, false, b.now);
+  b.submit(1);
+  CHECK(b.placed().empty());
+  b.d.set_drained(99, true, b.now); // nobody
+  b.d.check();
+}
+
+TEST_CASE("requests for a paused service wait, what runs is finished, and all goes on in order") {
+  bench b;
+  const auto node = b.join(2);
+  b.submit(1);
+  b.submit(2);
+  REQUIRE(b.placed().size() == 2);
+  const auto service = *b.d.find_service("svc");
+  b.d.set_paused(service, true, b.now);
+  b.d.check();
+  CHECK(b.d.services(b.now)[0].state.paused);
+  CHECK(b.complete(1));
+  b.submit(3);
+  b.submit(4);
+  CHECK(b.placed().empty());
+  CHECK(b.d.services(b.now)[0].state.waiting == 2);
+  const auto late = b.join(2); // nor does who comes later
+  CHECK(b.placed().empty());
+  b.d.set_paused(service, false, b.now);
+  const auto order = b.placed();
+  REQUIRE(order.size() == 2);
+  CHECK(order[0].second == 3);
+  CHECK(order[1].second == 4);
+  CHECK((order[0].first == node || order[0].first == late));
+  CHECK_FALSE(b.d.services(b.now)[0].state.paused);
+}
+
+TEST_CASE("a request that waited for a paused service until its deadline is answered so") {
+  bench b;
+  b.join(1);
+  b.join(1, "other");
+  b.submit(1, {}, 1s);
+  REQUIRE(b.placed().size() == 1);
+  b.d.set_paused(*b.d.find_service("svc"), true, b.now);
+  b.submit(2, {}, 1s);
+  b.submit(3, {}, 1s, 8, "other");
+  CHECK(b.placed().size() == 1); // of the other one, which goes on
+  b.now += 1100ms;
+  b.d.advance(b.now);
+  for (const auto& r : b.d.pending().refuse) {
+    CHECK(r.code == error_code::timeout);
+    CHECK((r.detail.find("is paused") != std::string::npos) == (r.request_id == 2));
+  }
+  CHECK(b.refused().size() == 3);
+}
+
+TEST_CASE("a crash while its service is paused is run again when it goes on") {
+  bench b;
+  b.join(1);
+  b.submit(1);
+  b.placed();
+  const auto service = *b.d.find_service("svc");
+  b.d.set_paused(service, true, b.now);
+  b.crash(1);
+  CHECK(b.placed().empty());
+  b.d.set_paused(service, false, b.now);
+  CHECK(b.placed().size() == 1);
+  CHECK(b.last.at(1).attempt == 2);
+}
+
+TEST_CASE("the load is the sum of all services, and what clients took back is no error") {
+  bench b;
+  b.join(2);
+  b.join(1, "other");
+  b.submit(1);
+  b.submit(2, {}, {}, 8, "other");
+  b.submit(3, {}, {}, 8, "other");
+  b.placed();
+  b.now += 3ms;
+  CHECK(b.complete(1, 1ms));
+  CHECK(b.complete(2, 1ms));
+  b.placed();
+  auto load = b.d.load();
+  CHECK(load.answered == 2);
+  CHECK(load.errors == 0);
+  CHECK(load.in_flight == 1);
+  CHECK(load.waiting == 0);
+  CHECK(load.total.count() == 2);
+  b.d.cancel(b.client, 3, b.now);
+  CHECK(b.d.load().errors == 0);
+  b.submit(4, {}, 0ms);
+  CHECK(b.d.load().errors == 1);
+}

@@ -73,7 +73,7 @@ TEST_CASE(
 
 TEST_CASE("what a node says to a handler is what the document says") {
   handler_channel channel{cap};
-  channel.hello("score");
+  channel.hello("score", false);
   channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, {}});
   channel.cancel(7);
   const auto& said = channel.out().tail();
@@ -99,6 +99,29 @@ TEST_CASE("what a node says to a handler is what the document says") {
   REQUIRE(cancel);
   CHECK(cancel->head.kind == frame_kind::cancel);
   CHECK(cancel->head.id == 7);
+}
+
+TEST_CASE("a program is a fork server if it says so to a node that can fork, and says what it has "
+          "forked") {
+  field_writer fields;
+  fields.u8(field::forks, 1).u32(field::pid, 4711);
+  const auto ok = frame_of(frame_kind::hello_ok, error_code::ok, 1, fields.bytes(), {});
+  const auto forked = frame_of(frame_kind::forked, error_code::ok, 8, fields.bytes(), {});
+  handler_channel cannot{cap};
+  cannot.hello("score", false);
+  CHECK_FALSE(std::get<handler_channel::ready>(heard(cannot, ok)).forks);
+  CHECK(std::get<handler_channel::violation>(heard(cannot, forked)).what.find("no fork server") !=
+        std::string::npos);
+  handler_channel can{cap};
+  can.hello("score", true);
+  CHECK(std::get<handler_channel::ready>(heard(can, ok)).forks);
+  const auto event = std::get<handler_channel::forked>(heard(can, forked));
+  CHECK(event.id == 8);
+  CHECK(event.pid == 4711);
+  const auto why = frame_of(frame_kind::error, error_code::failed, 9, {}, "threads run");
+  CHECK(std::get<handler_channel::answer>(heard(can, why)).payload.view() == "threads run");
+  const auto nobody = frame_of(frame_kind::forked, error_code::ok, 10, {}, {});
+  CHECK(std::holds_alternative<handler_channel::violation>(heard(can, nobody)));
 }
 
 TEST_CASE("a handler's answers, whichever way their bytes come") {
@@ -339,6 +362,30 @@ TEST_CASE("options of a service: what they set, and what is said of those that a
              Contains("handlers that stay up"));
 }
 
+TEST_CASE("slots of a service are a number, or a range for processes that come and go") {
+  using Catch::Matchers::Contains;
+  service_options o;
+  const auto why = [&](const std::string& value, runs what = runs::process) {
+    const auto set = set_service_option(o, what, "slots", value);
+    return set ? std::string{} : set.why().text();
+  };
+  CHECK(why("2..8").empty());
+  CHECK(o.min_slots == 2);
+  CHECK(o.slots == 8);
+  CHECK(why("3..3").empty());
+  CHECK(why("4").empty());
+  CHECK(o.min_slots == 0);
+  CHECK(o.slots == 4);
+  for (const auto* wrong : {"8..2", "0..4"})
+    CHECK_THAT(why(wrong), Contains("is no range of slots"));
+  for (const auto* wrong : {"..4", "a..4"}) CHECK_THAT(why(wrong), Contains("is no range"));
+  for (const auto* wrong : {"1..", "1..b", "1...4", "1..4 "})
+    CHECK_THAT(why(wrong), Contains("is no number"));
+  CHECK_THAT(why("1..5000"), Contains("not between 1 and 4096"));
+  for (const auto what : {runs::built_in, runs::code, runs::program})
+    CHECK_THAT(why("1..4", what), Contains("a range is for handlers that stay up (exec:)"));
+}
+
 TEST_CASE("options of a service that are sizes, flags, signals and users") {
   using Catch::Matchers::Contains;
   service_options o;
@@ -396,7 +443,8 @@ TEST_CASE("a handler is told what else is known of a request, behind its deadlin
   handler_channel channel{cap};
   field_writer more;
   more.text(field::key, "k").text(field::trace, "abc").text(field::client, "alice");
-  channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, more.bytes()});
+  constexpr std::uint64_t id = 0x1122334455667788;
+  channel.request(7, shared_bytes::copy_of("payload"), 1500ms, {2, more.bytes(), id});
   decoder in{cap, decoder::mode::binary};
   const auto sent = channel.out().tail();
   in.feed({sent.data(), sent.size()});
@@ -410,4 +458,5 @@ TEST_CASE("a handler is told what else is known of a request, behind its deadlin
   CHECK(fields.key == "k");
   CHECK(fields.trace == "abc");
   CHECK(fields.client == "alice");
+  CHECK(frame->fields.find("\x10\x08\x11\x22\x33\x44\x55\x66\x77\x88") != std::string_view::npos);
 }

@@ -14,7 +14,9 @@ TEST_CASE("a path leads to one route, and a service's name is what it says when 
   CHECK(place_of("/readyz").route == http_route::ready);
   CHECK(place_of("/status?pretty").route == http_route::status);
   CHECK(place_of("/metrics").route == http_route::metrics);
-  CHECK(place_of("/").route == http_route::nothing);
+  CHECK(place_of("/").route == http_route::page);
+  CHECK(place_of("/events").route == http_route::events);
+  CHECK(place_of("/index.html").route == http_route::nothing);
   CHECK(place_of("/metrics/").route == http_route::nothing);
   CHECK(place_of("*").route == http_route::nothing);
   CHECK(place_of("/v1/services/a%2Fb/c?x").service == "a/b/c");
@@ -23,6 +25,11 @@ TEST_CASE("a path leads to one route, and a service's name is what it says when 
        {"/v1/services/", "/v1/services/%", "/v1/services/%4", "/v1/services/%zz", "/v1/services"})
     CHECK(place_of(none).route == http_route::nothing);
   CHECK(place_of("/v1/services/" + std::string(129, 'a')).route == http_route::nothing);
+  CHECK(place_of("/v1/drain/a%2Fb").action.target == "a/b");
+  CHECK(place_of("/v1/resume/x?y").action.verb == operator_verb::resume);
+  CHECK(place_of("/v1/drain/").route == http_route::nothing);
+  CHECK(place_of("/v1/explode/x").route == http_route::nothing);
+  CHECK(place_of("/v1/drain/" + std::string(1025, 'a')).route == http_route::nothing);
   const auto whole = place_of("http://localhost:80/status");
   CHECK(whole.route == http_route::status);
   CHECK(whole.origin == "localhost:80");
@@ -35,6 +42,12 @@ TEST_CASE("nothing is done by GET, and nothing is seen by POST") {
   CHECK(allows(http_route::status, "HEAD"));
   CHECK_FALSE(allows(http_route::status, "get"));
   CHECK_FALSE(allows(http_route::nothing, "GET"));
+  CHECK(allows(http_route::action, "POST"));
+  CHECK_FALSE(allows(http_route::action, "GET"));
+  CHECK_FALSE(allows(http_route::action, "HEAD"));
+  CHECK(allows(http_route::page, "HEAD"));
+  CHECK_FALSE(allows(http_route::page, "POST"));
+  CHECK_FALSE(allows(http_route::events, "POST"));
 }
 
 TEST_CASE("a name that leads to loopback by its owner's doing is not taken for ours") {

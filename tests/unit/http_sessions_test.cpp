@@ -1,5 +1,5 @@
-#include "tests/unit/access_file.hpp"
 #include "tests/unit/broker_by_hand.hpp"
+#include "tests/unit/http_by_hand.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -9,31 +9,9 @@ using namespace ropewalk;
 
 namespace {
 
-std::string get(std::string_view path, std::string_view fields = {}) {
-  return "GET " + std::string{path} + " HTTP/1.1\r\nHost: localhost\r\n" + std::string{fields} +
-         "\r\n";
-}
 std::string post(std::string_view service, std::string_view body, std::string_view fields = {}) {
-  return "POST /v1/services/" + std::string{service} +
-         " HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
-         std::string{fields} + "\r\n" + std::string{body};
+  return post_to("/v1/services/" + std::string{service}, body, fields);
 }
-
-// How many times it stands there.
-int count(const std::string& text, std::string_view what) {
-  int result = 0;
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++result;
-  return result;
-}
-
-// Who sends the token "secret" (whose SHA-256 this is) may ask for these services.
-access_file for_services(const std::string& services) {
-  return access_file{
-      "who sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b " + services +
-      '\n'};
-}
-
-const std::string with_token = "Authorization: Bearer secret\r\n";
 
 } // namespace
 
@@ -100,7 +78,7 @@ TEST_CASE("a client that waits with its body is told to go on, or why it need no
   b.answer_next("abc");
   CHECK(c->told().ends_with("\r\n\r\nabc"));
 
-  const auto file = for_services("other");
+  const secret_file file{"other"};
   broker_by_hand asks{{}, file.settings()};
   const auto stranger = asks.connect_http();
   stranger->says("POST /v1/services/echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
@@ -123,7 +101,7 @@ TEST_CASE(
   };
   const auto token = std::string_view{with_token};
   {
-    const auto echo = for_services("echo");
+    const secret_file echo{"echo"};
     CHECK(first_line(echo, post("echo", "x")) == "HTTP/1.1 401");
     CHECK(first_line(echo, post("echo", "x", "Authorization: Bearer wrong\r\n")) == "HTTP/1.1 401");
     CHECK(first_line(echo, post("echo", "x", token)) == "placed");
@@ -135,18 +113,18 @@ TEST_CASE(
     CHECK(first_line(echo, get("/readyz")) == "HTTP/1.1 200");
   }
   {
-    const auto sees = for_services("@status");
+    const secret_file sees{"@status"};
     CHECK(first_line(sees, get("/metrics", token)) == "HTTP/1.1 200");
     CHECK(first_line(sees, post("echo", "x", token)) == "HTTP/1.1 403");
     CHECK(first_line(sees, post("@status", "x", token)) == "HTTP/1.1 403");
   }
-  const auto all = for_services("*");
+  const secret_file all{"*"};
   CHECK(first_line(all, get("/metrics", token)) == "HTTP/1.1 200");
   CHECK(first_line(all, post("echo", "x", token)) == "placed");
 }
 
 TEST_CASE("who may ask for some services sees by HTTP what STATUS shows him") {
-  const auto file = for_services("echo");
+  const secret_file file{"echo"};
   broker_by_hand b{{}, file.settings()};
   b.numbers.nodes.push_back({"secret-name", "10.0.0.1", {"echo", "other"}, 3, 4, 5, 6});
   const auto c = b.connect_http();

@@ -63,6 +63,31 @@ constexpr auto mib = limits::mib;
 
 } // namespace
 
+TEST_CASE("what is left of memory is the machine's or the control group's, whichever is less") {
+  const auto left = [](fake_root& root) { return free_memory(root.groups()); };
+  fake_root machine;
+  CHECK_FALSE(left(machine));
+  machine.file("/proc/meminfo", "MemTotal:  4000000 kB\nMemAvailable:  2000000 kB\nBuffers: 1 kB");
+  CHECK(left(machine) == 2'000'000 * limits::kib);
+  fake_root group;
+  group.version_2("/a/b").file("/proc/meminfo", "MemAvailable:  2000000 kB");
+  CHECK(left(group) == 2'000'000 * limits::kib);
+  group.file("/sys/fs/cgroup/a/memory.max", "100000000");
+  group.file("/sys/fs/cgroup/a/memory.current", "70000000");
+  CHECK(left(group) == 30'000'000);
+  group.file("/sys/fs/cgroup/a/memory.stat", "anon 1\ninactive_file 20000000\nactive_file 5");
+  CHECK(left(group) == 50'000'000);
+  group.file("/sys/fs/cgroup/a/b/memory.max", "10000");
+  group.file("/sys/fs/cgroup/a/b/memory.current", "20000");
+  CHECK(left(group) == 0);
+  fake_root old;
+  old.version_1("/c").file("/proc/meminfo", "MemAvailable:  2000000 kB");
+  old.file("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "100000000");
+  old.file("/sys/fs/cgroup/memory/c/memory.usage_in_bytes", "60000000");
+  old.file("/sys/fs/cgroup/memory/c/memory.stat", "total_inactive_file 10000000");
+  CHECK(left(old) == 50'000'000);
+}
+
 TEST_CASE("control groups of version 2 limit processors and memory, the tightest of those around") {
   fake_root root;
   root.version_2("/system.slice/worker.service")

@@ -102,25 +102,6 @@ TEST_CASE(
   CHECK(b.clients.size() == 1);
 }
 
-TEST_CASE("when all have left too much unread, who has left most goes first") {
-  broker_tuning limits;
-  limits.answers_memory = 1'000'000;
-  broker_by_hand b{limits};
-  b.add_node("echo", 10);
-  const auto much = b.connect();
-  const auto less = b.connect();
-  for (const auto& c : {much, less}) {
-    c->takes(0);
-    c->asks(1, "echo");
-    b.read(c);
-  }
-  b.answer_next(std::string(700'000, 'a'));
-  b.answer_next(std::string(500'000, 'a'));
-  b.pass(1s);
-  CHECK(much->is_cut_off());
-  CHECK_FALSE(less->is_cut_off());
-}
-
 TEST_CASE("who has closed its half gets its answers, and is counted until the last byte is there") {
   broker_tuning limits;
   limits.unread_answers_time = 5s;

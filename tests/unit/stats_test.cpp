@@ -31,9 +31,9 @@ service_report service(std::string name, std::uint64_t waiting, double oldest) {
 // What a status had before there were services in it.
 std::string apart_from_services(const broker_report& of) {
   auto all = nlohmann::json::parse(of.json());
-  for (const auto* part :
-       {"process", "services", "loop_lag", "version", "incoming_bytes", "unread_bytes",
-        "request_memory_bytes", "answer_memory_bytes", "certificates"})
+  for (const auto* part : {"process", "services", "loop_lag", "version", "incoming_bytes",
+                           "unread_bytes", "request_memory_bytes", "answer_memory_bytes",
+                           "certificates", "clients", "more_clients", "rates", "memory"})
     all.erase(part);
   return all.dump();
 }
@@ -64,6 +64,7 @@ broker_report first_shard() {
 broker_report second_shard() {
   broker_report r;
   r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 1, 1, 7, 3});
+  r.nodes.front().drained = true; // the other shard has yet to hear of it
   r.nodes.push_back({"m", "10.0.0.2:9", {"a"}, 0, 0, 8, 1});
   r.requests.placed = 1;
   r.requests.refused[static_cast<int>(error_code::busy)] = 1;
@@ -104,9 +105,9 @@ TEST_CASE("the shards' numbers are the broker's, each added up in its own way, a
   r.add(second_shard());
   REQUIRE(apart_from_services(r) ==
           R"({"answered":60,"connections":11,"draining":true,"held_bytes":9,"in_flight":3,)"
-          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"in_flight":0,)"
+          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"drained":false,"in_flight":0,)"
           R"("label":"m","name":"m","pid":8,"services":["a"],"slots":1},)"
-          R"({"address":"10.0.0.1:9","answered":6,"in_flight":3,"label":"n)"
+          R"({"address":"10.0.0.1:9","answered":6,"drained":true,"in_flight":3,"label":"n)"
           "\xef\xbf\xbd"
           R"(","name":"n)"
           "\xef\xbf\xbd"
@@ -178,10 +179,14 @@ TEST_CASE("no two numbers of a report have the same name") {
   require_different_names<shard_report>();
   require_different_names<front_totals>();
   require_different_names<process_numbers>();
-  std::set<std::string_view> of_service;
+  require_different_names<client_report>();
+  require_different_names<certificate_report>();
+  require_different_names<rates>();
+  std::set<std::string_view> of_service{"rates"};
   stats::for_each_field<service_state>([&](const auto& f) { of_service.insert(f.name); });
   require_different_names<service_counts>(of_service);
-  std::set<std::string_view> of_front{"nodes", "shards", "services", "process"};
+  std::set<std::string_view> of_front{"nodes",   "shards",       "services", "process",
+                                      "clients", "more_clients", "rates",    "memory"};
   stats::for_each_field<front_totals>([&](const auto& f) { of_front.insert(f.name); });
   require_different_names<dispatch_totals>(of_front);
 }

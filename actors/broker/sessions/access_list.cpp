@@ -14,6 +14,7 @@ namespace ropewalk {
 namespace {
 
 constexpr std::string_view may_see_word = "@status";
+constexpr std::string_view may_act_word = "@admin";
 constexpr std::string_view hash_prefix = "sha256:";
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
@@ -63,16 +64,16 @@ result<access> read_line(const std::string& line) {
     return wrong(
         "the second word must be sha256:HEX or certificate; `ropewalk token` makes a line");
   }
-  if (services == "*") {
-    into.all_services = into.may_see = true;
-    return into;
-  }
   std::istringstream names{services};
   for (std::string name; std::getline(names, name, ',');) {
     if (name.empty() || name.size() > limits::max_service_bytes)
       return wrong("a service's name has 1 to 128 bytes");
-    if (name == may_see_word)
+    if (name == "*")
+      into.all_services = into.may_see = true;
+    else if (name == may_see_word)
       into.may_see = true;
+    else if (name == may_act_word)
+      into.may_act = true;
     else
       into.services.insert(name);
   }

@@ -20,6 +20,8 @@ struct access {
   std::optional<digest> token; ///< SHA-256 of the token; none: known by the certificate's name
   bool all_services = false;
   bool may_see = false; ///< what all ask for, and how it goes: the numbers of the broker
+  bool may_act =
+      false; ///< drain nodes, pause services, and whatever else changes the broker's work
   std::set<std::string, std::less<>> services;
 
   [[nodiscard]] bool may_ask(std::string_view service) const {
@@ -33,7 +35,8 @@ struct access {
 ///     NAME  certificate  *                        whose certificate has this common name
 ///
 /// The services are what somebody may ask for; who may ask for all (*) may see all numbers as well,
-/// and so may who has @status among his, which is no service: for who only looks, that alone.
+/// and so may who has @status among his, which is no service: for who only looks, that alone. What
+/// may be done is another right, which nobody has who is not given it: @admin. (*,@admin: everything.)
 ///
 /// Tokens are random (`ropewalk token` makes them), so a plain hash of them cannot be guessed; the
 /// file itself holds no secret. Blank lines and what follows a # at the beginning of a line are

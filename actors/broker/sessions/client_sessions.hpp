@@ -1,6 +1,8 @@
 #pragma once
 
 #include "actors/broker/sessions/authenticator.hpp"
+#include "actors/broker/sessions/client_list.hpp"
+#include "actors/broker/sessions/event_stream.hpp"
 #include "actors/broker/sessions/http_intake.hpp"
 #include "actors/broker/sessions/message_questions.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
@@ -38,6 +40,10 @@ public:
   [[nodiscard]] std::size_t size() const { return sessions_.size(); }
   [[nodiscard]] std::uint64_t incoming_bytes() const { return sessions_.incoming_bytes(); }
   [[nodiscard]] std::uint64_t unread_bytes() const { return sessions_.unread_bytes(); }
+  /// Those that hold most (list_clients).
+  [[nodiscard]] std::vector<client_report> list(std::uint16_t shard, instant now) const {
+    return list_clients(sessions_, dispatcher_, shard, now);
+  }
 
   // -- what they are told ---------------------------------------------------------------------------
 
@@ -52,13 +58,24 @@ public:
     return sessions_.has_dirty() || intake_.turn().has_counted();
   }
 
+  /// Somebody waits for numbers, and none are being collected.
+  [[nodiscard]] bool wants_status_round() const {
+    return !statuses_.in_round() && (statuses_.has_waiting() || events_.due());
+  }
+  void begin_status_round() { statuses_.begin_round(); }
+
+  /// Here they are, with as much of the history as `events` needs.
+  void end_status_round(const broker_report& all, const load_points& history, instant now) {
+    statuses_.end_round(all, sessions_, answers_);
+    if (events_.due()) events_.send(all, history, now);
+  }
   [[nodiscard]] status_queue& statuses() { return statuses_; }
   [[nodiscard]] message_questions& questions() { return questions_; }
   void answer_question(const message_questions::question& what, std::vector<message_report>&& known,
                        instant now, wall_time wall) {
     message_questions::answer(what, std::move(known), sessions_, answers_, now, wall);
   }
-  void end_status_round(const broker_report& all) { statuses_.end_round(all, sessions_, answers_); }
+  [[nodiscard]] event_stream& events() { return events_; }
 
   // -- time -----------------------------------------------------------------------------------------
 
@@ -98,12 +115,14 @@ public:
 
 private:
   const broker_tuning limits_;
+  const dispatcher& dispatcher_;
   client_access gate_;
   rejection_log rejections_;
   session_table sessions_;
   answer_writer answers_;
   status_queue statuses_;
   message_questions questions_;
+  event_stream events_;
   authenticator access_;
   request_intake intake_;
   http_intake http_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/admin/operator_action.hpp"
 #include "actors/broker/sessions/access_list.hpp"
 #include "net/bytes/shared_bytes.hpp"
 #include "net/transport/outbox.hpp"
@@ -9,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace ropewalk {
 
@@ -16,7 +18,7 @@ namespace ropewalk {
 /// requests, so those that are ready early are kept.
 class http_exchange {
 public:
-  enum class page : std::uint8_t { none, status, metrics };
+  enum class page : std::uint8_t { none, status, metrics, action };
 
   /// A request, as far as its answer depends on it.
   struct asked {
@@ -25,6 +27,7 @@ public:
     bool http_1_0 = false;
     page shows = page::none;           ///< what numbers it wants
     std::string traceparent = {};      ///< to be said again with the answer
+    operator_action action{};          ///< and, of page::action, what is to be done with them
     std::shared_ptr<const access> who; ///< null: nobody was asked, or it does not matter
   };
 
@@ -54,6 +57,10 @@ public:
   void end() { ended_ = true; }
   [[nodiscard]] bool ended() const { return ended_; }
 
+  /// Who asked last, where somebody wants to know; null: nobody has said.
+  void known_as(std::shared_ptr<const access> who) { who_ = std::move(who); }
+  [[nodiscard]] const access* who() const { return who_.get(); }
+
   /// Nothing was ever asked.
   [[nodiscard]] bool unused() const { return first_ == 1 && waiting_.empty(); }
 
@@ -76,6 +83,7 @@ private:
   [[nodiscard]] request* at(std::uint64_t number);
 
   std::deque<request> waiting_;
+  std::shared_ptr<const access> who_;
   std::uint64_t first_ = 1; // the number of the one that is answered next
   std::uint64_t kept_bytes_ = 0;
   bool body_called_ = false;

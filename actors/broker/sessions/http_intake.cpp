@@ -3,6 +3,7 @@
 #include "actors/admin/http_headers.hpp"
 #include "actors/admin/http_problem.hpp"
 #include "actors/admin/message_pages.hpp"
+#include "actors/admin/page.hpp"
 #include "actors/broker/sessions/fields_for_handler.hpp"
 #include "net/protocol/trace_context.hpp"
 
@@ -14,6 +15,7 @@ namespace ropewalk {
 namespace {
 
 constexpr std::string_view plain_text = "text/plain; charset=utf-8";
+constexpr std::string_view html_text = "text/html; charset=utf-8";
 
 std::string allow(http_route route) {
   return "Allow: " + std::string{methods_of(route)} + "\r\n";
@@ -42,6 +44,7 @@ void http_intake::read(session& from, instant now) {
                                          ") is refused: it does not speak TLS");
     return handle(from, http_refusal{400, "this port speaks TLS: say https"}, now);
   }
+  const auto admitted = with_.work.totals().admitted;
   bool any = false;
   while (!from.http->ended()) {
     const auto* event = input.next();
@@ -49,6 +52,7 @@ void http_intake::read(session& from, instant now) {
     any = true;
     std::visit([&](const auto& what) { handle(from, what, now); }, *event);
   }
+  from.requests += with_.work.totals().admitted - admitted;
   if (from.http->ended()) input.stop();
   if (!input.in_message())
     from.message_since = {};
@@ -99,11 +103,14 @@ http_intake::admit(const session& from, const http_request& what) const {
   if (!allows(route, what.method)) {
     if (route == http_route::nothing)
       return rejection{
-          404, {}, "there is nothing here: see /status, /metrics, /v1/messages, /v1/services/NAME"};
+          404,
+          {},
+          "there is nothing here: see /, /status, /metrics, /v1/messages, /v1/services/NAME"};
     return rejection{405, {}, "this method has no meaning here", allow(route)};
   }
   const bool anybody = what.method == "OPTIONS" || route == http_route::health ||
-                       route == http_route::ready || route == http_route::nothing;
+                       route == http_route::ready || route == http_route::page ||
+                       route == http_route::nothing;
   if (anybody || !gate_.asks_who()) return result;
   const auto list = gate_.list();
   const auto* who = list->by_certificate(from.connection->transport().peer_name());
@@ -123,10 +130,15 @@ std::optional<http_intake::rejection> http_intake::may_not(const access& who,
   const auto unauthorized = name_of(error_code::unauthorized);
   if (place.route == http_route::service && !who.may_ask(place.service))
     return rejection{403, unauthorized, who.name + " may not ask for this service"};
-  if (place.route == http_route::metrics && !who.may_see)
+  const bool shows_all = place.route == http_route::metrics || place.route == http_route::events;
+  if (shows_all && !who.may_see)
     return rejection{403, unauthorized,
                      who.name + " may not see this: @status or * among the services in the access "
                                 "file lets him"};
+  if (place.route == http_route::action && !who.may_act)
+    return rejection{403, unauthorized,
+                     who.name + " may not do this: @admin among the services in the access file "
+                                "lets him"};
   return std::nullopt;
 }
 
@@ -168,10 +180,13 @@ void http_intake::handle(session& from, const http_request& what, instant now) {
   const auto verdict = admit(from, what);
   if (const auto* why = std::get_if<rejection>(&verdict)) return reject(from, what, *why, now);
   const auto& as = std::get<admitted>(verdict);
+  if (as.who) from.http->known_as(as.who);
   if (as.place.route == http_route::service && what.method == "POST")
     return submit(from, what, as, now);
   if (as.place.route == http_route::messages && what.method != "OPTIONS")
     return explain(from, what, as, now);
+  if (as.place.route == http_route::events && what.method == "GET")
+    return listen(from, what, as, now);
   show(from, what, as);
 }
 
@@ -205,8 +220,16 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
   case http_route::ready:
     if (draining_) return page({503, plain_text, {}, shared_bytes::borrow("draining\n")});
     return page({200, plain_text, {}, shared_bytes::borrow("ready\n")});
+  case http_route::page: {
+    const auto text = the_admin_page();
+    return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
+  }
   case http_route::metrics:
     asked.shows = http_exchange::page::metrics;
+    break;
+  case http_route::action:
+    asked.shows = http_exchange::page::action;
+    asked.action = as.place.action;
     break;
   default:
     asked.shows = http_exchange::page::status;
@@ -224,6 +247,23 @@ handler_fields http_intake::extras_of(const http_request& what, const admitted& 
   if (traced) said.trace = what.field(http_field::traceparent);
   if (as.who) said.client = as.who->name;
   return fields_for_handler(said);
+}
+
+// What it hears ends with the connection: nothing can be asked behind it, and nothing before it may
+// still wait for its answer.
+void http_intake::listen(session& from, const http_request& what, const admitted& as, instant now) {
+  if (!from.http->idle())
+    return reject(from, what, {400, {}, "ask for /events on a connection of its own"}, now);
+  if (!events_.add(from, what.http_1_0, as.who))
+    return reject(from, what,
+                  {503,
+                   {},
+                   "so many pages are open already: " + std::to_string(event_stream::max_listeners),
+                   "Retry-After: 10\r\n"},
+                  now);
+  auto asked = asked_by(what);
+  asked.keep_alive = false;
+  from.http->begin(std::move(asked));
 }
 
 void http_intake::submit(session& from, const http_request& what, const admitted& as, instant now) {

@@ -2,6 +2,7 @@
 
 #include "actors/admin/http_guard.hpp"
 #include "actors/admin/http_routes.hpp"
+#include "actors/broker/sessions/event_stream.hpp"
 #include "actors/broker/sessions/request_intake.hpp"
 #include "net/http/http_decoder.hpp"
 
@@ -17,9 +18,9 @@ namespace ropewalk {
 class http_intake {
 public:
   http_intake(const broker_tuning& limits, http_guard guard, request_intake::shards others,
-              const client_access& gate, request_intake::dependencies with)
+              const client_access& gate, request_intake::dependencies with, event_stream& events)
       : limits_(limits), guard_(std::move(guard)), shards_(std::move(others)), gate_(gate),
-        with_(with) {}
+        with_(with), events_(events) {}
 
   /// A client has come.
   static void begin(session& with);
@@ -56,6 +57,7 @@ private:
   void refuse_page(session& from, std::uint64_t id);
   [[nodiscard]] static handler_fields extras_of(const http_request& what, const admitted& as,
                                                 bool traced);
+  void listen(session& from, const http_request& what, const admitted& as, instant now);
   void submit(session& from, const http_request& what, const admitted& as, instant now);
   void reject(session& from, const http_request& what, const rejection& why, instant now);
   void hear_end(session& from, instant now);
@@ -66,6 +68,7 @@ private:
   const request_intake::shards shards_;
   const client_access& gate_;
   const request_intake::dependencies with_;
+  event_stream& events_;
   bool draining_ = false;
 };
 

@@ -54,7 +54,9 @@ void request_intake::read(session& from, instant now) {
     handle(from, *event, now);
     if (from.is(session_state::closing)) break;
   }
-  share_turn(from, frames, frames - (with_.work.totals().admitted - admitted));
+  const auto requests = with_.work.totals().admitted - admitted;
+  from.requests += requests;
+  share_turn(from, frames, frames - requests);
   if (!input.in_message())
     from.message_since = {};
   else if (frames > 0 || from.message_since == instant{})
@@ -170,6 +172,10 @@ void request_intake::handle(session& from, const incoming_frame& frame, instant 
   case frame_kind::error:
     return refuse_and_close(from, id, error_code::bad_request,
                             "this kind of frame is for brokers to send", now);
+  case frame_kind::fork:
+  case frame_kind::forked:
+    return refuse_and_close(from, id, error_code::bad_request,
+                            "this kind of frame is for workers and their handlers", now);
   }
 }
 

@@ -60,6 +60,7 @@ struct session {
   std::uint32_t paid_reads = 0;        ///< in a row
   std::uint8_t halvings = 0;           ///< of what a read of it fetches: turn_share
   bool talks_idly = false;             ///< most of its frames ask for no work
+  std::uint64_t requests = 0;          ///< that were admitted
   std::uint32_t statuses_due = 0;      ///< it asked so often, and is not answered yet
 
   // -- what it may --------------------------------------------------------------------------------

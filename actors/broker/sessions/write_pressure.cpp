@@ -96,11 +96,17 @@ std::uint64_t write_pressure::share() const {
   return std::min(limits_.unread_answers, std::max(limits::min_unread_answers_bytes, left / 4));
 }
 
+// Who was answered in this turn has not been sent that yet, and so has left nothing of it unread. (A
+// reply as large as the budget would else be the end of who asked for it, if it came in the turn of a
+// sweep.)
 void write_pressure::enforce_budget(instant now) {
-  while (sessions_.unread_bytes() > limits_.answers_memory) {
+  if (sessions_.unread_bytes() <= limits_.answers_memory) return;
+  std::uint64_t unsent = 0;
+  sessions_.for_each([&](const session& s) { unsent += s.dirty ? s.unread_bytes : 0; });
+  while (sessions_.unread_bytes() > limits_.answers_memory + unsent) {
     session* worst = nullptr;
     sessions_.for_each([&](session& s) {
-      if (!worst || s.unread_bytes > worst->unread_bytes) worst = &s;
+      if (!s.dirty && (!worst || s.unread_bytes > worst->unread_bytes)) worst = &s;
     });
     if (!worst || worst->unread_bytes == 0) return;
     log_.warn(now, "a client (" + worst->connection->address() + ") is cut off: it has left " +

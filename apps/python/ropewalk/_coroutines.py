@@ -16,12 +16,12 @@ from ._protocol import Code, Decoder, Frame, Kind, Piece, head
 class Coroutines(asyncio.BufferedProtocol):
     """Many messages at a time, each a task."""
 
-    def __init__(self, channel: socket.socket, service: str, handler: Handler, stops: Sequence[int]) -> None:
+    def __init__(self, channel: socket.socket, service: str, handler: Handler, decoder: Decoder, stops: Sequence[int]) -> None:
         self._channel = channel
         self._service = service
         self._stops = stops
         self._handler = handler
-        self._decoder = Decoder()
+        self._decoder = decoder
         self._tasks: dict[int, asyncio.Task[bytes]] = {}
         self._unwanted: set[int] = set()  # ids of those that were taken back
         self._out: list[Piece] = []

@@ -69,8 +69,8 @@ class Executor(_Mapping):
     :param mp_context: is accepted, and of no use here: processes are always fresh ones.
     :param initializer: called with ``initargs`` once in each process, before the first call. If it raises, calls raise
         ``concurrent.futures.BrokenExecutor``.
-    :param max_tasks_per_child: a process is replaced after so many calls, or a few more: it works until the next one is
-        ready. (Of a cluster that is the worker's option, ``recycle-after``.)
+    :param max_tasks_per_child: a process is replaced after so many calls, or (but for 1) a few more: it works until the next
+        one is ready. (Of a cluster that is the worker's option, ``recycle-after``.)
     :param timeout: seconds from a call's submission to its end; then it is ended and raises :class:`Timeout`.
     :param attempts: how often a call may be started if its processes die; 1 is at most once.
     :param service: the name of the cluster's service.

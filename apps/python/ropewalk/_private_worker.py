@@ -10,12 +10,13 @@ from multiprocessing import process
 from typing import Any, Optional
 
 _main: Optional[dict[str, Any]] = None
+_output = ""
 
 
 def prepare(folder: str) -> None:
-    """Once, at the start, in a process of the private cluster of that folder."""
-    global _main
-    _take_output(os.path.join(folder, "output"))
+    """Once, at the start, in a process of the private cluster of that folder, or in the one that they are forked from."""
+    global _main, _output
+    _output = os.path.join(folder, "output")
     with open(os.path.join(folder, "program.json"), encoding="utf-8") as file:
         program = json.load(file)
     sys.path[:] = program["path"]
@@ -38,12 +39,12 @@ def load_main() -> bool:
     return True
 
 
-# What calls print comes where the program's own does.
-def _take_output(path: str) -> None:
+def take_output() -> None:
+    """What calls print comes where the program's own does: once in each process."""
     try:
         with socket.socket(socket.AF_UNIX) as from_launcher:
             from_launcher.settimeout(5)
-            from_launcher.connect(path)
+            from_launcher.connect(_output)
             _, descriptors, _, _ = socket.recv_fds(from_launcher, 1, 2)
         for number, descriptor in enumerate(descriptors, 1):
             os.dup2(descriptor, number)

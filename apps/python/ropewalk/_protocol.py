@@ -18,6 +18,11 @@ _HEAD_REST = 12  # what a frame's length counts of its header
 _MAX_LENGTH = 0x20000000  # no frame's length is so high (its first byte would be one of text)
 _LARGE_BYTES = 64 * 1024  # the length from which on a frame is read into memory of its own
 
+# Memory of large frames that is used again: of so many, and up to this size each. To be given new memory costs more than what is
+# read into it.
+_KEPT = 2
+_KEPT_BYTES = 8 * 1024 * 1024
+
 
 class Kind(enum.IntEnum):
     HELLO = 1
@@ -29,6 +34,8 @@ class Kind(enum.IntEnum):
     STATUS = 7
     PING = 8
     PONG = 9
+    FORK = 10
+    FORKED = 11
 
 
 class Code(enum.IntEnum):
@@ -59,6 +66,8 @@ class Field(enum.IntEnum):
     CONCURRENCY = 11
     ATTEMPT = 12
     CLIENT = 13
+    FORKS = 14
+    PID = 15
 
 
 #: What is sent, piece by piece.
@@ -80,6 +89,16 @@ def head(kind: int, code: int, id: int, payload_bytes: int, fields: bytes = b"")
     '0000000e040000000000000000000001'
     """
     return _HEAD.pack(_HEAD_REST + len(fields) + payload_bytes, kind, code, len(fields), id) + fields
+
+
+def head_of(data: bytes) -> tuple[int, int, int, int, int]:
+    """Length, kind, code, fields size and id of a frame's first 16 bytes.
+
+    >>> head_of(head(Kind.REPLY, Code.OK, 1, 2))
+    (14, 4, 0, 0, 1)
+    """
+    length, kind, code, fields, id = _HEAD.unpack(data)
+    return length, kind, code, fields, id
 
 
 def field(type: int, value: bytes) -> bytes:
@@ -136,6 +155,7 @@ class Decoder:
         self._small = memoryview(bytearray(buffer_bytes))
         self._large: Optional[memoryview] = None  # the frame that is being read, if it is large
         self._have = 0  # bytes of one or the other
+        self._kept: list[bytearray] = []
 
     def buffer(self) -> memoryview:
         """Where the next bytes go: never empty, and good until the next call of :meth:`received`."""
@@ -161,7 +181,7 @@ class Decoder:
             frame_end = at + 4 + length
             if frame_end > end:
                 if length > _LARGE_BYTES:
-                    self._large = memoryview(bytearray(4 + length))
+                    self._large = self._memory(4 + length)
                     self._have = end - at
                     self._large[: self._have] = data[at:]
                     return frames
@@ -188,6 +208,19 @@ class Decoder:
             rest = rest[count:]
             frames += self.received(count)
         return frames
+
+    def _memory(self, size: int) -> memoryview:
+        for one in self._kept:
+            if size <= len(one) <= 4 * size:
+                try:
+                    one.append(one.pop())  # BufferError: somebody has a view of it
+                    return memoryview(one)[:size]
+                except BufferError:
+                    pass
+        made = bytearray(size)
+        if size <= _KEPT_BYTES:
+            self._kept = [made, *self._kept[: _KEPT - 1]]
+        return memoryview(made)
 
     def _large_frame(self) -> list[Frame]:
         assert self._large is not None

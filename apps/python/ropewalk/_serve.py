@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import os
@@ -10,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from . import _handlers
 from ._answers import answer_to, context_of, hello_ok, message_of, reply_of
@@ -27,11 +28,16 @@ _HOLD_SECONDS = 0.001
 _COPIED_BYTES = 16 * 1024
 
 
-def serve() -> None:
+def serve(*, preload: bool = False) -> None:
     """Answers messages with this program's handler until the worker says that there are no more, then returns.
 
     To be called by the main thread of a program that `ropewalk worker --service 'NAME=exec:python3 PROGRAM'` has started;
     otherwise it says so and exits with status 2. SIGTERM and SIGINT end it after the message that it is running.
+
+    :param preload: the program is started once, and each process of the service is forked from it here: they share the memory
+        of what was loaded before, and a new one costs a millisecond. What is each process's own (connections, threads, a
+        random generator's state) is for :func:`startup`. No other thread may run by now. A process that was forked ends
+        with its last message; this function returns only in the program itself.
     """
     fd = os.environ.get("ROPEWALK_FD")
     if fd is None:
@@ -42,6 +48,41 @@ def serve() -> None:
     # What a handler starts has nothing to do with the channel.
     channel = socket.socket(fileno=int(fd))
     channel.set_inheritable(False)
+    _print_by_lines()
+    service = os.environ.get("ROPEWALK_SERVICE", "")
+    try:
+        handler = _handlers.find(service)
+    except LookupError as none:
+        sys.exit(f"ropewalk.serve: {none}")
+    program = _Program(service, handler, Decoder())
+    if preload:
+        _serve_forked(channel, program)
+    else:
+        _serve(channel, program)
+
+
+class _Program(NamedTuple):
+    """What is there before a process is, if processes are forked."""
+
+    service: str
+    handler: Handler
+    decoder: Decoder  # whose buffer costs as much as all the rest of a fork
+
+
+def _serve_forked(channel: socket.socket, program: _Program) -> None:
+    from ._preload import ForkServer, run_to_the_end
+
+    if program.handler.is_coroutine:
+        from . import _coroutines  # noqa: F401  (once, and not in each process)
+    server = ForkServer(channel)
+    if not server.is_wanted():
+        return _serve(channel, program)
+    own = server.run()
+    if own:
+        run_to_the_end(functools.partial(_serve, own, program))
+
+
+def _serve(channel: socket.socket, program: _Program) -> None:
     # Nor has a process that it forks: signals are its own, and what is sent is not.
     # (Blocked meanwhile, so that none comes to the child while it has the parent's handlers.)
     os.register_at_fork(
@@ -49,22 +90,16 @@ def serve() -> None:
         after_in_parent=lambda: _mask(signal.SIG_UNBLOCK),
         after_in_child=lambda: _leave_to_parent(channel),
     )
-    _print_by_lines()
-    service = os.environ.get("ROPEWALK_SERVICE", "")
-    try:
-        handler = _handlers.find(service)
-    except LookupError as none:
-        sys.exit(f"ropewalk.serve: {none}")
     starts, ends = _handlers.hooks()
-    if handler.is_coroutine:
+    if program.handler.is_coroutine:
         # Only here: they take longer to import than all the rest.
         import asyncio
 
         from ._coroutines import Coroutines
 
-        asyncio.run(Coroutines(channel, service, handler, _STOPS).run(starts, ends))
+        asyncio.run(Coroutines(channel, program.service, program.handler, program.decoder, _STOPS).run(starts, ends))
     else:
-        _Functions(channel, service, handler).run(starts, ends)
+        _Functions(channel, program).run(starts, ends)
 
 
 def _mask(how: int) -> None:
@@ -89,10 +124,9 @@ def _print_by_lines() -> None:
 class _Functions:
     """One message after the other, on the main thread."""
 
-    def __init__(self, channel: socket.socket, service: str, handler: Handler) -> None:
+    def __init__(self, channel: socket.socket, program: _Program) -> None:
         self._channel = channel
-        self._service = service
-        self._handler = handler
+        self._service, self._handler, self._decoder = program
         self._ending = False
         self._out: list[Piece] = []
         self._flushed_at = 0.0
@@ -117,7 +151,7 @@ class _Functions:
         self._ending = True
 
     def _work(self, wake_up: socket.socket) -> None:
-        decoder = Decoder()
+        decoder = self._decoder
         waiting = select.poll()
         for source in (self._channel, wake_up):
             waiting.register(source, select.POLLIN)

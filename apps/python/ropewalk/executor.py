@@ -24,7 +24,7 @@ import time
 import types
 from typing import Any, Callable, Optional, Sequence
 
-from ._handlers import serve_raw
+from ._handlers import serve_raw, startup
 from ._pickling import BUNDLE, BY_NAME, KEYWORDS, View, bundle_of, parts_of, parts_of_bundle, raised_pieces, result_pieces
 from ._protocol import Piece
 from ._serve import serve
@@ -152,12 +152,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         from . import _private_worker  # only here: with it come parts of multiprocessing
 
         _private_worker.prepare(options.private)
+        startup(_private_worker.take_output)
         load_main = _private_worker.load_main
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
     worker = Worker([one for one in options.modules.split(",") if one], load_main)
     serve_raw(worker.run)
-    serve()
+    serve(preload=True)  # after a call that was ended the next process is there at once
 
 
 if __name__ == "__main__":
