@@ -78,9 +78,7 @@ caf::behavior front::make_behavior() {
         end_turn(); // what was taken back goes before the word that the rest may be started
         nodes_.confirm_lease(node, asked, clock_now());
       },
-      [this](waiting_atom, node_number node, std::uint16_t service) {
-        nodes_.tell_waiting(node, service);
-      },
+      [this](waiting_atom, node_number n, std::uint16_t s) { nodes_.tell_waiting(n, s); },
       [this](leave_atom, node_number node) { let_go(node); },
       [this](slots_atom, node_number node, std::uint16_t service, std::uint32_t live) {
         nodes_.set_slots(node, service, live, clock_now());

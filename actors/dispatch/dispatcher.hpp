@@ -2,6 +2,7 @@
 
 #include "actors/dispatch/actions.hpp"
 #include "actors/dispatch/deadline_wheel.hpp"
+#include "actors/dispatch/event_facts.hpp"
 #include "actors/dispatch/id_table.hpp"
 #include "actors/dispatch/index_pool.hpp"
 #include "actors/dispatch/key_lanes.hpp"
@@ -44,38 +45,6 @@
 /// requests by token and fence. What is placed is handed over by `take_placed` at the end of a
 /// turn: what was taken back until then never leaves.
 namespace ropewalk {
-
-/// What a node brings when it joins: a service and how many messages of it run there at a time.
-struct service_offer {
-  std::string name;
-  std::uint32_t slots = 0;
-  std::uint32_t min_slots = 0; ///< that are there if nothing waits, of a range; 0: all
-};
-
-/// Whom an accepted answer goes to; `connection` is not valid if nobody waits for it any more.
-struct completion {
-  connection_id connection;
-  std::uint64_t request_id;
-};
-
-/// What an answer was, to be counted.
-struct answer_facts {
-  std::uint32_t bytes = 0;
-  error_code code = error_code::ok;
-  std::uint16_t slot = 0; ///< that gave it, from 1 on; 0: not known
-};
-
-/// What a node says of a run that has ended.
-struct run_facts {
-  microseconds time{0};   ///< 0: not known
-  std::uint16_t slot = 0; ///< from 1 on; 0: not known
-};
-
-struct node_view {
-  std::uint32_t in_flight = 0;
-  std::uint64_t answered = 0;
-  bool drained = false; ///< by somebody (set_drained)
-};
 
 class dispatcher {
 public:
