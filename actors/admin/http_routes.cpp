@@ -31,16 +31,6 @@ int digit(char c) {
   return -1;
 }
 
-http_route route_of(std::string_view path) {
-  if (path == "/healthz") return http_route::health;
-  if (path == "/readyz") return http_route::ready;
-  if (path == "/status") return http_route::status;
-  if (path == "/metrics") return http_route::metrics;
-  if (path == messages_path || path.starts_with(std::string{messages_path} + '/'))
-    return http_route::messages;
-  return http_route::nothing;
-}
-
 } // namespace
 
 std::optional<std::string> decode_percent(std::string_view text) {
@@ -60,6 +50,8 @@ std::optional<std::string> decode_percent(std::string_view text) {
   return result;
 }
 
+namespace {
+
 // A name may have slashes in it, as paths have. Nothing if it is none.
 std::optional<std::string> name_behind(std::string_view prefix, std::string_view path) {
   if (!path.starts_with(prefix)) return std::nullopt;
@@ -75,6 +67,8 @@ http_route route_of(std::string_view path) {
   if (path == "/metrics") return http_route::metrics;
   if (path == "/") return http_route::page;
   if (path == "/events") return http_route::events;
+  if (path == messages_path || path.starts_with(std::string{messages_path} + '/'))
+    return http_route::messages;
   return http_route::nothing;
 }
 

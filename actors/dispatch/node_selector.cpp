@@ -121,11 +121,6 @@ std::uint32_t node_selector::choose(service_index which, connection_index whose)
   return s.last;
 }
 
-const std::vector<std::uint32_t>& node_selector::of_service(service_index which) const {
-  static const std::vector<std::uint32_t> none;
-  return which < services_.size() ? services_[which].offers : none;
-}
-
 bool node_selector::has_room(service_index which) const {
   return which < services_.size() &&
          !(services_[which].idle.empty() && services_[which].spare.empty());

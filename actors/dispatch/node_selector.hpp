@@ -123,9 +123,6 @@ public:
   /// What a node offers, in its own order; nothing of one that is not there (any more).
   [[nodiscard]] const std::vector<std::uint32_t>& of_node(node_number node) const;
 
-  /// All offers of a service, by index.
-  [[nodiscard]] const std::vector<std::uint32_t>& of_service(service_index which) const;
-
   /// What room an offer has now, by its counts; `in` says where it is listed.
   [[nodiscard]] offer::room room_of(std::uint32_t offer) const;
   [[nodiscard]] bool has_room(service_index service) const;
