@@ -94,7 +94,7 @@ public:
       : memory_(std::exchange(other.memory_, nullptr)), data_(std::exchange(other.data_, nullptr)),
         size_(std::exchange(other.size_, 0)) {}
   shared_bytes& operator=(const shared_bytes& other) { return *this = shared_bytes{other}; }
-  shared_bytes& operator=(shared_bytes&& other) noexcept {
+  [[gnu::always_inline]] shared_bytes& operator=(shared_bytes&& other) noexcept {
     if (this != &other)
       become(std::exchange(other.memory_, nullptr), std::exchange(other.data_, nullptr),
              std::exchange(other.size_, 0));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace ropewalk {
 
@@ -123,16 +124,25 @@ field_writer& field_writer::u32(field type, std::uint32_t value) {
   return text(type, {bytes, 4});
 }
 
-void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
-                   std::string_view fields, std::size_t payload_bytes) {
-  char head[frame_header_bytes];
-  store_be(head, static_cast<std::uint32_t>(frame_header_rest + fields.size() + payload_bytes));
+namespace {
+
+void write_header(char* head, frame_kind kind, error_code code, std::uint64_t id,
+                  std::size_t field_bytes, std::size_t payload_bytes) {
+  store_be(head, static_cast<std::uint32_t>(frame_header_rest + field_bytes + payload_bytes));
   head[4] = static_cast<char>(kind);
   head[5] = static_cast<char>(code);
-  store_be(head + 6, static_cast<std::uint16_t>(fields.size()));
+  store_be(head + 6, static_cast<std::uint16_t>(field_bytes));
   store_be(head + 8, id);
-  out.insert(out.end(), head, head + sizeof head);
-  if (!fields.empty()) out.insert(out.end(), fields.begin(), fields.end());
+}
+
+} // namespace
+
+void append_header(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
+                   std::string_view fields, std::size_t payload_bytes) {
+  const auto at = out.size();
+  out.resize(at + frame_header_bytes + fields.size());
+  write_header(out.data() + at, kind, code, id, fields.size(), payload_bytes);
+  std::copy(fields.begin(), fields.end(), out.data() + at + frame_header_bytes);
 }
 
 void append_frame(std::vector<char>& out, frame_kind kind, error_code code, std::uint64_t id,
