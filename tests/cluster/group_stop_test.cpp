@@ -127,8 +127,8 @@ TEST_CASE("a stop signal to a worker and its programs charges no message") {
   INFO(answer->payload.view());
   CHECK(answer->code == error_code::ok);
   std::ifstream in{s.marks};
-  int start = 0; // handlers see which it is
-  for (int mark = 0; in >> mark;) CHECK(mark == ++start);
+  int start = 0; // handlers see which it is; one may be stopped before it says so
+  for (int mark = 0; in >> mark; start = mark) CHECK(mark > start);
   CHECK(start >= 3);
   CHECK(s.c.status()["restarts"] == 0);
 }

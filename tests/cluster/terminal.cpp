@@ -99,6 +99,14 @@ void drawn_screen::back_a_line() {
   rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(row_), std::string(width_, ' '));
 }
 
+// A line is put in here, or taken out, and those below it within what scrolls move.
+void drawn_screen::move_rows(bool down) {
+  const auto last = static_cast<std::ptrdiff_t>(scrolled_.end) - 1;
+  const auto here = static_cast<std::ptrdiff_t>(row_);
+  rows_.erase(rows_.begin() + (down ? last : here));
+  rows_.insert(rows_.begin() + (down ? here : last), std::string(width_, ' '));
+}
+
 void drawn_screen::erase(std::size_t row, std::size_t from, std::size_t to) {
   if (from < to) rows_[row].replace(from, to - from, to - from, ' ');
 }
@@ -159,6 +167,10 @@ void drawn_screen::obey(std::string_view parameters, char command) {
   case '@':
     rows_[row_].insert(column_, n, ' ');
     rows_[row_].resize(width_);
+    break;
+  case 'L':
+  case 'M':
+    for (std::size_t i = 0; i < n && row_ < scrolled_.end; ++i) move_rows(command == 'L');
     break;
   case 'b':
     for (std::size_t i = 0; i < n; ++i) put(last_);

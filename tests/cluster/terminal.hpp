@@ -31,6 +31,7 @@ private:
   void back_a_line();
   void obey(std::string_view parameters, char command);
   void erase(std::size_t row, std::size_t from, std::size_t to);
+  void move_rows(bool down);
   void set_private_mode(std::string_view parameters, bool on);
 
   // Rows that move up when there is a new line below them.
