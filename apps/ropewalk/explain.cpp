@@ -1,12 +1,13 @@
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/display_text.hpp"
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/status_query.hpp"
+#include "net/protocol/readable.hpp"
 
 #include <iomanip>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 namespace ropewalk {
 
@@ -14,6 +15,9 @@ namespace {
 
 using namespace exit_status;
 using json = nlohmann::ordered_json;
+
+// Of one text: what a handler said may be long, and a table is no place for all of it (--json is).
+constexpr std::size_t max_text_bytes = 4096;
 
 struct explain_options {
   connection_options connection;
@@ -55,19 +59,20 @@ std::string question(const explain_options& o) {
 
 std::string time_text(const json& seconds) {
   const auto value = seconds.get<double>();
-  std::ostringstream out;
-  out << std::setprecision(3);
-  if (value < 1e-3)
-    out << value * 1e6 << "us";
-  else if (value < 1)
-    out << value * 1e3 << "ms";
-  else
-    out << value << "s";
-  return out.str();
+  return value > 0 ? short_time(value) : "0us";
 }
 
 std::string time_text(const json& of, const char* name) {
   return of.contains(name) ? time_text(of[name]) : "-";
+}
+
+// What strangers said, as part of a line: a terminal would obey what is in it.
+std::string shown(const json& text) {
+  return one_line(text.get<std::string>(), max_text_bytes);
+}
+
+std::string shown(const json& of, const char* name) {
+  return of.contains(name) ? shown(of[name]) : "-";
 }
 
 void print_attempts(const json& attempts) {
@@ -78,27 +83,27 @@ void print_attempts(const json& attempts) {
             << "END\n";
   for (const auto& one : attempts) {
     std::cout << "  " << std::setw(9) << one["attempt"].get<int>() << std::setw(19)
-              << one.value("node", "-") << ' ' << std::setw(6)
+              << shown(one, "node") << ' ' << std::setw(6)
               << (one.contains("slot") ? std::to_string(one["slot"].get<int>()) : "-")
               << std::setw(9) << time_text(one, "placed_seconds") << std::setw(9)
               << time_text(one, "waited_seconds") << std::setw(9) << time_text(one, "ran_seconds")
               << (one["end"] == "open" ? "not yet" : one["end"].get<std::string>());
-    if (one.contains("why")) std::cout << ": " << one["why"].get<std::string>();
+    if (one.contains("why")) std::cout << ": " << shown(one["why"]);
     std::cout << '\n';
   }
 }
 
 void print(const json& one) {
-  std::cout << one["id"].get<std::string>() << "  " << one["service"].get<std::string>() << "  "
+  std::cout << one["id"].get<std::string>() << "  " << shown(one["service"]) << "  "
             << one.value("code", one["state"].get<std::string>()) << "  "
             << (one["state"] == "ended" ? "after " : "for ") << time_text(one["seconds"])
             << "  came " << one["came"].get<std::string>();
-  if (one.contains("client")) std::cout << "  from " << one["client"].get<std::string>();
-  if (one.contains("address")) std::cout << "  at " << one["address"].get<std::string>();
+  if (one.contains("client")) std::cout << "  from " << shown(one["client"]);
+  if (one.contains("address")) std::cout << "  at " << shown(one["address"]);
   std::cout << '\n';
   if (one.contains("trace")) std::cout << "  trace " << one["trace"].get<std::string>() << '\n';
-  if (one.contains("detail")) std::cout << "  " << one["detail"].get<std::string>() << '\n';
-  if (const auto waits = one.value("waits", ""); !waits.empty()) std::cout << "  " << waits << '\n';
+  if (one.contains("detail")) std::cout << "  " << shown(one["detail"]) << '\n';
+  if (one.value("waits", "") != "") std::cout << "  " << shown(one["waits"]) << '\n';
   print_attempts(one["attempts"]);
   if (one.contains("attempts_left_out"))
     std::cout << "  (" << one["attempts_left_out"].get<int>() << " attempts in between left out)\n";

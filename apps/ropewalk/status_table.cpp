@@ -1,6 +1,7 @@
 #include "apps/ropewalk/status_table.hpp"
 
 #include "apps/ropewalk/display_text.hpp"
+#include "net/protocol/readable.hpp"
 
 #include <algorithm>
 #include <iomanip>
@@ -9,6 +10,14 @@
 namespace ropewalk {
 
 namespace {
+
+// More than any terminal is wide.
+constexpr std::size_t max_name_bytes = 1024;
+
+// What others named so: a terminal would obey what is in it.
+std::string shown(const std::string& name) {
+  return one_line(name, max_name_bytes);
+}
 
 using json = nlohmann::json;
 
@@ -19,7 +28,7 @@ std::string joined(const json& names) {
   std::string result;
   for (const auto& name : names) {
     if (!result.empty()) result += ',';
-    result += name.get<std::string>();
+    result += shown(name.get<std::string>());
   }
   return result;
 }
@@ -57,7 +66,7 @@ std::string service_line(const json& one) {
   std::ostringstream out;
   const auto slots =
       std::to_string(one["slots_busy"].get<int>()) + "/" + std::to_string(one["slots"].get<int>());
-  out << std::left << std::setw(28) << one["name"].get<std::string>() << std::setw(9)
+  out << std::left << std::setw(28) << shown(one["name"].get<std::string>()) << std::setw(9)
       << one["waiting"].get<std::uint64_t>() << std::setw(8)
       << short_time(one["oldest_waiting_seconds"].get<double>()) << std::setw(11)
       << one["in_flight"].get<std::uint64_t>() << std::setw(11) << slots << std::setw(9)
@@ -78,10 +87,11 @@ std::string node_heading() {
 
 std::string node_line(const json& n) {
   std::ostringstream out;
-  out << std::left << std::setw(27) << n.value("label", n["name"].get<std::string>()) << ' '
-      << std::setw(9) << n["pid"].get<int>() << std::setw(20) << n["address"].get<std::string>()
-      << std::setw(7) << n["slots"].get<int>() << std::setw(11) << n["in_flight"].get<int>()
-      << std::setw(12) << n["answered"].get<std::uint64_t>() << joined(n["services"]);
+  out << std::left << std::setw(27) << shown(n.value("label", n["name"].get<std::string>())) << ' '
+      << std::setw(9) << n["pid"].get<int>() << std::setw(20)
+      << shown(n["address"].get<std::string>()) << std::setw(7) << n["slots"].get<int>()
+      << std::setw(11) << n["in_flight"].get<int>() << std::setw(12)
+      << n["answered"].get<std::uint64_t>() << joined(n["services"]);
   return out.str();
 }
 
@@ -97,7 +107,7 @@ std::vector<std::string> certificate_lines(const json& s) {
   for (const auto& c : s.value("certificates", json::array()))
     if (c["state"] != "good")
       result.push_back("a certificate of the " + c["port"].get<std::string>() + " port (" +
-                       c["name"].get<std::string>() + ") " +
+                       shown(c["name"].get<std::string>()) + ") " +
                        (c["state"] == "ends soon" ? "" : "is ") + c["state"].get<std::string>() +
                        ": good from " + c["not_before"].get<std::string>() + " to " +
                        c["not_after"].get<std::string>());
