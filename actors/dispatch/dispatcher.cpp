@@ -740,8 +740,12 @@ void dispatcher::abandon(std::uint32_t index) {
 std::string dispatcher::why_late(const request& r, instant now) const {
   const auto& s = services_[r.service];
   if (s.unoffered) return no_node_for(s, now);
-  if (r.stage == stage::placed || !offers_.is_paused(r.service)) return {};
-  return "service " + s.name + " is paused by who runs the broker; it waited all that time";
+  if (r.stage == stage::placed) return {};
+  if (offers_.is_paused(r.service))
+    return "service " + s.name + " is paused by who runs the broker; it waited all that time";
+  if (offers_.all_drained(r.service))
+    return "who runs the broker drains every node that offers service " + s.name;
+  return {};
 }
 
 void dispatcher::advance(instant now) {

@@ -130,6 +130,13 @@ std::uint32_t node_selector::slots_of(service_index which) const {
   return which < services_.size() ? services_[which].slots : 0;
 }
 
+bool node_selector::all_drained(service_index which) const {
+  const auto& all = of_service(which);
+  return !all.empty() && std::all_of(all.begin(), all.end(), [this](std::uint32_t index) {
+    return offers_[index].is_closed_by(closed_by::drain);
+  });
+}
+
 bool node_selector::all_failing(service_index which) const {
   if (which >= services_.size()) return false;
   const auto& s = services_[which];

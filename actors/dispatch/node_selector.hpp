@@ -133,6 +133,9 @@ public:
     return which < services_.size() && !services_[which].offers.empty();
   }
 
+  /// True if there are offers of this service, and all of them are of nodes that somebody drains.
+  [[nodiscard]] bool all_drained(service_index service) const;
+
   /// True if there are offers of this service, and all of them are failing.
   [[nodiscard]] bool all_failing(service_index service) const;
 

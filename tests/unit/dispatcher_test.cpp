@@ -1166,6 +1166,25 @@ TEST_CASE("a request that waited for a paused service until its deadline is answ
   CHECK(b.refused().size() == 3);
 }
 
+TEST_CASE("a request that waited for nodes that are all drained is answered so") {
+  bench b;
+  const auto left = b.join(1);
+  const auto right = b.join(1);
+  b.d.set_drained(left, true, b.now);
+  b.submit(1, {}, 1s);
+  REQUIRE(b.placed() == placements{{right, 1}});
+  b.submit(2, {}, 1s); // the other's, though it has no room
+  b.now += 500ms;
+  b.d.set_drained(right, true, b.now);
+  b.submit(3, {}, 1s);
+  b.now += 1100ms;
+  b.d.advance(b.now);
+  REQUIRE(b.d.pending().refuse.size() == 3);
+  for (const auto& r : b.d.pending().refuse)
+    CHECK((r.detail.find("drains every node") != std::string::npos) == (r.request_id != 1));
+  CHECK(b.refused().size() == 3);
+}
+
 TEST_CASE("a crash while its service is paused is run again when it goes on") {
   bench b;
   b.join(1);

@@ -269,6 +269,14 @@ TEST_CASE("of what waits it is said why") {
   CHECK(w.ask(with_node + 42)[0].waits == "2 slots of this service, all busy; 41 before it");
   CHECK(w.ask(with_node + 42)[0].before == 41u);
   CHECK(w.ask(20'000)[0].before == service_queue::max_walk);
+  w.d.set_drained(node, true, w.now);
+  CHECK(w.ask(with_node + 42)[0].waits ==
+        "2 slots of this service, all busy; 1 node drains; 41 before it");
+  w.d.set_drained(node, false, w.now);
+  w.d.set_paused(0, true, w.now);
+  CHECK(w.ask(with_node + 42)[0].waits ==
+        "its service is paused by who runs the broker; 41 before it");
+  w.d.set_paused(0, false, w.now);
   const auto oldest = w.ask(about::open, 3);
   CHECK(oldest.size() == 3);
   CHECK_FALSE(oldest[0].ended);
