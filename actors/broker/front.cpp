@@ -195,7 +195,7 @@ void front::carry_out() {
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
   if (nodes_.has_unsent() || clients_.needs_flush() || clients_.wants_status_round() ||
-      clients_.questions().has_waiting())
+      clients_.questions().has_waiting() || dispatcher_.has_traced())
     expect_turn_end();
 }
 
@@ -211,12 +211,16 @@ void front::end_turn() {
   const auto now = clock_now();
   nodes_.flush(now);
   if (clients_.wants_status_round()) begin_status_round();
-  if (clients_.questions().has_waiting()) answer_questions(now);
-  if (dispatcher_.has_traced()) [[unlikely]]
-    settings_.traces->push(dispatcher_.take_traced());
+  if (clients_.questions().has_waiting()) answer_question(now);
+  export_traces();
   clients_.flush(now);
   // What was decided meanwhile, of clients that were let go, and of those that are watched now.
   carry_out();
+}
+
+void front::export_traces() {
+  if (dispatcher_.has_traced()) [[unlikely]]
+    settings_.traces->push(dispatcher_.take_traced());
 }
 
 void front::expect_tick() {
@@ -276,6 +280,7 @@ void front::advance_drain(instant now) {
                  settings_.shard.label(), left);
     break;
   }
+  export_traces();
   quit(caf::exit_reason::user_shutdown);
 }
 
@@ -286,16 +291,14 @@ shared_reports front::known_about(const message_query& query) const {
       dispatcher_.messages(query, clock_now()));
 }
 
-void front::answer_questions(instant now) {
-  for (auto& question : clients_.questions().take_waiting()) {
-    auto own = dispatcher_.messages(question.query, now);
-    const auto& query = question.query;
-    ask_shards(*this, settings_.shard, query, std::move(own),
-               [this, question](std::vector<message_report>&& known) {
-                 clients_.answer_question(question, std::move(known), clock_now(), wall_now());
-                 if (clients_.needs_flush()) expect_turn_end();
-               });
-  }
+void front::answer_question(instant now) {
+  const auto question = clients_.questions().take_next();
+  if (!question) return;
+  ask_shards(*this, settings_.shard, question->query, dispatcher_.messages(question->query, now),
+             [this, question = *question](std::vector<message_report>&& known) {
+               clients_.answer_question(question, std::move(known), clock_now(), wall_now());
+               if (clients_.needs_flush()) expect_turn_end();
+             });
 }
 
 } // namespace ropewalk

@@ -78,7 +78,8 @@ private:
   void carry_out(const operator_action& what);
   void begin_status_round();
   [[nodiscard]] shared_reports known_about(const message_query& query) const;
-  void answer_questions(instant now);
+  void answer_question(instant now);
+  void export_traces();
 
   const broker_settings settings_;
   const caf::actor supervisor_;

@@ -125,7 +125,8 @@ void node_table::confirm_lease(node_number which, std::uint64_t asked, instant n
 void node_table::tell_waiting(node_number which, std::uint16_t service) {
   const auto* m = find(which);
   if (!m || service >= m->description.services.size()) return;
-  const auto waiting = dispatcher_.waiting_for_slot(m->description.services[service].name);
+  const auto& name = m->description.services[service].name;
+  const auto waiting = dispatcher_.waiting_for_slot(name, which);
   self_.send(m->gateway, waiting_atom_v, m->description.shard, service, waiting);
 }
 

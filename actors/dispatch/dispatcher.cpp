@@ -499,9 +499,13 @@ std::optional<std::uint32_t> dispatcher::waiting_without_node(std::string_view n
   return services_[*which].waiting();
 }
 
-std::uint32_t dispatcher::waiting_for_slot(std::string_view name) const {
+std::uint32_t dispatcher::waiting_for_slot(std::string_view name, node_number of) const {
   const auto which = find_service(name);
-  return which ? services_[*which].queue.size() : 0;
+  if (!which) return 0;
+  for (const auto index : offers_.of_node(of)) // what is closed to work gets none of it
+    if (offers_[index].service == *which)
+      return offers_[index].closed ? 0 : services_[*which].queue.size();
+  return 0;
 }
 
 void dispatcher::count_answer(service& s, instant now) {

@@ -204,8 +204,9 @@ public:
 
   /// What waits for a service that nodes have offered and none does now; nothing of any other.
   [[nodiscard]] std::optional<std::uint32_t> waiting_without_node(std::string_view service) const;
-  /// What waits for nothing but a slot of the service.
-  [[nodiscard]] std::uint32_t waiting_for_slot(std::string_view service) const;
+  /// What waits for nothing but a slot of the service, of those that this node could give it: 0 while
+  /// it gets no work, because somebody drains it, or has paused the service.
+  [[nodiscard]] std::uint32_t waiting_for_slot(std::string_view service, node_number of) const;
   [[nodiscard]] const std::string& service_name(service_index service) const {
     return services_[service].name;
   }

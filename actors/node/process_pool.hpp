@@ -145,7 +145,7 @@ private:
   std::unique_ptr<handler_process> make_process(std::uint32_t number);
   [[nodiscard]] bool is_elastic() const { return settings_.process.options.min_slots > 0; }
   [[nodiscard]] std::size_t min_processes() const;
-  [[nodiscard]] bool has_memory_for_another(instant now);
+  [[nodiscard]] bool has_memory_for_another(std::size_t starting, instant now);
   void start_more(instant now);
   void start_one_more(member& m, instant now);
   void end_idle(instant now);

@@ -59,9 +59,9 @@ bool process_pool::may_start(member& m, instant now) {
 }
 
 void process_pool::on_fork_answered(std::uint64_t id, pid_t pid, const std::string& why) {
-  for (auto& m : members_)
-    for (auto* p : {m.process.get(), m.next.get()})
-      if (p && p->awaits_fork() == id) return p->on_forked(pid, why);
+  for (auto& m : members_) // one that is on its way out waits for its process, too
+    for (auto* p : all_of(m))
+      if (p->awaits_fork() == id) return p->on_forked(pid, why);
 }
 
 void process_pool::on_no_fork_server() {

@@ -18,13 +18,13 @@ std::size_t process_pool::min_processes() const {
   return std::min(members_.size(), (min + each - 1) / each);
 }
 
-// What the largest of its processes has, twice: one that has just started is not as large yet as it
-// will be.
-bool process_pool::has_memory_for_another(instant now) {
+// What the largest of its processes has, twice, and so for each of those that are starting: one that
+// has just started is not as large yet as it will be.
+bool process_pool::has_memory_for_another(std::size_t starting, instant now) {
   std::uint64_t largest = 0;
   for (const auto& m : members_) largest = std::max(largest, m.process->memory());
   const auto left = free_memory();
-  if (!left || *left >= 2 * largest) return true;
+  if (!left || *left >= 2 * largest * (1 + starting)) return true;
   if (short_of_memory_.is_to_be_said(now))
     spdlog::warn(
         "service {}: requests wait, and another process is not started: its largest has {} "
@@ -44,10 +44,11 @@ void process_pool::start_more(instant now) {
     load.slots_of_each = std::max(load.slots_of_each, static_cast<std::uint32_t>(m.offered.size()));
   }
   auto more = scaling_.to_start(load, now);
+  std::size_t starting = load.starting;
   for (auto& m : members_) {
     if (more == 0) return;
     if (m.wanted || !m.process->is_down()) continue; // or is coming to its end
-    if (!has_memory_for_another(now)) return;
+    if (!has_memory_for_another(starting++, now)) return;
     start_one_more(m, now);
     --more;
   }
@@ -68,7 +69,7 @@ void process_pool::end_idle(instant now) {
   const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [](auto n) { return n > 0; });
   for (auto i = min_processes(); i < members_.size(); ++i) {
     auto& m = members_[i];
-    if (!m.wanted || m.old || m.next) continue;
+    if (!m.wanted || m.old || (m.next && !m.next->is_down())) continue;
     const auto asked = std::exchange(m.asked_then, m.process->requests());
     if (asked != m.asked_then || m.process->load().running() > 0 || m.parked ||
         (waits && !m.process->takes_requests()))

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/beast/core/string.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -18,6 +19,7 @@ using clock = std::chrono::steady_clock;
 
 constexpr std::size_t max_answer_bytes = 64 * 1024;
 constexpr std::string_view line_end = "\r\n";
+constexpr std::string_view head_end_mark = "\r\n\r\n";
 
 // False when `end` is past, or the wait is over for another reason (errno).
 bool wait_for(int fd, short what, instant end) {
@@ -43,15 +45,52 @@ bool send_all(int fd, std::string_view what, instant end) {
   return true;
 }
 
-// Up to the end of the connection, or of what is wanted. False if it breaks before.
+bool same_name(std::string_view a, std::string_view b) {
+  return boost::beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
+}
+
+// What a field of the head says, without the blanks before it; nothing if it is not there.
+std::optional<std::string_view> field_of(std::string_view head, std::string_view name) {
+  while (!head.empty()) {
+    const auto end = head.find(line_end);
+    const auto line = head.substr(0, end);
+    head.remove_prefix(end == std::string_view::npos ? head.size() : end + line_end.size());
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos || !same_name(line.substr(0, colon), name)) continue;
+    auto value = line.substr(colon + 1);
+    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint32_t> number_of(std::string_view head, std::string_view name) {
+  const auto value = field_of(head, name);
+  std::uint32_t result = 0;
+  if (!value) return std::nullopt;
+  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), result);
+  if (error != std::errc{} || end != value->data() + value->size()) return std::nullopt;
+  return result;
+}
+
+// All of an answer that says how long it is: who keeps the connection open is not waited for.
+bool is_whole(std::string_view text) {
+  const auto head_end = text.find(head_end_mark);
+  if (head_end == std::string_view::npos) return false;
+  const auto bytes = number_of(text.substr(0, head_end), "content-length");
+  return bytes && text.size() - head_end - head_end_mark.size() >= *bytes;
+}
+
+// Up to the end of the answer, of the connection, or of what is wanted. False if it breaks before.
 bool receive_all(int fd, std::string& into, instant end) {
   std::array<char, 4096> buffer{};
   while (into.size() < max_answer_bytes) {
     const auto count = ::recv(fd, buffer.data(), buffer.size(), 0);
     if (count == 0) return true;
-    if (count > 0)
+    if (count > 0) {
       into.append(buffer.data(), static_cast<std::size_t>(count));
-    else if (errno != EINTR && (errno != EAGAIN || !wait_for(fd, POLLIN, end)))
+      if (is_whole(into)) return true;
+    } else if (errno != EINTR && (errno != EAGAIN || !wait_for(fd, POLLIN, end)))
       return false;
   }
   return true;
@@ -64,40 +103,20 @@ std::string head_of(const otlp_url& where, std::size_t bytes) {
          std::to_string(bytes) + "\r\n\r\n";
 }
 
-bool same_name(std::string_view a, std::string_view lower) {
-  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(),
-                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x + 32 : x) == y; });
-}
-
-void read_field(std::string_view line, http_posted& into) {
-  const auto colon = line.find(':');
-  if (colon == std::string_view::npos || !same_name(line.substr(0, colon), "retry-after")) return;
-  auto value = line.substr(colon + 1);
-  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-  unsigned seconds = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (error == std::errc{} && end == value.data() + value.size())
-    into.retry_after = std::chrono::seconds{seconds};
-}
-
 } // namespace
 
 http_posted read_http_answer(std::string_view text) {
   http_posted result;
-  const auto head_end = text.find("\r\n\r\n");
+  const auto head_end = text.find(head_end_mark);
   constexpr std::size_t status_at = 9; // "HTTP/1.1 "
-  if (head_end == std::string_view::npos || !text.starts_with("HTTP/1.")) {
+  if (head_end == std::string_view::npos || head_end <= status_at || !text.starts_with("HTTP/1.")) {
     result.why = "the answer is no HTTP";
     return result;
   }
   std::from_chars(text.data() + status_at, text.data() + head_end, result.status);
-  result.body = text.substr(head_end + 2 * line_end.size());
-  auto head = text.substr(0, head_end);
-  while (!head.empty()) {
-    const auto end = head.find(line_end);
-    read_field(head.substr(0, end), result);
-    head.remove_prefix(end == std::string_view::npos ? head.size() : end + line_end.size());
-  }
+  result.body = text.substr(head_end + head_end_mark.size());
+  if (const auto seconds = number_of(text.substr(0, head_end), "retry-after"))
+    result.retry_after = std::chrono::seconds{*seconds};
   return result;
 }
 
@@ -113,7 +132,7 @@ http_posted post_json(const otlp_url& where, std::string_view body, milliseconds
   std::string answer;
   const bool sent = send_all(fd, head_of(where, body.size()), end) && send_all(fd, body, end);
   const int sending = sent ? 0 : errno; // who answers early may not have read all
-  if (!receive_all(fd, answer, end) && answer.find("\r\n\r\n") == std::string::npos) {
+  if (!receive_all(fd, answer, end) && answer.find(head_end_mark) == std::string::npos) {
     result.why = where.where.text() + ": " + std::strerror(sending != 0 ? sending : errno);
     return result;
   }

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -29,6 +31,10 @@ bool is_temporary(int status) {
   return status == 0 || status == 429 || status == 502 || status == 503 || status == 504;
 }
 
+bool is_good(const http_posted& answer) {
+  return answer.status >= 200 && answer.status < 300;
+}
+
 // Messages of which the collector says that it did not take some spans: it does not say which.
 std::uint64_t rejected_of(std::string_view body) {
   const auto answer = nlohmann::json::parse(body, nullptr, false);
@@ -45,9 +51,8 @@ std::uint64_t rejected_of(std::string_view body) {
 class otlp_exporter::state {
 public:
   state(otlp_url where, otlp_resource resource)
-      : where_(std::move(where)),
-        resource_(std::move(resource)), random_{std::uint64_t{std::random_device{}()} << 32 |
-                                                std::random_device{}()} {}
+      : where_(std::move(where)), resource_(std::move(resource)),
+        seed_(std::uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {}
 
   void push(std::vector<message_report>&& messages) {
     {
@@ -85,14 +90,14 @@ public:
         wait(lock);
         continue;
       }
-      const auto messages = *batch; // shared texts: cheap beside what follows
-      lock.unlock();
-      const moment now{clock::now(), wall_now()};
-      const auto answer =
-          post_json(where_, otlp_request(messages, resource_, now, random_), post_timeout);
+      lock.unlock(); // nobody else touches a batch that has begun
+      const auto answer = post(*batch);
       lock.lock();
       take(answer);
       changed_.notify_all();
+      lock.unlock();
+      warn(answer);
+      lock.lock();
     }
   }
 
@@ -105,15 +110,29 @@ private:
       changed_.wait_until(lock, *due);
   }
 
+  // Each batch has ids of its own for its spans, and the same ones however often it is tried: so a
+  // collector that has it already, though its answer was lost, knows it again.
+  http_posted post(const std::vector<message_report>& batch) const {
+    const auto& first = batch.front();
+    std::seed_seq seed{seed_, std::uint64_t{std::hash<std::string>{}(first.id.text())},
+                       static_cast<std::uint64_t>(first.came.time_since_epoch().count())};
+    std::mt19937_64 random{seed};
+    const moment now{clock::now(), wall_now()};
+    return post_json(where_, otlp_request(batch, resource_, now, std::ref(random)), post_timeout);
+  }
+
   void take(const http_posted& answer) {
-    const auto now = clock::now();
-    if (answer.status >= 200 && answer.status < 300)
-      return queue_.delivered(rejected_of(answer.body));
-    if (is_temporary(answer.status))
-      queue_.failed(now, answer.retry_after);
+    if (is_good(answer))
+      queue_.delivered(rejected_of(answer.body));
+    else if (is_temporary(answer.status))
+      queue_.failed(clock::now(), answer.retry_after);
     else
       queue_.refused();
-    if (now - complained_ < complaint_interval) return;
+  }
+
+  void warn(const http_posted& answer) {
+    const auto now = clock::now();
+    if (is_good(answer) || (complained_ && now - *complained_ < complaint_interval)) return;
     complained_ = now;
     log_.warn(now, "a collector does not take spans: " +
                        (answer.status == 0
@@ -123,12 +142,12 @@ private:
 
   const otlp_url where_;
   const otlp_resource resource_;
-  std::mt19937_64 random_; // the thread's
+  const std::uint64_t seed_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   otlp_queue queue_;
-  log_rate_limiter log_; // the thread's
-  instant complained_{};
+  log_rate_limiter log_;              // the thread's
+  std::optional<instant> complained_; // the thread's
   bool ended_ = false;
 };
 

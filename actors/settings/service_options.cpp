@@ -94,7 +94,8 @@ std::string set_slots(service_options& in, std::uint64_t max, const std::string&
   if (text.find("..") == std::string::npos) return {};
   std::from_chars(text.data(), text.data() + text.size(), in.min_slots);
   if (in.min_slots >= 1 && in.min_slots <= in.slots) return {};
-  return text + " is no range of slots, such as 1..8";
+  return text +
+         " is no range of slots, such as 1..8: the first is 1 or more, and not above the other";
 }
 
 // A file of a server's: its whole path, since what connects may run elsewhere.
@@ -220,7 +221,9 @@ result<std::uint64_t> number_in(const std::string& text, kind what) {
     at += dots + 2;
   }
   const auto [stopped, error] = std::from_chars(at, end, number);
-  if (error != std::errc{} || stopped != end) return bad("'" + text + "' is no number");
+  if (error != std::errc{} || stopped != end)
+    return bad("'" + text + "' is no " +
+               (what == kind::range ? "number or range, such as 8 or 1..8" : "number"));
   return number;
 }
 
@@ -296,7 +299,7 @@ result<void> set_service_option(service_options& in, runs what, std::string_view
   if (has_range && (*number < found->min || *number > found->max))
     return bad(std::string{name} + ": " + value + " is not between " +
                text_of(found->min, found->what) + " and " + text_of(found->max, found->what));
-  if (found->what == kind::range && what < runs::process && value.find("..") != std::string::npos)
+  if (found->what == kind::range && what != runs::process && value.find("..") != std::string::npos)
     return bad(std::string{name} + ": a range is for handlers that stay up (exec:)");
   if (const auto wrong = found->set(in, *number, value); !wrong.empty())
     return bad(std::string{name} + ": " + wrong);

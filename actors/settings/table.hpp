@@ -177,7 +177,7 @@ inline constexpr std::array all_settings{
         of_dispatch<&dispatch_settings::history_memory>,
         "what became of messages (`ropewalk explain`): half of it for failures and retries, a "
         "quarter for attempts of those under way, the rest for the slowest five of every minute "
-        "and service and for a sample, one a second; 16 MiB are some 30,000 messages. More "
+        "and service and for a sample, one a second; 16 MiB hold some 19,000 failures. More "
         "would take longer to look through than a question may hold up the broker; 0: nothing "
         "is kept"},
     setting{"shards",

@@ -133,10 +133,12 @@ int run_explain(const explain_options& o) {
   }
   std::cout.flush();
   if (!std::cout) return report("cannot write to stdout; is the disk full?", cannot_write);
+  if (messages.empty() && o.id.empty() && !o.as_json)
+    std::cerr << (o.open ? "no message waits\n" : "nothing of that kind is kept\n");
   if (messages.empty() && !o.id.empty())
     return report("nothing is known of " + o.id +
                       ": it never came, or it was answered without trouble, or the history has "
-                      "been filled since (--history-memory)",
+                      "been filled since, or is off (--history-memory)",
                   answered_with_error);
   return 0;
 }

@@ -76,6 +76,9 @@ finding ask_until_ready(const status_options& o) {
   }
 }
 
+// More often is of no use to people, and asks a broker for much.
+constexpr std::chrono::milliseconds min_watch{100};
+
 // Until SIGINT or SIGTERM; what is wrong at the beginning ends it.
 int watch_status(const status_options& o) {
   const auto first = ask_until_ready(o);
@@ -86,7 +89,7 @@ int watch_status(const status_options& o) {
   auto quietly = o.connection;
   quietly.warns = false;
   const screen_signals signals;
-  status_feed feed{status_query{quietly}, *parse_wait(o.watch)};
+  status_feed feed{status_query{quietly}, std::max(*parse_wait(o.watch), min_watch)};
   status_watch watch{o.json};
   while (!signals.take().end && std::cout) {
     if (const auto said = feed.take()) watch.show(*said);

@@ -1,12 +1,11 @@
 #include "apps/ropewalk/status_query.hpp"
 
+#include "actors/log/background_thread.hpp"
 #include "net/transport/socket.hpp"
 
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <sys/eventfd.h>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -62,15 +61,8 @@ struct status_feed::shared {
 status_feed::status_feed(status_query query, std::chrono::milliseconds every)
     : shared_(std::make_shared<shared>()) {
   shared_->interval = every;
-  // Signals are for whoever shows it.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread{[query = std::move(query), with = shared_]() mutable {
-    work(std::move(query), with);
-  }}.detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  start_background_thread(
+      [query = std::move(query), with = shared_]() mutable { work(std::move(query), with); });
 }
 
 status_feed::~status_feed() {

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 using namespace ropewalk;
@@ -143,6 +144,9 @@ TEST_CASE("what a collector asks to have later it gets later, and what it refuse
   patient.broker().signal(SIGTERM);
   REQUIRE(patient.broker().wait(10s) == 0);
   CHECK(busy.spans().size() == 2 * 101);
+  std::set<std::string> ids; // another for each span, in whichever batch it came
+  for (const auto& span : busy.spans()) ids.insert(span["spanId"]);
+  CHECK(ids.size() == 2 * 101);
 }
 
 TEST_CASE("a collector that is slow or gone costs nobody anything") {

@@ -96,8 +96,8 @@ public:
       clients.begin_status_round();
       clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
-    for (const auto& question : clients.questions().take_waiting())
-      clients.answer_question(question, dispatcher_.messages(question.query, now), now, wall);
+    while (const auto question = clients.questions().take_next())
+      clients.answer_question(*question, dispatcher_.messages(question->query, now), now, wall);
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
   }

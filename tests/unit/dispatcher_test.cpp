@@ -1166,6 +1166,23 @@ TEST_CASE("a request that waited for a paused service until its deadline is answ
   CHECK(b.refused().size() == 3);
 }
 
+TEST_CASE("what waits for a paused service, or elsewhere than a drained node, is no work for it") {
+  bench b;
+  const auto left = b.join(1);
+  const auto right = b.join(1);
+  for (std::uint64_t id = 1; id <= 9; ++id) b.submit(id);
+  (void)b.placed();
+  const auto waiting = b.d.waiting_for_slot("svc", left);
+  CHECK(waiting > 0);
+  b.d.set_drained(left, true, b.now);
+  CHECK(b.d.waiting_for_slot("svc", left) == 0);
+  CHECK(b.d.waiting_for_slot("svc", right) == waiting);
+  b.d.set_drained(left, false, b.now);
+  b.d.set_paused(*b.d.find_service("svc"), true, b.now);
+  CHECK(b.d.waiting_for_slot("svc", right) == 0);
+  CHECK(b.d.waiting_for_slot("other", right) == 0);
+}
+
 TEST_CASE("a request that waited for nodes that are all drained is answered so") {
   bench b;
   const auto left = b.join(1);

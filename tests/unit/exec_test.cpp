@@ -382,7 +382,7 @@ TEST_CASE("slots of a service are a number, or a range for processes that come a
   for (const auto* wrong : {"1..", "1..b", "1...4", "1..4 "})
     CHECK_THAT(why(wrong), Contains("is no number"));
   CHECK_THAT(why("1..5000"), Contains("not between 1 and 4096"));
-  for (const auto what : {runs::built_in, runs::code, runs::program})
+  for (const auto what : {runs::built_in, runs::code, runs::program, runs::server})
     CHECK_THAT(why("1..4", what), Contains("a range is for handlers that stay up (exec:)"));
 }
 

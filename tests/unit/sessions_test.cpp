@@ -299,7 +299,7 @@ TEST_CASE("a client that asks for STATUS faster than it is answered is told so")
   const auto c = b.connect();
   for (std::uint64_t id = 1; id <= 70; ++id) c->says(frame_kind::status, id, "", "");
   b.read(c);
-  CHECK(c->was_told("64 answers to STATUS are on their way"));
+  CHECK(c->was_told("64 answers to STATUS"));
   c->says(frame_kind::status, 71, "", "");
   b.read(c);
   CHECK(c->told().ends_with('}'));

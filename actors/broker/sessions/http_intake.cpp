@@ -204,7 +204,9 @@ void http_intake::explain(session& from, const http_request& what, const admitte
 
 void http_intake::refuse_page(session& from, std::uint64_t id) {
   with_.answers.refuse(from, id, error_code::busy,
-                       "64 answers of this kind are on their way to this client already", 100);
+                       "64 answers of this kind (8 about messages) are on their way to this client "
+                       "already",
+                       100);
 }
 
 void http_intake::show(session& from, const http_request& what, const admitted& as) {

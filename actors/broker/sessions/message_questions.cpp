@@ -23,12 +23,19 @@ void hide_nodes(std::vector<message_report>& all) {
 
 bool message_questions::ask(session& who, std::uint64_t id, message_query query,
                             const access* rights) {
-  if (who.statuses_due == status_queue::max_due) return false;
+  if (who.statuses_due >= max_due) return false;
   ++who.statuses_due;
   const bool sees_all = !rights || rights->may_see;
   if (!sees_all) query.who = rights->name;
   waiting_.push_back({who.id, id, std::move(query), sees_all});
   return true;
+}
+
+std::optional<message_questions::question> message_questions::take_next() {
+  if (waiting_.empty()) return std::nullopt;
+  std::optional result{std::move(waiting_.front())};
+  waiting_.pop_front();
+  return result;
 }
 
 void message_questions::answer(const question& what, std::vector<message_report>&& known,

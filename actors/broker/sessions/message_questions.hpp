@@ -5,7 +5,8 @@
 #include "actors/stats/message_report.hpp"
 
 #include <cstdint>
-#include <utility>
+#include <deque>
+#include <optional>
 #include <vector>
 
 namespace ropewalk {
@@ -22,19 +23,25 @@ public:
     bool sees_all = true;
   };
 
+  /// Of one connection, so that nobody has the others' turns: each may hold the loop up for
+  /// milliseconds, and be some megabytes long.
+  static constexpr std::uint32_t max_due = 8;
+
   /// `rights`: of who asks; null: nobody asks who it is. False: it waits for so many answers already
-  /// (status_queue::max_due).
+  /// (max_due).
   [[nodiscard]] bool ask(session& who, std::uint64_t id, message_query query, const access* rights);
 
   [[nodiscard]] bool has_waiting() const { return !waiting_.empty(); }
-  [[nodiscard]] std::vector<question> take_waiting() { return std::exchange(waiting_, {}); }
+
+  /// The oldest, if there is one. An answer may look at all that waits: one a turn is enough.
+  [[nodiscard]] std::optional<question> take_next();
 
   /// What the shards know. `now` and `wall` are the same moment by both clocks.
   static void answer(const question& what, std::vector<message_report>&& known,
                      session_table& sessions, answer_writer& answers, instant now, wall_time wall);
 
 private:
-  std::vector<question> waiting_;
+  std::deque<question> waiting_;
 };
 
 } // namespace ropewalk

@@ -191,8 +191,11 @@ void request_intake::handle_status(session& from, const incoming_frame& frame) {
     taken = with_.questions.ask(from, id, *std::move(query), from.who);
   }
   if (!taken)
-    with_.answers.refuse(from, id, error_code::busy,
-                         "64 answers to STATUS are on their way to this client already", 100);
+    with_.answers.refuse(
+        from, id, error_code::busy,
+        "64 answers to STATUS (8 to questions about messages) are on their way to this "
+        "client already",
+        100);
 }
 
 void request_intake::handle_hello(session& from, const frame_fields& fields, std::uint64_t id,

@@ -324,6 +324,21 @@ def test_a_fork_server_that_stands_still_is_replaced(service):
     wait_until(lambda: {one for _, one, _ in s.spread(20)} - {loaded}, why="one from the new fork server")
 
 
+def test_processes_that_wait_for_their_fork_while_all_is_loaded_anew_are_not_in_the_way_of_others(service):
+    s = service(PROGRAM, "s.start-timeout=30s", "s.stop-timeout=300ms")
+    both_ready(s)
+    for _ in range(6):
+        loaded = s.pids()[1]
+        os.kill(loaded, signal.SIGSTOP)
+        with pytest.raises(ropewalk.WorkerLost):  # the next one is asked of who stands still
+            s.ask(b"die", attempts=1)
+        s.worker.send(signal.SIGHUP)
+        wait_until(lambda: not is_there(loaded), why="the old one has ended")
+        wait_until(lambda: len({pid for pid, one, _ in s.spread(20) if one != loaded}) == 2, why="two processes of the new one")
+    s.worker.send(signal.SIGTERM)
+    assert s.worker.process.wait(10) == 0
+
+
 def test_a_broken_new_version_leaves_what_runs_and_a_good_one_takes_over(service):
     s = service(PROGRAM)
     both_ready(s)
