@@ -1,9 +1,10 @@
 #include "actors/settings/control_groups.hpp"
 
+#include "actors/settings/read_file.hpp"
+#include "net/protocol/limits.hpp"
+
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 namespace ropewalk {
@@ -67,8 +68,8 @@ void control_groups::add_mount(const std::string& line) {
 }
 
 std::string control_groups::read(const std::string& path) const {
-  std::ifstream in{root_ + path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{in}, {}};
+  auto text = read_file(root_ + path, limits::max_text_file_bytes);
+  return text ? *std::move(text) : std::string{};
 }
 
 // The group of this process: NUMBER:CONTROLLERS:PATH.

@@ -1,7 +1,8 @@
 #include "apps/ropewalk/config_file.hpp"
 
+#include "actors/settings/read_file.hpp"
 #include "actors/settings/service_options.hpp"
-#include "apps/ropewalk/input.hpp"
+#include "net/protocol/limits.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -16,9 +17,6 @@
 namespace ropewalk {
 
 namespace {
-
-// A file of options has some hundred lines; one that is larger is another file.
-constexpr std::size_t max_config_bytes = 1 << 20;
 
 // How many letters are to be put in, left out or changed to make one of the other.
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -336,7 +334,7 @@ result<std::vector<std::string>> with_config(CLI::App& program, std::vector<std:
   const auto command = std::find_if(words.begin(), words.end(), [&](const std::string& word) {
     return find_command(program, word) != nullptr;
   });
-  const auto text = read_input(**file, max_config_bytes);
+  const auto text = read_file(**file, limits::max_text_file_bytes);
   if (!text) return text.why();
   const auto said =
       read_config(*text, **file, program, command == words.end() ? std::string{} : *command, words);

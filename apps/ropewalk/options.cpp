@@ -1,12 +1,12 @@
 #include "apps/ropewalk/options.hpp"
 
+#include "actors/settings/read_file.hpp"
 #include "actors/settings/setting_text.hpp"
 #include "actors/settings/units.hpp"
 
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <fstream>
 #include <iostream>
 #include <mutex>
 
@@ -80,11 +80,13 @@ result<client> open_connection(const connection_options& options) {
 
 // The first line of the file, so that an editor's newline does no harm.
 result<std::string> read_token(const std::string& path) {
-  std::ifstream in{path};
-  std::string token;
-  if (!std::getline(in, token) || token.empty())
-    return failure{failure_kind::unavailable, "there is no token in " + path, {}};
-  if (token.back() == '\r') token.pop_back();
+  auto text = read_file(path, limits::max_text_file_bytes);
+  if (!text) return text;
+  auto token = text->substr(0, text->find('\n'));
+  if (!token.empty() && token.back() == '\r') token.pop_back();
+  if (token.empty())
+    return failure{failure_kind::bad_input, "there is no token in " + path,
+                   "its first line is what `ropewalk token` printed"};
   return token;
 }
 

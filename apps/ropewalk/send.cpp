@@ -1,7 +1,7 @@
+#include "actors/settings/read_file.hpp"
 #include "actors/settings/units.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
-#include "apps/ropewalk/input.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/progress.hpp"
 #include "net/client/reconnecting_client.hpp"
@@ -193,9 +193,18 @@ private:
   std::chrono::milliseconds pause_{};
 };
 
+result<std::string> message_of(const send_options& o) {
+  constexpr auto most = limits::max_frame_payload_bytes;
+  if (o.data) return *o.data;
+  if (!o.file.empty()) return read_file(o.file, most);
+  auto read = read_descriptor(STDIN_FILENO, "the message from stdin", most);
+  if (!read)
+    return failure{read.why().kind, read.why().what, "say --data or --file, or redirect it"};
+  return read;
+}
+
 int run_send(const send_options& o) {
-  auto message =
-      o.data ? result<std::string>{*o.data} : read_input(o.file, limits::max_frame_payload_bytes);
+  auto message = message_of(o);
   if (!message) return report_error(message.why().text(), cannot_start);
   if (message->size() > limits::max_frame_payload_bytes)
     return report_error("a message has at most 256 MiB", cannot_start);

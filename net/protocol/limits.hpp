@@ -39,6 +39,10 @@ inline constexpr std::uint32_t max_slots = 4096;
 /// The end of a handler's stderr that is put into its FAILED answer, in bytes.
 inline constexpr std::size_t max_stderr_bytes = 4096;
 
+/// What a person may write into a configuration or an access file, in bytes: tens of thousands of
+/// lines; more is another file's name.
+inline constexpr std::size_t max_text_file_bytes = 16 * mib;
+
 // -- what several parts of a program start from: a setting's default in each of them --------------
 
 /// The cap on messages, in bytes, unless somebody says otherwise.

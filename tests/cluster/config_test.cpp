@@ -1,6 +1,8 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 
 using namespace ropewalk;
@@ -50,6 +52,29 @@ TEST_CASE("the example of a file of options is read, before the subcommand and a
   const auto missing = run_ropewalk({"broker", "--config", "/nowhere/f"}, folder.path());
   CHECK(missing.status == 2);
   CHECK(missing.err == "cannot read /nowhere/f (No such file or directory)\n");
+}
+
+TEST_CASE("an access file that is a folder is a clear error, and at a reload the old one stays") {
+  const temporary_folder folder;
+  const auto file = folder.path() + "/access";
+  const auto token = run_ropewalk(
+      {"token", "me", "--services", "*", "--to", folder.path() + "/token"}, folder.path());
+  std::ofstream{file} << token.err;
+  const auto tried =
+      run_ropewalk({"broker", "--access-file", folder.path(), "--check"}, folder.path());
+  CHECK(tried.status == 2);
+  CHECK(tried.err.find("cannot read " + folder.path() + " (Is a directory); name a file in it") !=
+        std::string::npos);
+  cluster c{{"--access-file", file}};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  std::remove(file.c_str());
+  std::filesystem::create_directory(file);
+  c.broker().signal(SIGHUP);
+  CHECK(c.broker().says("(Is a directory)"));
+  const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text(),
+                           "--token-file", folder.path() + "/token"});
+  INFO(sent.err);
+  CHECK(sent.out == "x");
 }
 
 TEST_CASE("send of a directory is a clear error, and status says when it cannot be written") {

@@ -1,9 +1,8 @@
 #include "actors/broker/sessions/client_access.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
+#include "actors/settings/read_file.hpp"
+#include "net/protocol/limits.hpp"
+
 #include <netinet/in.h>
 #include <utility>
 
@@ -32,12 +31,9 @@ result<void> client_access::load() {
     context = *std::move(made);
   }
   if (!settings_.access_file.empty()) {
-    std::ifstream in{settings_.access_file, std::ios::binary};
-    if (!in)
-      return failure{failure_kind::unavailable,
-                     "cannot read " + settings_.access_file + ": " + std::strerror(errno),
-                     {}};
-    auto parsed = access_list::parse(std::string{std::istreambuf_iterator<char>{in}, {}});
+    const auto text = read_file(settings_.access_file, limits::max_text_file_bytes);
+    if (!text) return text.why();
+    auto parsed = access_list::parse(*text);
     if (!parsed)
       return failure{parsed.why().kind, settings_.access_file + ", " + parsed.why().what, {}};
     list = std::make_shared<access_list>(*std::move(parsed));

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "net/protocol/result.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace ropewalk {
+
+/// All of a file that a person named. The failure says which one, and why (a folder opens and cannot
+/// be read; a disk fails in the middle); what is over `max_bytes` is one, and no more than that is
+/// read of it.
+result<std::string> read_file(const std::string& path, std::size_t max_bytes);
+
+/// The same of a descriptor that stays open, up to its end; `name` is what the failure calls it.
+result<std::string> read_descriptor(int from, const std::string& name, std::size_t max_bytes);
+
+} // namespace ropewalk
