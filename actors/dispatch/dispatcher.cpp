@@ -13,10 +13,6 @@ namespace {
 // and in the table of ids, the allocator's share.
 constexpr std::uint32_t overhead_bytes = 256;
 
-// A service that no node has offered for so long, and nobody has asked for meanwhile, is forgotten:
-// longer than workers take to be installed anew, and a name that somebody got wrong is one soon.
-constexpr std::chrono::minutes forget_after{10};
-
 // Answers are counted in windows of this length to know how fast a service works its queue off.
 constexpr milliseconds rate_window{100};
 
@@ -34,7 +30,7 @@ void count_times(service_counts& of, std::chrono::nanoseconds total, microsecond
 dispatcher::dispatcher(const dispatch_settings& settings, instant start, std::uint64_t seed)
     : settings_(settings), hash_(seed), deadlines_(start), ids_(hash_),
       service_by_name_(0, {hash_}), offers_(settings.node_bytes, seed),
-      history_(settings.history_memory) {
+      history_(settings.history_memory), grace_end_(start + settings.startup_grace) {
   settings_.timeout = std::min(settings_.timeout, settings_.max_deadline);
 }
 
@@ -170,12 +166,6 @@ void dispatcher::disconnect(connection_id who, instant now) {
   run_ready(now);
 }
 
-std::optional<service_index> dispatcher::find_service(std::string_view name) const {
-  const auto found = service_by_name_.find(name);
-  if (found == service_by_name_.end()) return std::nullopt;
-  return found->second;
-}
-
 // True if it was refused: a limit is reached.
 bool dispatcher::over_a_limit(const submission& what, std::uint32_t cost, instant now) {
   const auto& s = services_[what.service];
@@ -218,15 +208,6 @@ void dispatcher::refuse_second(const submission& what, instant now) {
          "a request with this id still waits for its answer on this connection; this is the answer "
          "to the second one",
          now);
-}
-
-// Whether it is to be asked for in vain, or waits for a node: then it was asked for now.
-bool dispatcher::refuses_unoffered(service& s, instant now) const {
-  const bool forgotten =
-      s.waiting() == 0 && now - std::max(s.unoffered_since, s.unoffered_asked) >= forget_after;
-  if (forgotten || settings_.refuse_unoffered) return true;
-  s.unoffered_asked = now;
-  return false;
 }
 
 void dispatcher::refuse_unserved(const submission& what, instant now) {
@@ -356,14 +337,6 @@ void dispatcher::place(std::uint32_t index, std::uint32_t to) {
 
 // -- nodes ----------------------------------------------------------------------------------------
 
-service_index dispatcher::service_named(const std::string& name) {
-  const auto [at, fresh] =
-      service_by_name_.try_emplace(name, static_cast<service_index>(services_.size()));
-  if (fresh)
-    services_.emplace_back(name, settings_.retry_share, hash_, notable_times{history_.enabled()});
-  return at->second;
-}
-
 node_number dispatcher::join(const std::vector<service_offer>& what, instant now,
                              std::string_view name) {
   const auto joined = next_node_++;
@@ -375,7 +348,7 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
                     credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
     offers_[offer].min_slots = brought.min_slots;
     services_[which].queue.budget().slots(offers_.slots_of(which));
-    services_[which].unoffered = false;
+    services_[which].only_asked = services_[which].unoffered = false;
     mark_runnable(which);
   }
   run_ready(now);
@@ -474,29 +447,6 @@ void dispatcher::refuse_all_waiting(service_index which, instant now) {
   for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
     refuse(index, error_code::worker_lost,
            "service " + s.name + " is failing: its workers keep crashing", now);
-}
-
-// What its last node was running when it left may have had its effects: that no worker is there is
-// not all that there is to say of it.
-void dispatcher::refuse_unoffered(service_index which, instant now) {
-  auto& s = services_[which];
-  for (auto index = s.queue.any(); index != no_index; index = s.queue.any())
-    refuse(index, requests_[index].charged > 0 ? error_code::worker_lost : error_code::no_service,
-           no_node_for(s, s.unoffered_since), now);
-}
-
-std::string dispatcher::no_node_for(const service& s, instant now) const {
-  const auto tenths =
-      std::chrono::duration_cast<milliseconds>(now - s.unoffered_since).count() / 100;
-  return "no node has offered service '" + s.name + "' since its last one left " +
-         std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) +
-         " s ago; start a worker that does";
-}
-
-std::optional<std::uint32_t> dispatcher::waiting_without_node(std::string_view name) const {
-  const auto which = find_service(name);
-  if (!which || !services_[*which].unoffered) return std::nullopt;
-  return services_[*which].waiting();
 }
 
 std::uint32_t dispatcher::waiting_for_slot(std::string_view name, node_number of) const {
@@ -753,6 +703,7 @@ std::string dispatcher::why_late(const request& r, instant now) const {
 }
 
 void dispatcher::advance(instant now) {
+  if (now >= grace_end_ && !asked_early_.empty()) end_startup_grace(now);
   expired_.clear();
   deadlines_.advance(now, expired_);
   for (const auto index : expired_)

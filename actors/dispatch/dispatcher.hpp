@@ -65,6 +65,13 @@ public:
   /// be kept.
   [[nodiscard]] std::optional<service_index> find_service(std::string_view name) const;
 
+  /// The service that a request asks for; nothing: no node has offered it. Until `startup_grace` is
+  /// over it need not have been offered yet, and such requests wait until then.
+  [[nodiscard]] std::optional<service_index> service_to_ask(std::string_view name, instant now);
+
+  /// Why there is no such service, for who asked for it.
+  [[nodiscard]] static std::string never_offered(std::string_view name);
+
   /// The same; there is one from now on if there was none. Requests for it wait for a node.
   service_index service_named(const std::string& name);
 
@@ -238,6 +245,7 @@ private:
     std::uint32_t answers = 0; // since `window` began
     instant window{};
     double answers_per_second = 0; // in the window before
+    bool only_asked = false;       // by who came before any node: until grace_end_ it may yet come
     bool unoffered = false;        // its last node has left, at that time:
     instant unoffered_since{};
     instant unoffered_asked{}; // when it was asked for since
@@ -322,6 +330,7 @@ private:
               std::uint32_t retry_after_ms = 0);
   // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
   [[gnu::noinline, gnu::cold]] void refuse_all_waiting(service_index service, instant now);
+  void end_startup_grace(instant now);
   [[gnu::noinline, gnu::cold]] void refuse_unoffered(service_index service, instant now);
   [[gnu::noinline, gnu::cold]] void refuse_second(const submission& what, instant now);
 
@@ -384,6 +393,8 @@ private:
   std::vector<std::uint32_t> expired_; // scratch of advance()
   message_history history_;
   std::vector<message_report> traced_;
+  const instant grace_end_;                // who offers services has found this broker by then
+  std::vector<service_index> asked_early_; // names that were asked for before, and not offered
 };
 
 } // namespace ropewalk

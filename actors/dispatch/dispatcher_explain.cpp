@@ -72,9 +72,9 @@ std::string dispatcher::why_waiting(std::uint32_t index, instant now) const {
   const auto& s = services_[r.service];
   const auto& all = offers_.of_service(r.service);
   if (all.empty())
-    return s.unoffered ? "no node offers it; the last one left " +
-                             time_text(now - s.unoffered_since) + " ago"
-                       : "no node offers it yet";
+    return s.unoffered && !s.only_asked ? "no node offers it; the last one left " +
+                                              time_text(now - s.unoffered_since) + " ago"
+                                        : "no node offers it yet";
   if (offers_.is_paused(r.service)) return "its service is paused by who runs the broker";
   std::uint32_t slots = 0;
   std::uint32_t busy = 0;

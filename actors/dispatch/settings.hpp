@@ -18,6 +18,7 @@ struct dispatch_settings {
   std::uint64_t node_bytes = 2 * limits::mib;
   std::uint32_t node_prefetch = 4096;
   microseconds node_prefetch_time{2000};
+  milliseconds startup_grace{3000};
   milliseconds timeout{30'000};
   milliseconds max_deadline{86'400'000};
   std::uint8_t attempts = 3;

@@ -134,6 +134,14 @@ inline constexpr std::array all_settings{
             sharing::same_for_each,
             of_dispatch<&dispatch_settings::attempts>,
             "how often a request is started before a lost worker makes its answer WORKER_LOST"},
+    setting{"startup-grace",
+            unit::milliseconds,
+            {0, 3'600'000},
+            sharing::same_for_each,
+            of_dispatch<&dispatch_settings::startup_grace>,
+            "how long after the broker's start a request may wait for a service that no worker has "
+            "offered yet, since workers need a moment to find it; after that NO_SERVICE is said at "
+            "once"},
     setting{"retry-share",
             unit::percent,
             {0, 10'000},

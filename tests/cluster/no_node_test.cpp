@@ -10,10 +10,6 @@ using namespace ropewalk;
 
 namespace {
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return of.log().find(what) != std::string::npos; }, 10s * time_factor);
-}
-
 bool contains(std::string_view text, std::string_view what) {
   return text.find(what) != std::string_view::npos;
 }
@@ -31,7 +27,7 @@ TEST_CASE(
     REQUIRE(eventually([&] { return c.connect().call("echo", "x").code == error_code::ok; }));
     node.signal(SIGTERM);
     REQUIRE(node.wait(10s) == 0);
-    REQUIRE(log_says(c.broker(), "no node offers service echo any more"));
+    REQUIRE(c.broker().says("no node offers service echo any more"));
     request_options options;
     options.timeout = 1200ms;
     const auto answer = c.connect().call("echo", "x", options);
@@ -48,6 +44,25 @@ TEST_CASE(
     const auto answered = waits.wait(20s);
     REQUIRE(answered);
     CHECK(answered->payload.view() == "waited");
+  }
+}
+
+TEST_CASE("a broker that has just begun lets requests wait for the workers that are on their way") {
+  cluster c;
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(c.has_nodes(1));
+  for (int i = 0; i < 5; ++i) {
+    c.restart_broker(); // it was killed
+    auto connection = c.connect();
+    connection.send("echo", shared_bytes::copy_of("x"));
+    const auto wrong = connection.send("nobody's", shared_bytes::copy_of("x"));
+    for (int answers = 0; answers < 2; ++answers) {
+      const auto answer = connection.wait(10s);
+      REQUIRE(answer);
+      CHECK(answer->code == (answer->id == wrong ? error_code::no_service : error_code::ok));
+      if (answer->id == wrong)
+        CHECK(contains(answer->payload.view(), "no worker has offered service 'nobody's'"));
+    }
   }
 }
 

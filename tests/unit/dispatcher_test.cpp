@@ -29,7 +29,7 @@ struct bench {
     submission what;
     what.connection = client;
     what.request_id = id;
-    what.service = *d.find_service(service);
+    what.service = *d.service_to_ask(service, now);
     what.payload = shared_bytes::copy_of(std::string(bytes, 'x'));
     what.attempts = attempts;
     what.timeout = timeout;
@@ -89,6 +89,7 @@ struct bench {
 };
 
 using placements = std::vector<std::pair<node_number, std::uint64_t>>;
+using placings = std::vector<std::pair<node_number, std::uint64_t>>;
 using refusals = std::vector<std::pair<std::uint64_t, error_code>>;
 
 } // namespace
@@ -124,6 +125,54 @@ TEST_CASE(
   b.d.advance(b.now);
   REQUIRE(b.refused() == refusals{{2, error_code::timeout}});
   REQUIRE(b.detail.empty()); // it is offered: that is not why
+}
+
+TEST_CASE("a broker that has just begun lets requests wait for workers that may be on their way") {
+  bench b;
+  b.submit(1);
+  b.submit(2, {}, {}, 8, "nobody's");
+  b.submit(3, {}, 1s, 8, "nobody's");
+  b.now += 1s;
+  b.d.advance(b.now);
+  REQUIRE(b.refused() == refusals{{3, error_code::timeout}});
+  REQUIRE(b.detail.find("no worker has offered service 'nobody's'") == 0);
+  REQUIRE(b.d.services(b.now).empty()); // a name that was asked for is no service
+  const auto node = b.join(1);
+  REQUIRE(b.placed() == placings{{node, 1}});
+  b.now += 1999ms;
+  b.d.advance(b.now);
+  REQUIRE(b.refused().empty());
+  b.now += 1ms;
+  b.d.advance(b.now);
+  b.d.check();
+  REQUIRE(b.refused() == refusals{{2, error_code::no_service}});
+  REQUIRE(b.detail.find("no worker has offered service 'nobody's'") == 0);
+  REQUIRE_FALSE(b.d.service_to_ask("nobody's", b.now));
+  REQUIRE_FALSE(b.d.service_to_ask("nobody else's", b.now));
+  REQUIRE(b.d.services(b.now).size() == 1);
+  const auto late = b.join(1, "nobody's"); // somebody offers it after all
+  b.submit(4, {}, {}, 8, "nobody's");
+  REQUIRE(b.placed() == placings{{late, 4}});
+  b.d.lose(late, "gone", b.now);
+  b.refused();
+  b.submit(5, {}, {}, 8, "nobody's"); // waits, as for any service whose last node left
+  REQUIRE(b.refused().empty());
+  REQUIRE(b.d.services(b.now).size() == 2);
+}
+
+TEST_CASE(
+    "names that are asked for before there are workers are bounded, and without a grace there "
+    "are none") {
+  bench b;
+  for (std::size_t i = 0; i < limits::max_services; ++i)
+    REQUIRE(b.d.service_to_ask("s" + std::to_string(i), b.now));
+  CHECK_FALSE(b.d.service_to_ask("one more", b.now));
+  CHECK(b.d.service_to_ask("s0", b.now));
+  CHECK_FALSE(b.d.service_to_ask(std::string(limits::max_service_bytes + 1, 'x'), b.now));
+  dispatch_settings none;
+  none.startup_grace = 0ms;
+  bench strict{none};
+  CHECK_FALSE(strict.d.service_to_ask("s0", strict.now));
 }
 
 TEST_CASE(

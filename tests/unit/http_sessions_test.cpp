@@ -17,6 +17,7 @@ std::string post(std::string_view service, std::string_view body, std::string_vi
 
 TEST_CASE("answers over HTTP come in the order of the requests, whichever is ready first") {
   broker_by_hand b;
+  b.now += dispatch_settings{}.startup_grace;
   b.add_node("echo", 1);
   const auto c = b.connect_http();
   c->says(post("echo", "one") + get("/healthz") + post("none", "x") + get("/readyz"));

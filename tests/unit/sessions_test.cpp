@@ -448,6 +448,7 @@ TEST_CASE("a drain refuses new work, and closes clients when all is answered and
 TEST_CASE("a client that ends its last line with its connection gets its answer") {
   broker_by_hand b;
   b.add_node("echo", 10);
+  b.now += dispatch_settings{}.startup_grace;
   const auto ends_with = [&](const std::string& bytes) {
     const auto c = b.connect();
     c->says(bytes);

@@ -284,13 +284,12 @@ void http_intake::submit(session& from, const http_request& what, const admitted
                                 "an ordering key holds for all clients, and these are spread over "
                                 "shards here: leave Ropewalk-Key out, or run the broker without "
                                 "--shards");
-  auto found = with_.work.find_service(as.place.service);
+  auto found = with_.work.service_to_ask(as.place.service, now);
   if (!found && shards_.has_service && shards_.has_service(as.place.service))
     found = with_.work.service_named(as.place.service);
   if (!found)
     return with_.answers.refuse(from, id, error_code::no_service,
-                                "no worker has offered service '" + as.place.service +
-                                    "'; check the name, or start one with --service NAME=HANDLER");
+                                dispatcher::never_offered(as.place.service));
   submission to;
   to.connection = from.id;
   to.request_id = id;

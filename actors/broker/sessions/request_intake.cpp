@@ -255,14 +255,11 @@ bool request_intake::find_service(session& from, std::uint64_t id, std::string_v
                          from.who->name + " may not ask for service '" + std::string{name} + "'");
     return false;
   }
-  auto found = with_.work.find_service(name);
+  auto found = with_.work.service_to_ask(name, now);
   if (!found && shards_.has_service && shards_.has_service(name))
     found = with_.work.service_named(std::string{name});
   if (!found) {
-    with_.answers.refuse(from, id, error_code::no_service,
-                         "no worker has offered service '" +
-                             std::string{name.substr(0, limits::max_service_bytes)} +
-                             "'; check the name, or start one with --service NAME=HANDLER");
+    with_.answers.refuse(from, id, error_code::no_service, dispatcher::never_offered(name));
     return false;
   }
   from.service_name = name;
