@@ -82,31 +82,32 @@ void print_attempts(const json& attempts) {
             << std::setw(9) << "RAN"
             << "END\n";
   for (const auto& one : attempts) {
-    std::cout << "  " << std::setw(9) << one["attempt"].get<int>() << std::setw(19)
+    std::cout << "  " << std::setw(9) << one.at("attempt").get<int>() << std::setw(19)
               << shown(one, "node") << ' ' << std::setw(6)
-              << (one.contains("slot") ? std::to_string(one["slot"].get<int>()) : "-")
+              << (one.contains("slot") ? std::to_string(one.at("slot").get<int>()) : "-")
               << std::setw(9) << time_text(one, "placed_seconds") << std::setw(9)
               << time_text(one, "waited_seconds") << std::setw(9) << time_text(one, "ran_seconds")
-              << (one["end"] == "open" ? "not yet" : one["end"].get<std::string>());
-    if (one.contains("why")) std::cout << ": " << shown(one["why"]);
+              << (one.at("end") == "open" ? "not yet" : one.at("end").get<std::string>());
+    if (one.contains("why")) std::cout << ": " << shown(one.at("why"));
     std::cout << '\n';
   }
 }
 
 void print(const json& one) {
-  std::cout << one["id"].get<std::string>() << "  " << shown(one["service"]) << "  "
-            << one.value("code", one["state"].get<std::string>()) << "  "
-            << (one["state"] == "ended" ? "after " : "for ") << time_text(one["seconds"])
-            << "  came " << one["came"].get<std::string>();
-  if (one.contains("client")) std::cout << "  from " << shown(one["client"]);
-  if (one.contains("address")) std::cout << "  at " << shown(one["address"]);
+  std::cout << one.at("id").get<std::string>() << "  " << shown(one.at("service")) << "  "
+            << one.value("code", one.at("state").get<std::string>()) << "  "
+            << (one.at("state") == "ended" ? "after " : "for ") << time_text(one.at("seconds"))
+            << "  came " << one.at("came").get<std::string>();
+  if (one.contains("client")) std::cout << "  from " << shown(one.at("client"));
+  if (one.contains("address")) std::cout << "  at " << shown(one.at("address"));
   std::cout << '\n';
-  if (one.contains("trace")) std::cout << "  trace " << one["trace"].get<std::string>() << '\n';
-  if (one.contains("detail")) std::cout << "  " << shown(one["detail"]) << '\n';
-  if (one.value("waits", "") != "") std::cout << "  " << shown(one["waits"]) << '\n';
-  print_attempts(one["attempts"]);
+  if (one.contains("trace")) std::cout << "  trace " << one.at("trace").get<std::string>() << '\n';
+  if (one.contains("detail")) std::cout << "  " << shown(one.at("detail")) << '\n';
+  if (one.value("waits", "") != "") std::cout << "  " << shown(one.at("waits")) << '\n';
+  print_attempts(one.at("attempts"));
   if (one.contains("attempts_left_out"))
-    std::cout << "  (" << one["attempts_left_out"].get<int>() << " attempts in between left out)\n";
+    std::cout << "  (" << one.at("attempts_left_out").get<int>()
+              << " attempts in between left out)\n";
 }
 
 int report(const std::string& what, int status) {
@@ -121,11 +122,8 @@ int run_explain(const explain_options& o) {
                   said.why().kind == failure_kind::refused ? answered_with_error : no_broker);
   const auto answer = json::parse(*said, nullptr, false);
   if (answer.is_discarded() || !answer.contains("messages"))
-    return report("the broker at " + o.connection.broker +
-                      " is of a release that does not know what became of messages; a newer one "
-                      "does",
-                  answered_with_error);
-  const auto& messages = answer["messages"];
+    return report(not_understood(o.connection.broker).text(), answered_with_error);
+  const auto& messages = answer.at("messages");
   if (o.as_json) {
     std::cout << *said << '\n';
   } else {
@@ -171,7 +169,14 @@ command_action add_explain(CLI::App& app) {
       ->excludes(id)
       ->capture_default_str();
   app.add_flag("--json", o->as_json, "as JSON, for scripts");
-  return [o] { return run_explain(*o); };
+  return [o] {
+    try {
+      return run_explain(*o);
+    } catch (const nlohmann::json::exception&) {
+      std::cerr << "ropewalk explain: " << not_understood(o->connection.broker).text() << '\n';
+      return answered_with_error;
+    }
+  };
 }
 
 } // namespace ropewalk

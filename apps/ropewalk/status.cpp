@@ -53,7 +53,7 @@ finding ask(const status_options& o, status_query& query) {
     return not_reached(said.why().text());
   }
   finding found{0, {}, *std::move(said)};
-  if (const auto nodes = nlohmann::json::parse(found.json)["nodes"].size();
+  if (const auto nodes = nlohmann::json::parse(found.json).at("nodes").size();
       nodes < o.expected_nodes) {
     found.status = too_few_nodes;
     found.complaint = std::to_string(nodes) + " of " + std::to_string(o.expected_nodes) +
@@ -142,7 +142,14 @@ command_action add_status(CLI::App& app) {
                "only whether a broker answers, for health checks: one that wants TLS, a "
                "certificate or a token does, too. Prints nothing")
       ->excludes(watch);
-  return [o] { return run_status(*o); };
+  return [o] {
+    try {
+      return run_status(*o);
+    } catch (const nlohmann::json::exception&) {
+      std::cerr << "ropewalk status: " << not_understood(o->connection.broker).text() << '\n';
+      return answered_with_error;
+    }
+  };
 }
 
 } // namespace ropewalk

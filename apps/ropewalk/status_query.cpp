@@ -46,6 +46,12 @@ failure status_query::no_answer_of(const client& connection) const {
           {}};
 }
 
+failure not_understood(const std::string& broker) {
+  return {failure_kind::refused,
+          "what the broker at " + broker + " says is not understood: it is of another release",
+          "use the `ropewalk` of that release"};
+}
+
 // -- again and again ----------------------------------------------------------------------------------
 
 struct status_feed::shared {

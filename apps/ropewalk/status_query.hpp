@@ -31,6 +31,9 @@ private:
   std::optional<client> connection_;
 };
 
+/// What a broker says that is older or newer than this program may lack what is looked for.
+failure not_understood(const std::string& broker);
+
 /// The same again and again, on a thread of its own, so that whoever shows it can do other things
 /// meanwhile, however long a broker takes that does not answer. That thread may be in the middle of
 /// it when this goes, and is not waited for: end the process with leave_process.

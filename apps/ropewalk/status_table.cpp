@@ -42,12 +42,13 @@ std::uint64_t sum_of(const json& by_name) {
 std::vector<json> services_to_show(const json& all) {
   std::vector<json> result;
   for (const auto& one : all)
-    if (one["nodes"] > 0 || one["waiting"] > 0 || one["in_flight"] > 0) result.push_back(one);
+    if (one.at("nodes") > 0 || one.at("waiting") > 0 || one.at("in_flight") > 0)
+      result.push_back(one);
   std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
-    return std::pair{a["oldest_waiting_seconds"].template get<double>(),
-                     a["waiting"].template get<int>()} >
-           std::pair{b["oldest_waiting_seconds"].template get<double>(),
-                     b["waiting"].template get<int>()};
+    return std::pair{a.at("oldest_waiting_seconds").template get<double>(),
+                     a.at("waiting").template get<int>()} >
+           std::pair{b.at("oldest_waiting_seconds").template get<double>(),
+                     b.at("waiting").template get<int>()};
   });
   return result;
 }
@@ -64,16 +65,16 @@ std::string service_heading() {
 
 std::string service_line(const json& one) {
   std::ostringstream out;
-  const auto slots =
-      std::to_string(one["slots_busy"].get<int>()) + "/" + std::to_string(one["slots"].get<int>());
-  out << std::left << std::setw(28) << shown(one["name"].get<std::string>()) << std::setw(9)
-      << one["waiting"].get<std::uint64_t>() << std::setw(8)
-      << short_time(one["oldest_waiting_seconds"].get<double>()) << std::setw(11)
-      << one["in_flight"].get<std::uint64_t>() << std::setw(11) << slots << std::setw(9)
-      << one["slots_failing"].get<int>() << std::setw(12) << one["answered"].get<std::uint64_t>()
-      << std::setw(8) << sum_of(one["errors"]) << std::setw(9)
-      << short_time(one["time_in_all"]["p50_seconds"].get<double>())
-      << short_time(one["time_in_all"]["p99_seconds"].get<double>());
+  const auto slots = std::to_string(one.at("slots_busy").get<int>()) + "/" +
+                     std::to_string(one.at("slots").get<int>());
+  out << std::left << std::setw(28) << shown(one.at("name").get<std::string>()) << std::setw(9)
+      << one.at("waiting").get<std::uint64_t>() << std::setw(8)
+      << short_time(one.at("oldest_waiting_seconds").get<double>()) << std::setw(11)
+      << one.at("in_flight").get<std::uint64_t>() << std::setw(11) << slots << std::setw(9)
+      << one.at("slots_failing").get<int>() << std::setw(12)
+      << one.at("answered").get<std::uint64_t>() << std::setw(8) << sum_of(one.at("errors"))
+      << std::setw(9) << short_time(one.at("time_in_all").at("p50_seconds").get<double>())
+      << short_time(one.at("time_in_all").at("p99_seconds").get<double>());
   return out.str();
 }
 
@@ -87,30 +88,32 @@ std::string node_heading() {
 
 std::string node_line(const json& n) {
   std::ostringstream out;
-  out << std::left << std::setw(27) << shown(n.value("label", n["name"].get<std::string>())) << ' '
-      << std::setw(9) << n["pid"].get<int>() << std::setw(20)
-      << shown(n["address"].get<std::string>()) << std::setw(7) << n["slots"].get<int>()
-      << std::setw(11) << n["in_flight"].get<int>() << std::setw(12)
-      << n["answered"].get<std::uint64_t>() << joined(n["services"]);
+  out << std::left << std::setw(27) << shown(n.value("label", n.at("name").get<std::string>()))
+      << ' ' << std::setw(9) << n.at("pid").get<int>() << std::setw(20)
+      << shown(n.at("address").get<std::string>()) << std::setw(7) << n.at("slots").get<int>()
+      << std::setw(11) << n.at("in_flight").get<int>() << std::setw(12)
+      << n.at("answered").get<std::uint64_t>() << joined(n.at("services"));
   return out.str();
 }
 
 std::string totals_line(const json& s) {
   std::ostringstream out;
-  out << s["nodes"].size() << " nodes, " << s["in_flight"] << " in flight, " << s["queued"]
-      << " queued, " << s["restarts"] << " restarts, " << s["redispatched"] << " redispatched";
+  out << s.at("nodes").size() << " nodes, " << s.at("in_flight") << " in flight, " << s.at("queued")
+      << " queued, " << s.at("restarts") << " restarts, " << s.at("redispatched")
+      << " redispatched";
   return out.str();
 }
 
 std::vector<std::string> certificate_lines(const json& s) {
   std::vector<std::string> result;
   for (const auto& c : s.value("certificates", json::array()))
-    if (c["state"] != "good")
-      result.push_back("a certificate of the " + c["port"].get<std::string>() + " port (" +
-                       shown(c["name"].get<std::string>()) + ") " +
-                       (c["state"] == "ends soon" ? "" : "is ") + c["state"].get<std::string>() +
-                       ": good from " + c["not_before"].get<std::string>() + " to " +
-                       c["not_after"].get<std::string>());
+    if (c.at("state") != "good")
+      result.push_back("a certificate of the " + c.at("port").get<std::string>() + " port (" +
+                       shown(c.at("name").get<std::string>()) + ") " +
+                       (c.at("state") == "ends soon" ? "" : "is ") +
+                       c.at("state").get<std::string>() + ": good from " +
+                       c.at("not_before").get<std::string>() + " to " +
+                       c.at("not_after").get<std::string>());
   return result;
 }
 
@@ -120,8 +123,8 @@ constexpr std::size_t other_lines = 6;
 } // namespace
 
 std::vector<std::string> status_table(const json& status, std::optional<std::size_t> max_lines) {
-  const auto services = services_to_show(status["services"]);
-  const auto& nodes = status["nodes"];
+  const auto services = services_to_show(status.at("services"));
+  const auto& nodes = status.at("nodes");
   const auto certificates = certificate_lines(status);
   auto service_room = max_services;
   auto node_room = nodes.size();

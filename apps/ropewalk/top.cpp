@@ -49,10 +49,6 @@ std::string time_of_day() {
   return {text.data(), std::strftime(text.data(), text.size(), "%H:%M:%S", &local)};
 }
 
-failure senseless_answer() {
-  return {failure_kind::unavailable, "the broker's answer makes no sense", {}};
-}
-
 int say(const failure& why) {
   std::cerr << "ropewalk top: " << why.text() << '\n';
   return why.kind == failure_kind::refused ? answered_with_error : no_broker;
@@ -131,7 +127,7 @@ int print_reports(top_view& view, const top_options& o) {
       if (std::exchange(gone, false)) std::cerr << "ropewalk top: the broker is back\n";
       if (++reports > 1) print(view, o);
     } else {
-      const auto why = said ? senseless_answer() : said.why();
+      const auto why = said ? not_understood(o.connection.broker) : said.why();
       if (reports == 0 || o.once) return say(why);
       if (!std::exchange(gone, true)) (void)say(why);
     }
@@ -146,20 +142,20 @@ int print_reports(top_view& view, const top_options& o) {
 
 // -- on the screen --------------------------------------------------------------------------------------
 
-void take_report(top_view& view, status_feed& feed) {
+void take_report(top_view& view, status_feed& feed, const std::string& broker) {
   const auto said = feed.take();
   if (!said) return;
   if (!*said)
     view.lose_broker(said->why().text(), clock_now());
   else if (!show(view, **said))
-    view.lose_broker(senseless_answer().text(), clock_now());
+    view.lose_broker(not_understood(broker).text(), clock_now());
 }
 
 // The time in the corner, and since when there is no broker, go on without anything coming.
 constexpr int redraw_ms = 1000;
 
 void run_screen(top_view& view, status_feed& feed, top_screen& screen,
-                const screen_signals& signals) {
+                const screen_signals& signals, const std::string& broker) {
   for (;;) {
     const auto size = screen.dimensions();
     screen.draw(view.screen(size.width, size.height, clock_now(), time_of_day()));
@@ -176,7 +172,7 @@ void run_screen(top_view& view, status_feed& feed, top_screen& screen,
     if ((waiting[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) return;
     if (view.delay() != delay) feed.set_interval(view.delay());
     if (view.take_wants_report()) feed.ask_now();
-    take_report(view, feed);
+    take_report(view, feed, broker);
   }
 }
 
@@ -189,12 +185,12 @@ int run_on_screen(top_view& view, const top_options& o) {
   status_query query{o.connection};
   const auto first = query.ask();
   if (!first) return say(first.why());
-  if (!show(view, *first)) return say(senseless_answer());
+  if (!show(view, *first)) return say(not_understood(o.connection.broker));
   const screen_signals signals;
   status_feed feed{std::move(query), view.delay()};
   {
     top_screen screen;
-    run_screen(view, feed, screen, signals);
+    run_screen(view, feed, screen, signals, o.connection.broker);
   }
   leave_process(0);
 }
