@@ -17,10 +17,6 @@ bool contains(const std::string& text, const std::string& what) {
   return text.find(what) != std::string::npos;
 }
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return contains(of.log(), what); }, 5s * time_factor);
-}
-
 } // namespace
 
 TEST_CASE("certificates that end soon are said by everybody who uses them, and in status") {
@@ -30,9 +26,8 @@ TEST_CASE("certificates that end soon are said by everybody who uses them, and i
               std::vector<std::string>{"--cluster-tls", certs / "broker", "--shards", shards}};
     auto& node =
         c.start_node("n", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
-    CHECK(contains(c.broker().log(),
-                   "the certificate " + certs / "broker/cert.pem" + " (broker) ends in "));
-    CHECK(log_says(node, "the certificate " + certs / "worker/cert.pem" + " (worker) ends in "));
+    CHECK(c.broker().says("the certificate " + certs / "broker/cert.pem" + " (broker) ends in "));
+    CHECK(node.says("the certificate " + certs / "worker/cert.pem" + " (worker) ends in "));
     const std::vector<std::string> as_alice{"--broker",   c.clients().text(),
                                             "--tls-ca",   certs / "ca.pem",
                                             "--tls-cert", certs / "clients/alice/cert.pem",
@@ -64,13 +59,13 @@ TEST_CASE("a certificate that is not valid yet is said at start, in status and o
   const certificates certs;
   issue_by_hand(certs / ".", "later", {"broker", "Ropewalk broker", true, 86'400});
   cluster c{{"--tls-cert", certs / "later/cert.pem", "--tls-key", certs / "later/key.pem"}};
-  CHECK(contains(c.broker().log(), "later/cert.pem (broker) is not valid before "));
+  CHECK(c.broker().says("later/cert.pem (broker) is not valid before "));
   const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text(),
                            "--tls-ca", certs / "ca.pem"});
   CHECK(sent.status == 3);
   CHECK(contains(sent.err, "the peer's certificate is refused (broker): it is not valid before "));
   CHECK(contains(sent.err, "is one of the clocks wrong?"));
-  CHECK(log_says(c.broker(), "the peer refuses our certificate ("));
+  CHECK(c.broker().says("the peer refuses our certificate ("));
 }
 
 TEST_CASE("what TLS refuses is said in words that say what to do, on both sides") {
@@ -85,15 +80,15 @@ TEST_CASE("what TLS refuses is said in words that say what to do, on both sides"
     cluster c{client_port_tls(certs) + std::vector<std::string>{"--client-ca", certs / "ca.pem"}};
     CHECK(contains(client(c, others / "ca.pem"), "it does not come from the authority that is "
                                                  "trusted here: both sides need the same"));
-    CHECK(log_says(c.broker(), "it does not come from the authority that the peer trusts"));
+    CHECK(c.broker().says("it does not come from the authority that the peer trusts"));
     (void)client(c, certs / "ca.pem");
-    CHECK(log_says(c.broker(), "the peer showed no certificate, and needs one here"));
+    CHECK(c.broker().says("the peer showed no certificate, and needs one here"));
     const auto mallory =
         c.run({"send", "echo", "--data", "x", "--broker", c.clients().text(), "--tls-ca",
                certs / "ca.pem", "--tls-cert", others / "clients/mallory/cert.pem", "--tls-key",
                others / "clients/mallory/key.pem"});
     CHECK(mallory.status != 0);
-    CHECK(log_says(c.broker(), "the peer's certificate is refused (mallory): it "));
+    CHECK(c.broker().says("the peer's certificate is refused (mallory): it "));
     for (const auto* theirs : {"unable to get", "self-signed", "self signed", "verify failed",
                                "tlsv1", "alert", "mismatch"})
       CHECK_FALSE(contains(c.broker().log() + mallory.err, theirs));

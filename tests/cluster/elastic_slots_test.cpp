@@ -43,7 +43,7 @@ TEST_CASE("processes come while requests wait, up to MAX, and go when they are i
   CHECK(slots_of(c) == 4);
   CHECK(took < 6s * time_factor);
   CHECK(eventually([&] { return slots_of(c) == 1; }, 20s));
-  CHECK(node.log().find("has been idle for 1000 ms, and is ended") != std::string::npos);
+  CHECK(node.says("has been idle for 1000 ms, and is ended"));
   CHECK(ask(connection, "echo again") == "OK again");
   run_burst(c, 20, 200);
   CHECK(slots_of(c) > 1);

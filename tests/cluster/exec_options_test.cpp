@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 bool says(const process& node, const std::string& text) {
-  return eventually([&] { return node.log().find(text) != std::string::npos; });
+  return node.says(text);
 }
 
 // Asks until the answer is another; the answer, or nothing.

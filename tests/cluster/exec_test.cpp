@@ -90,7 +90,7 @@ TEST_CASE("a handler that dies is charged to the message that ran there, and is 
   CHECK(answer.find("WORKER_LOST its worker was lost 3 times") == 0);
   CHECK(answer.find(why) != std::string::npos);
   CHECK(ask(connection, "echo again") == "OK again");
-  CHECK(node.log().find(why) != std::string::npos);
+  CHECK(node.says(why));
   CHECK(eventually([&] { return c.status()["restarts"] == 3; }));
 }
 
@@ -111,7 +111,7 @@ TEST_CASE(
   CHECK(answer.find("WORKER_LOST") == 0);
   CHECK(answer.find(quoted) != std::string::npos);
   CHECK(text(connection.wait(10s)) == "OK slept");
-  CHECK(node.log().find(quoted) != std::string::npos);
+  CHECK(node.says(quoted));
   CHECK(ask(other, "echo again") == "OK again");
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("an answer that comes twice is one answer") {
   auto connection = ready_client(c);
   CHECK(ask(connection, "twice") == "OK once");
   CHECK(ask(connection, "echo again") == "OK again");
-  CHECK(node.log().find("or twice: 'twice'") != std::string::npos);
+  CHECK(node.says("or twice: 'twice'"));
 }
 
 TEST_CASE(
@@ -135,7 +135,7 @@ TEST_CASE(
   CHECK(ask(connection, message, {.timeout = 300ms}).find("TIMEOUT") == 0);
   CHECK(ask(connection, "echo again") == "OK again");
   CHECK(ask(connection, "pid") != pid);
-  CHECK(node.log().find("did not answer a request in time") != std::string::npos);
+  CHECK(node.says("did not answer a request in time"));
 }
 
 TEST_CASE("a handler that stops when it is told goes on living") {
@@ -168,8 +168,7 @@ TEST_CASE("whatever a handler prints is log, and hurts nobody") {
   auto& node = c.start_node("a", node_of({"--slots", "1"}));
   auto connection = ready_client(c);
   CHECK(ask(connection, "print the model is warm") == "OK printed");
-  CHECK(
-      eventually([&] { return node.log().find("says: the model is warm") != std::string::npos; }));
+  CHECK(node.says("says: the model is warm"));
   for (int i = 0; i < 20; ++i) {
     REQUIRE(ask(connection, "noise 1048576") == "OK noisy");
     REQUIRE(ask(connection, "echo hi") == "OK hi");
@@ -221,7 +220,7 @@ TEST_CASE(
   l.run(60s);
   CHECK(l.answered == 200);
   CHECK(l.errors.empty());
-  CHECK(eventually([&] { return node.log().find("ulimit -n") != std::string::npos; }));
+  CHECK(node.says("ulimit -n"));
 }
 
 TEST_CASE("a reply over the cap is TOO_LARGE, and the handler goes on") {

@@ -18,11 +18,6 @@ namespace {
 constexpr std::size_t wanted_files = 1000;
 constexpr std::uintmax_t largest_file = 2 << 20;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream in{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{in}, {}};
-}
-
 // Files of this machine: documents and manuals, and, where a slim image has few of those, programs'
 // data.
 std::vector<fs::path> real_files() {
@@ -82,7 +77,7 @@ TEST_CASE("real files through real programs while nodes die: every answer is wha
   while (compared < files.size()) {
     for (; in_flight < 24 && next < files.size(); ++next, ++in_flight) {
       const auto id =
-          connection.send(services[next % 3].first, shared_bytes::copy_of(read_file(files[next])));
+          connection.send(services[next % 3].first, shared_bytes::copy_of(file_text(files[next])));
       REQUIRE(id == asked.size());
       asked.emplace_back(next, next % 3);
     }

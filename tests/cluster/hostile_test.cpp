@@ -152,7 +152,7 @@ TEST_CASE("a client that sends and never reads is paused, then cut off, and the 
   CHECK(sent < 2000);
   CHECK(resident_kib(c.broker().pid()) < before + slack_kib);
   others_are_served(c);
-  REQUIRE(eventually([&] { return c.broker().log().find("cut off") != std::string::npos; }));
+  REQUIRE(c.broker().says("cut off"));
   REQUIRE(eventually([&] { return c.status()["connections"] == 1; }));
 }
 
@@ -235,8 +235,7 @@ std::vector<std::unique_ptr<raw>> starve(cluster& c, rlim_t descriptors, int cli
   REQUIRE(::prlimit(c.broker().pid(), RLIMIT_NOFILE, &few, nullptr) == 0);
   std::vector<std::unique_ptr<raw>> result;
   for (int i = 0; i < clients; ++i) result.push_back(std::make_unique<raw>(c.clients()));
-  REQUIRE(eventually(
-      [&] { return c.broker().log().find("out of file descriptors") != std::string::npos; }));
+  REQUIRE(c.broker().says("out of file descriptors"));
   return result;
 }
 
@@ -267,8 +266,7 @@ TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes
   REQUIRE(c.has_nodes(1));
   const auto pid = c.broker().pid();
   const auto has_joined = [&](const std::string& name) {
-    return eventually(
-        [&] { return c.broker().log().find("node " + name + " joined") != std::string::npos; });
+    return c.broker().says("node " + name + " joined");
   };
   auto clients = starve(c, 64, 100);
   c.start_node("b", {"--service", "echo=builtin:echo"});
@@ -276,7 +274,7 @@ TEST_CASE("clients leave descriptors for nodes, and a node that finds none comes
   // Who takes these, too, is turned away in the end, and nobody spins.
   std::vector<std::unique_ptr<raw>> strangers;
   for (int i = 0; i < 40; ++i) strangers.push_back(std::make_unique<raw>(c.nodes()));
-  REQUIRE(eventually([&] { return c.broker().log().find("turned away") != std::string::npos; }));
+  REQUIRE(c.broker().says("turned away"));
   c.start_node("c", {"--service", "echo=builtin:echo"});
   const auto before = cpu_ticks(pid);
   (void)clients.back()->receive([](const std::string&) { return false; }, 1s);
@@ -395,7 +393,7 @@ TEST_CASE(
   REQUIRE(in.front().call("echo", "still here").code == error_code::ok);
   in.pop_back();
   REQUIRE(eventually([&] { return c.connect().call("echo", "x").code == error_code::ok; }));
-  REQUIRE(c.broker().log().find("too many connections") != std::string::npos);
+  REQUIRE(c.broker().says("too many connections"));
 }
 
 TEST_CASE("one address has its share of connections") {

@@ -56,7 +56,7 @@ void run_python(const http_cluster& c, const std::string& program,
   const auto status = run.wait(20s);
   INFO(run.log());
   REQUIRE(status == 0);
-  REQUIRE(contains(run.log(), "good"));
+  REQUIRE(run.says("good"));
 }
 
 constexpr const char* python_client = R"(
@@ -203,7 +203,7 @@ TEST_CASE("HTTP has the TLS and the tokens of the client port, and beyond loopba
   http_cluster c{client_port_tls(certs) + std::vector<std::string>{"--access-file", access},
                  "localhost:0"};
   c.start_node("a", {"--service", "up=builtin:upper"});
-  REQUIRE(eventually([&] { return contains(c.broker().log(), "node a joined"); }));
+  REQUIRE(c.broker().says("node a joined"));
   const auto at = [&](const std::string& path) {
     return "https://localhost:" + std::to_string(c.http().port) + path;
   };

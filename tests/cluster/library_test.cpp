@@ -54,7 +54,7 @@ TEST_CASE("a library that cannot be used is an error before its node joins, and 
   auto& node = c.start_node("a", {"--service", "l=lib:" + library});
   CHECK(node.wait(5s) == 2);
   INFO(node.log());
-  CHECK(node.log().find(why) != std::string::npos);
+  CHECK(node.says(why));
   const auto checked = c.run({"worker", "--service", "l=lib:" + library, "--check"});
   CHECK(checked.status == 2);
   CHECK(checked.err.find(why) != std::string::npos);
@@ -66,7 +66,7 @@ TEST_CASE("a library whose slots cannot be opened says why, and its node goes in
   auto& node = c.start_node("a", {"--service", "l=lib:" ROPEWALK_LIBRARIES "/libobedient.so:broken",
                                   "--slots", "1", "--restarts", "1"});
   REQUIRE(node.wait(20s));
-  CHECK(node.log().find("ropewalk_open failed: there is no model") != std::string::npos);
+  CHECK(node.says("ropewalk_open failed: there is no model"));
 }
 
 TEST_CASE("a run that hangs in the node costs its slot until it ends, and nothing else") {
@@ -82,12 +82,11 @@ TEST_CASE("a run that hangs in the node costs its slot until it ends, and nothin
     return std::chrono::steady_clock::now() - began;
   };
   CHECK(ask(connection, "deaf 2500", {.timeout = 200ms}).find("TIMEOUT") == 0);
-  REQUIRE(eventually([&] { return node.log().find("is written off") != std::string::npos; }));
+  REQUIRE(node.says("is written off"));
   CHECK(eventually([&] { return c.status()["in_flight"] == 0 && c.status()["restarts"] == 1; }));
   for (int i = 0; i < 10; ++i) CHECK(ask(connection, "hi") == "OK hi");
   CHECK(time_of_two() >= 800ms); // one after the other
-  REQUIRE(
-      eventually([&] { return node.log().find("starting the slot again") != std::string::npos; }));
+  REQUIRE(node.says("starting the slot again"));
   CHECK(eventually([&] { return time_of_two() < 750ms; }));
 }
 

@@ -163,7 +163,7 @@ TEST_CASE("FAILED and WORKER_LOST are in the broker's log with service, node and
   const auto lost = connection.wait(10s);
   REQUIRE(lost);
   CHECK(lost->code == error_code::worker_lost);
-  REQUIRE(eventually([&] { return c.broker().log().find("WORKER_LOST") != std::string::npos; }));
+  REQUIRE(c.broker().says("WORKER_LOST"));
   if (!json) {
     const std::string name = processes_of_a_node() == 1 ? "n " : "n-";
     const auto says = [&](const std::string& what) {

@@ -154,7 +154,7 @@ TEST_CASE("a node that starts before its broker joins when there is one") {
   c.broker().signal(SIGKILL);
   REQUIRE(c.broker().wait(5s));
   auto& node = c.start_node("early", {"--service", "echo=builtin:echo"});
-  REQUIRE(eventually([&] { return node.log().find("no broker at") != std::string::npos; }));
+  REQUIRE(node.says("no broker at"));
   c.restart_broker();
   REQUIRE(c.nodes() == port);
   REQUIRE(c.has_nodes(1, 5s));
@@ -241,7 +241,7 @@ TEST_CASE("a reply that cannot be written, as on a full disk, is no success") {
                      c.clients().text() + " >/dev/full"},
                 c.folder() + "/full.log"};
   REQUIRE(shell.wait(10s) == 4);
-  REQUIRE(shell.log().find("is the disk full?") != std::string::npos);
+  REQUIRE(shell.says("is the disk full?"));
 }
 
 TEST_CASE("ropewalk bench counts and verifies every message") {

@@ -116,7 +116,7 @@ TEST_CASE("localhost is listened on in both families, by clients' port and clust
       {ROPEWALK_PROGRAM, "broker", "--listen", b.clients[1].text(), "--cluster", "127.0.0.1:0"},
       b.folder.path() + "/second.log"};
   CHECK(second.wait(10s) == 1);
-  CHECK(second.log().find("another process listens there") != std::string::npos);
+  CHECK(second.says("another process listens there"));
 }
 
 TEST_CASE("a name whose first address drops packets costs clients and workers a moment, no more") {
@@ -144,7 +144,7 @@ TEST_CASE("a name whose first address drops packets costs clients and workers a 
   auto& worker = b.start("a", with_hosts({ROPEWALK_PROGRAM, "worker", "--broker",
                                           endpoint{"twofold", b.nodes.port}.text(), "--service",
                                           "echo=builtin:echo"}));
-  REQUIRE(eventually([&] { return worker.log().find("joined") != std::string::npos; }));
+  REQUIRE(worker.says("joined"));
   auto& send =
       b.start("send", with_hosts({ROPEWALK_PROGRAM, "send", "echo", "--data", "hello", "--broker",
                                   endpoint{"twofold", b.clients[0].port}.text()}));

@@ -61,7 +61,7 @@ TEST_CASE("an actor of one's own that ends is made again, and what it had open i
   CHECK(lost.starts_with("WORKER_LOST its worker was lost 3 times"));
   CHECK(lost.find("its actor is gone: ") != std::string::npos);
   CHECK(text(connection.call("one", "echo again")) == "OK again");
-  CHECK(own.log().find("service one: actor 0 is gone") != std::string::npos);
+  CHECK(own.says("service one: actor 0 is gone"));
 
   // Among others: it is found, and nobody else is refused.
   std::set<std::uint64_t> innocent;

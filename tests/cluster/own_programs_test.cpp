@@ -74,14 +74,14 @@ TEST_CASE("a worker of one's own says what is wrong with its command line, and w
   cluster c;
   auto twice = own_worker(c, {"--service", "reverse=builtin:echo", "--check"});
   CHECK(twice.wait(5s) == 2);
-  CHECK(twice.log().find("the service 'reverse' is named twice") != std::string::npos);
+  CHECK(twice.says("the service 'reverse' is named twice"));
   auto good = own_worker(c, {"--set", "reverse.stop-timeout=1s", "--check"});
   CHECK(good.wait(5s) == 0);
   auto wrong = own_worker(c, {"--sloths", "3"});
   CHECK(wrong.wait(5s) == 2);
   auto help = own_worker(c, {"--help"});
   CHECK(help.wait(5s) == 0);
-  CHECK(help.log().find("--recycle-after") != std::string::npos);
+  CHECK(help.says("--recycle-after"));
 }
 
 TEST_CASE("an asynchronous client: futures and functions, many at a time, from many threads") {

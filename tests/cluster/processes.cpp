@@ -36,12 +36,16 @@ bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds pa
   return true;
 }
 
+std::string file_text(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 namespace {
 
-std::string read_file(const std::string& path) {
-  std::ifstream in{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{in}, {}};
-}
+constexpr std::size_t shown_of_a_complaint = 1500; // bytes, in a test's last words
 
 // The value behind `name=` in the last line of the log that says "ready".
 std::optional<endpoint> find_endpoint(const std::string& log, const std::string& name) {
@@ -118,7 +122,11 @@ std::optional<int> process::wait(std::chrono::milliseconds patience) {
 }
 
 std::string process::log() const {
-  return read_file(log_path_);
+  return file_text(log_path_);
+}
+
+bool process::says(const std::string& what, std::chrono::milliseconds patience) const {
+  return eventually([&] { return log().find(what) != std::string::npos; }, patience);
 }
 
 temporary_folder::temporary_folder() {
@@ -137,9 +145,10 @@ std::vector<pid_t> children_of(pid_t parent, bool zombies) {
   std::ifstream list{"/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
                      "/children"};
   for (pid_t pid = 0; list >> pid;) {
-    std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
-    std::string text{std::istreambuf_iterator<char>{stat}, {}};
-    const bool is_zombie = text.size() > text.rfind(')') + 2 && text[text.rfind(')') + 2] == 'Z';
+    const auto stat = file_text("/proc/" + std::to_string(pid) + "/stat");
+    const auto state = stat.rfind(") ");
+    if (state == std::string::npos) continue;
+    const bool is_zombie = stat.compare(state, 3, ") Z") == 0;
     if (is_zombie == zombies) result.push_back(pid);
   }
   return result;
@@ -159,16 +168,17 @@ cluster::~cluster() {
     if (entry.path().extension() == ".log") logs.push_back(entry.path());
   std::sort(logs.begin(), logs.end());
   // What a sanitizer or CAF found in a process must not pass because another process took over.
-  bool found = false;
+  std::string found;
   for (const auto& log : logs)
     for (const auto* sign :
          {"AddressSanitizer", "runtime error:", "*** unhandled", "*** unexpected"})
-      found = found || read_file(log.string()).find(sign) != std::string::npos;
-  if (found || std::uncaught_exceptions() > failed_before_)
+      if (const auto text = file_text(log.string()); text.find(sign) != std::string::npos)
+        found = log.filename().string() + ": " + text.substr(text.find(sign), shown_of_a_complaint);
+  if (!found.empty() || std::uncaught_exceptions() > failed_before_)
     for (const auto& log : logs)
-      std::cerr << "---- " << log.filename() << '\n' << read_file(log.string());
-  if (found) {
-    std::cerr << "a process complained: see the logs above\n";
+      std::cerr << "---- " << log.filename() << '\n' << file_text(log.string());
+  if (!found.empty()) {
+    std::cerr << "a process complained; the logs are above. " << found << '\n';
     std::abort();
   }
 }
@@ -245,7 +255,7 @@ output run_ropewalk(std::vector<std::string> words, const std::string& folder,
   int status = 0;
   ::waitpid(pid, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-          stdout_path.empty() ? read_file(out) : std::string{}, read_file(err)};
+          stdout_path.empty() ? file_text(out) : std::string{}, file_text(err)};
 }
 
 load::load(client c, std::string service, std::uint64_t count, std::uint64_t window,

@@ -33,6 +33,9 @@ std::chrono::seconds how_long(int standard);
 /// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 
+/// All of a file; empty if it is not there, or not any more: /proc of a process that ends meanwhile.
+std::string file_text(const std::string& path);
+
 /// A ropewalk program, or another, in a process group of its own; its output goes to a log file.
 class process {
 public:
@@ -50,6 +53,11 @@ public:
   std::optional<int> wait(std::chrono::milliseconds patience);
 
   [[nodiscard]] std::string log() const;
+
+  /// True when its log says so, or does within a while: lines of one event come one by one.
+  [[nodiscard]] bool says(const std::string& what,
+                          std::chrono::milliseconds patience = 10s * time_factor) const;
+
   [[nodiscard]] const std::string& log_path() const { return log_path_; }
 
 private:

@@ -18,12 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string read_file(const std::string& path) {
-  std::ostringstream all;
-  all << std::ifstream{path, std::ios::binary}.rdbuf(); // a process that goes meanwhile has none
-  return all.str();
-}
-
 std::vector<pid_t> pids_in(const std::string& path) {
   std::vector<pid_t> result;
   std::ifstream in{path};
@@ -37,7 +31,7 @@ bool all_gone(const std::vector<pid_t>& pids) {
 
 // Or is a zombie that the machine's init has not reaped yet.
 bool has_ended(pid_t pid) {
-  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto stat = file_text("/proc/" + std::to_string(pid) + "/stat");
   const auto end = stat.rfind(')');
   return end == std::string::npos || stat.substr(end, 3) == ") Z";
 }
@@ -55,7 +49,7 @@ std::vector<relative> descendants_of(pid_t parent) {
   for (const auto& task :
        fs::directory_iterator{"/proc/" + std::to_string(parent) + "/task", ignored})
     for (const auto pid : pids_in(task.path().string() + "/children")) {
-      const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+      const auto stat = file_text("/proc/" + std::to_string(pid) + "/stat");
       const auto begin = stat.find('(');
       const auto end = stat.rfind(')');
       if (begin == std::string::npos || end + 2 >= stat.size()) continue; // it has just gone
@@ -170,7 +164,7 @@ TEST_CASE("nodes that are ended in the middle of runs, however it is done: those
   start(started++);
   REQUIRE(c.has_nodes(2));
   const auto runs = [&] {
-    std::istringstream text{read_file(c.folder() + "/runs")};
+    std::istringstream text{file_text(c.folder() + "/runs")};
     return std::vector<std::string>{std::istream_iterator<std::string>{text}, {}};
   };
   auto connection = c.connect();
@@ -186,7 +180,7 @@ TEST_CASE("nodes that are ended in the middle of runs, however it is done: those
     auto& node = *nodes.at(runner);
     node.signal(way == "drain" || way == "TERM twice" ? SIGTERM : SIGKILL);
     if (way == "TERM twice") {
-      REQUIRE(eventually([&] { return node.log().find("draining") != std::string::npos; }));
+      REQUIRE(node.says("draining"));
       node.signal(SIGTERM);
     }
     start(started++);
@@ -197,7 +191,7 @@ TEST_CASE("nodes that are ended in the middle of runs, however it is done: those
     INFO(answer->payload.view());
     CHECK(answer->code == error_code::ok);
   }
-  CHECK(read_file(c.folder() + "/overlaps").empty());
+  CHECK(file_text(c.folder() + "/overlaps").empty());
   CHECK(runs().size() > static_cast<std::size_t>(kills));
 }
 
@@ -383,7 +377,7 @@ TEST_CASE("a node takes its service up again by itself when its program can be s
   fs::rename(path, path + ".away");
   connection.send("up", shared_bytes::copy_of("y"));
   connection.flush();
-  REQUIRE(eventually([&] { return node.log().find("not there any more") != std::string::npos; }));
+  REQUIRE(node.says("not there any more"));
   CHECK_FALSE(connection.wait(300ms));
   fs::rename(path + ".away", path);
   const auto answer = connection.wait(10s);

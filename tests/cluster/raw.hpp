@@ -97,8 +97,7 @@ inline std::uint64_t resident_kib(pid_t pid) {
 
 /// User and system time of a process, in hundredths of a second.
 inline std::uint64_t cpu_ticks(pid_t pid) {
-  std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
-  const std::string text{std::istreambuf_iterator<char>{stat}, {}};
+  const auto text = file_text("/proc/" + std::to_string(pid) + "/stat");
   std::istringstream rest{text.substr(text.rfind(')') + 2)};
   std::string skipped;
   for (int i = 0; i < 11; ++i) rest >> skipped;

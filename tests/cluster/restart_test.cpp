@@ -14,16 +14,12 @@ using namespace ropewalk;
 
 namespace {
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return of.log().find(what) != std::string::npos; }, 10s * time_factor);
-}
-
 // The next broker, on the ports of the one that drains.
 class next_broker {
 public:
   next_broker(const cluster& c, const std::vector<std::string>& options)
       : process_(words(c, options), c.folder() + "/next.log") {
-    if (!log_says(process_, "ready: ")) FAIL("the next broker does not start:\n" << process_.log());
+    if (!process_.says("ready: ")) FAIL("the next broker does not start:\n" << process_.log());
   }
   [[nodiscard]] process& running() { return process_; }
 
@@ -54,7 +50,7 @@ void check_restart(const std::vector<std::string>& broker_options,
   busy.flush();
   REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
   c.broker().signal(SIGTERM);
-  REQUIRE(log_says(c.broker(), "the ports are free for the next broker"));
+  REQUIRE(c.broker().says("the ports are free for the next broker"));
   const auto begin = std::chrono::steady_clock::now();
   next_broker next{c, broker_options};
   // All nodes but the one that still works for the old broker are the next one's now. (With shards

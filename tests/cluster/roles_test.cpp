@@ -63,10 +63,6 @@ private:
   temporary_folder folder_;
 };
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return of.log().find(what) != std::string::npos; }, 5s * time_factor);
-}
-
 bool contains(const std::string& text, const std::string& what) {
   return text.find(what) != std::string::npos;
 }
@@ -167,7 +163,7 @@ TEST_CASE("nobody joins at the cluster port but with a worker's certificate") {
     INFO(who);
     CHECK(contains(join_by_hand(c, certs.of(who)),
                    "the peer refuses our certificate (it is not for this use); its log says why"));
-    CHECK(log_says(c.broker(), "refused at the cluster port: 127.0.0.1: " + why));
+    CHECK(c.broker().says("refused at the cluster port: 127.0.0.1: " + why));
   }
   CHECK(c.status()["nodes"].empty());
   c.start_node("good", as_worker(certs / "worker"));
@@ -248,7 +244,7 @@ TEST_CASE("workers take no server for their broker but one with a broker's certi
         std::vector<std::string>{ROPEWALK_PROGRAM, "worker", "--broker", fake.where().text()} +
             as_worker(certs / "worker"),
         c.folder() + "/lured-by-" + fs::path{who}.filename().string() + ".log"};
-    CHECK(log_says(worker, "no TLS with " + fake.where().text() + ": " + why));
+    CHECK(worker.says("no TLS with " + fake.where().text() + ": " + why));
   }
 }
 
@@ -320,12 +316,12 @@ TEST_CASE("where client certificates are wanted, only a client's will do, or one
     const auto heard = ask_by_hand(certs.of(who));
     INFO(heard);
     CHECK(contains(heard, "the peer refuses our certificate (it is not for this use)"));
-    CHECK(log_says(c.broker(), "is refused: " + why));
+    CHECK(c.broker().says("is refused: " + why));
   }
   CHECK(contains(ask_by_hand({}), "the peer asks for a certificate, and there is none to show"));
   const auto foreign_worker = ask_by_hand(others.of("worker"));
   CHECK(contains(foreign_worker, "refuses our certificate"));
-  CHECK(log_says(c.broker(), "the peer showed a worker's certificate (node)"));
+  CHECK(c.broker().says("the peer showed a worker's certificate (node)"));
 
   // The program does not even try.
   const auto workers = c.run(as_client(c.clients(), certs.of("worker")));
@@ -352,11 +348,11 @@ TEST_CASE("a certificate of another role is not reloaded, and the one that is th
   CHECK(eventually([&] { return c.run(ask).out == "x"; }));
   use("serving-worker");
   c.broker().signal(SIGHUP);
-  CHECK(log_says(c.broker(), "nothing is reloaded: " + used.path() +
-                                 "/cert.pem is a worker's certificate; a broker needs a broker's"));
+  CHECK(c.broker().says("nothing is reloaded: " + used.path() +
+                        "/cert.pem is a worker's certificate; a broker needs a broker's"));
   use("old-broker");
   c.broker().signal(SIGHUP);
-  CHECK(log_says(c.broker(), "nothing is reloaded: " + used.path() + "/cert.pem " + older));
+  CHECK(c.broker().says("nothing is reloaded: " + used.path() + "/cert.pem " + older));
   CHECK(c.run(ask).out == "x");
 }
 
@@ -366,8 +362,8 @@ TEST_CASE("an authority of one's own makes workers and brokers by saying so in i
   c.start_node("mine", as_worker(others / "worker"));
   CHECK(c.has_nodes(1));
   CHECK_FALSE(join_by_hand(c, others.of("person")).empty());
-  CHECK(log_says(c.broker(), "the peer's certificate (bob) does not say what it is for: it must "
-                             "have OU = Ropewalk worker in its subject"));
+  CHECK(c.broker().says("the peer's certificate (bob) does not say what it is for: it must "
+                        "have OU = Ropewalk worker in its subject"));
 }
 
 TEST_CASE("certs --keep leaves good certificates alone, and makes anew what an older ropewalk made "

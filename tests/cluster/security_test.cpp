@@ -51,10 +51,6 @@ private:
   temporary_folder folder_;
 };
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return of.log().find(what) != std::string::npos; }, 5s * time_factor);
-}
-
 } // namespace
 
 TEST_CASE("messages of every size go through TLS on the client port, from several clients") {
@@ -93,7 +89,7 @@ TEST_CASE("who speaks plainly to a TLS port is told so, in frames or in text") {
   binary.send(frame(frame_kind::request, 1, "echo", "hello"));
   const auto answer = binary.receive([](const std::string& s) { return s.size() > 40; });
   REQUIRE(answer.find("this port speaks TLS") != std::string::npos);
-  REQUIRE(log_says(c.broker(), "does not speak TLS"));
+  REQUIRE(c.broker().says("does not speak TLS"));
   const auto sent = c.run({"send", "echo", "--data", "x", "--broker", c.clients().text()});
   REQUIRE(sent.status == 3);
   REQUIRE(sent.err.find("speaks TLS") != std::string::npos);
@@ -130,13 +126,13 @@ TEST_CASE("where client certificates are wanted, only those of the authority get
     return connected.call("echo", "x").code != error_code::ok && connected.closed();
   };
   REQUIRE(refused({{}, {}, certs / "ca.pem"}));
-  REQUIRE(log_says(c.broker(), "the peer showed no certificate, and needs one here"));
+  REQUIRE(c.broker().says("the peer showed no certificate, and needs one here"));
   auto with_own_trust = [&](tls_files files) {
     files.authority = certs / "ca.pem";
     return files;
   };
   REQUIRE(refused(with_own_trust(others.of("clients/mallory"))));
-  REQUIRE(log_says(c.broker(), "certificate is refused"));
+  REQUIRE(c.broker().says("certificate is refused"));
   REQUIRE(refused(with_own_trust(expired.of("clients/old"))));
   REQUIRE(c.broker().log().find("BEGIN") == std::string::npos); // nothing secret in the log
 }
@@ -177,9 +173,9 @@ TEST_CASE("the cluster port with certificates lets in workers of its authority a
   auto& plain = c.start_node("plain", {"--service", "echo=builtin:echo"});
   auto& stranger = c.start_node(
       "stranger", {"--service", "echo=builtin:echo", "--cluster-tls", others / "worker"});
-  REQUIRE(log_says(plain, "no broker at"));
-  REQUIRE(log_says(stranger, "certificate is refused"));
-  REQUIRE(log_says(c.broker(), "refused at the cluster port"));
+  REQUIRE(plain.says("no broker at"));
+  REQUIRE(stranger.says("certificate is refused"));
+  REQUIRE(c.broker().says("refused at the cluster port"));
   raw garbage{c.nodes()};
   garbage.send(std::string(2000, '\xff'));
   garbage.receive([](const std::string&) { return false; }, 3s);
@@ -238,7 +234,7 @@ TEST_CASE("with an access file, a token opens the services that it is for and no
   stranger.send("echo hello\n");
   REQUIRE(
       stranger.receive_line().starts_with("ERR UNAUTHORIZED the first line must be AUTH TOKEN"));
-  REQUIRE(log_says(c.broker(), "the token is not known"));
+  REQUIRE(c.broker().says("the token is not known"));
   REQUIRE(c.broker().log().find(alice) == std::string::npos);
   REQUIRE(c.broker().log().find("guess") == std::string::npos);
 
@@ -264,15 +260,15 @@ TEST_CASE(
 
   std::ofstream{file.path()} << "nonsense\n";
   c.broker().signal(SIGHUP);
-  REQUIRE(log_says(c.broker(), "nothing is reloaded"));
-  REQUIRE(log_says(c.broker(), "line 1: wants three words"));
+  REQUIRE(c.broker().says("nothing is reloaded"));
+  REQUIRE(c.broker().says("line 1: wants three words"));
   REQUIRE(ask(old) == error_code::ok);
 
   file.clear();
   const auto bob = file.add("bob", "*");
   certs.make({}); // new certificates of the same authority
   c.broker().signal(SIGHUP);
-  REQUIRE(log_says(c.broker(), "certificates and tokens are reloaded"));
+  REQUIRE(c.broker().says("certificates and tokens are reloaded"));
   REQUIRE(ask(old) != error_code::ok); // alice is out
   auto fresh = over_tls(c, trust);
   REQUIRE(fresh.hello(bob, 5s));
@@ -301,20 +297,20 @@ TEST_CASE(
   REQUIRE(c.has_nodes(1));
   use(fresh);
   c.broker().signal(SIGHUP);
-  REQUIRE(log_says(c.broker(), "the cluster port's certificates are reloaded"));
+  REQUIRE(c.broker().says("the cluster port's certificates are reloaded"));
   start("late", old);
   start("b", fresh);
-  REQUIRE(log_says(c.broker(), "shard 0: node b joined"));
-  REQUIRE(log_says(c.broker(), "shard 1: node b joined"));
-  REQUIRE(log_says(c.broker(), "refused at the cluster port"));
+  REQUIRE(c.broker().says("shard 0: node b joined"));
+  REQUIRE(c.broker().says("shard 1: node b joined"));
+  REQUIRE(c.broker().says("refused at the cluster port"));
   CHECK(c.broker().log().find("node late joined") == std::string::npos);
   CHECK(c.broker().log().find("node a is gone") == std::string::npos);
 
   std::ofstream{used.path() + "/broker/key.pem"} << "nonsense\n";
   c.broker().signal(SIGHUP);
-  REQUIRE(log_says(c.broker(), "the cluster port's certificates are not reloaded: "));
+  REQUIRE(c.broker().says("the cluster port's certificates are not reloaded: "));
   start("d", fresh);
-  REQUIRE(log_says(c.broker(), "shard 1: node d joined"));
+  REQUIRE(c.broker().says("shard 1: node d joined"));
 }
 
 TEST_CASE("who never says who it is, or never shakes hands, is shown the door in time") {
@@ -360,7 +356,7 @@ TEST_CASE("attempts to get in cost little memory, and do not fill the log") {
   // Those that only wait at the cluster port do not keep workers out.
   for (int i = 0; i < 300; ++i) held.push_back(std::make_unique<raw>(c.nodes()));
   c.start_node("late", {"--service", "echo=builtin:echo", "--cluster-tls", certs / "worker"});
-  REQUIRE(log_says(c.broker(), "node late joined"));
+  REQUIRE(c.broker().says("node late joined"));
   held.clear();
   const tls_files trust{{}, {}, certs / "ca.pem"};
   for (int i = 0; i < 300; ++i) {

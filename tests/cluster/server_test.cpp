@@ -72,7 +72,7 @@ TEST_CASE("a server is offered while it is connected, and connected again when i
   auto connection = c.connect();
   connection.send("h", shared_bytes::copy_of("echo waited")); // for the server
   REQUIRE(connection.flush());
-  REQUIRE(eventually([&] { return node.log().find("does it run?") != std::string::npos; }));
+  REQUIRE(node.says("does it run?"));
   server there{c, c.folder() + "/socket", {"--concurrency", "2"}};
   CHECK(text(connection.wait(20s)) == "OK waited");
   connection.send("h", shared_bytes::copy_of("sleep 100000"), {.attempts = std::uint8_t{1}});

@@ -345,13 +345,13 @@ TEST_CASE("a broker's memory follows that of its container, and it says so") {
   temporary_folder folder;
   const strings broker{"broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0"};
   process fitted{after(first + go, broker), folder.path() + "/fitted.log"};
-  CHECK(eventually([&] { return fitted.log().find("ready") != std::string::npos; }));
-  CHECK(fitted.log().find("256 MiB of memory") != std::string::npos);
-  CHECK(fitted.log().find("--memory 128MiB") != std::string::npos);
+  CHECK(fitted.says("ready"));
+  CHECK(fitted.says("256 MiB of memory"));
+  CHECK(fitted.says("--memory 128MiB"));
   auto words = broker;
   words.insert(words.end(), {"--memory", "100000000"});
   process told{after(first + go, words), folder.path() + "/told.log"};
-  CHECK(eventually([&] { return told.log().find("ready") != std::string::npos; }));
+  CHECK(told.says("ready"));
   CHECK(told.log().find("--memory") == std::string::npos);
-  CHECK(told.log().find("--service-memory 96MiB") != std::string::npos);
+  CHECK(told.says("--service-memory 96MiB"));
 }

@@ -168,7 +168,7 @@ TEST_CASE("what would keep programs from starting is said by --check, and at sta
   cluster c;
   auto& node = c.start_node("a", {"--service", "a=cmd:" + script});
   REQUIRE(c.has_nodes(1));
-  CHECK(contains(node.log(), "service a: " + script + " needs the interpreter /nowhere/python9"));
+  CHECK(node.says("service a: " + script + " needs the interpreter /nowhere/python9"));
 }
 
 TEST_CASE("FAILED, and what was lost, are in the log of the node where they happened",
@@ -182,8 +182,8 @@ TEST_CASE("FAILED, and what was lost, are in the log of the node where they happ
   CHECK(client.call("dies", "x").code == error_code::worker_lost);
   for (int i = 0; i < 40; ++i) CHECK(client.call("fails", "x").code == error_code::failed);
   const std::string failed = "a message is answered FAILED service=fails node=where";
-  CHECK(eventually([&] { return contains(node.log(), failed); }));
-  CHECK(contains(node.log(), "reason=\"exit status 3: no"));
+  CHECK(node.says(failed));
+  CHECK(node.says("reason=\"exit status 3: no"));
   CHECK(eventually([&] {
     return contains(c.broker().log(), "a request is answered FAILED service=fails node=where");
   }));
@@ -208,7 +208,7 @@ TEST_CASE(
                     processes, "--service", "slow=cmd:sh -c 'cat; sleep 0.1'"},
                    log};
     REQUIRE(c.has_nodes(processes == "1" ? 1 : 2));
-    CHECK(contains(worker.log(), "service slow: 100 slots cannot work with the 128 descriptors"));
+    CHECK(worker.says("service slow: 100 slots cannot work with the 128 descriptors"));
     const auto slots = c.status()["nodes"][0]["slots"].get<int>();
     CHECK(slots >= 8);
     CHECK(slots < 30);

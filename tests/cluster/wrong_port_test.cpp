@@ -19,10 +19,6 @@ bool contains(const std::string& text, const std::string& what) {
   return text.find(what) != std::string::npos;
 }
 
-bool log_says(const process& of, const std::string& what) {
-  return eventually([&] { return contains(of.log(), what); }, 10s * time_factor);
-}
-
 // Words of CAF's and OpenSSL's that say nothing to who uses the product.
 void check_own_words(const std::string& text) {
   for (const auto* foreign :
@@ -66,8 +62,8 @@ TEST_CASE(
       if (comer_tls) words = words + std::vector<std::string>{"--cluster-tls", certs / "worker"};
       if (with_master) words = words + std::vector<std::string>{"--processes", "3"};
       const process worker{words, c.folder() + "/lost-" + std::to_string(with_master) + ".log"};
-      CHECK(log_says(worker, told));
-      CHECK(log_says(c.broker(), logged));
+      CHECK(worker.says(told));
+      CHECK(c.broker().says(logged));
       check_own_words(worker.log());
       worker.signal(SIGTERM);
     }
@@ -95,7 +91,7 @@ TEST_CASE(
       INFO(command.front() << ": " << asked.err);
       CHECK(asked.status != 0);
       CHECK(contains(asked.out + asked.err, told));
-      CHECK(log_says(c.broker(), logged));
+      CHECK(c.broker().says(logged));
       check_own_words(asked.err);
     }
     raw text{c.nodes()};
@@ -121,18 +117,18 @@ TEST_CASE("TLS to plain and plain to TLS, each at its own port, are told apart o
       client_options = client_options + std::vector<std::string>{"--tls-ca", certs / "ca.pem"};
     }
     const auto& worker = c.start_node("w", worker_options);
-    CHECK(log_says(worker, broker_tls ? "this cluster port speaks TLS: start the worker with "
-                                        "--cluster-tls DIR"
-                                      : no_tls_here));
-    CHECK(log_says(c.broker(), broker_tls ? "it does not speak TLS, and this cluster port does"
-                                          : "it speaks TLS, and this cluster port does not"));
+    CHECK(worker.says(broker_tls ? "this cluster port speaks TLS: start the worker with "
+                                   "--cluster-tls DIR"
+                                 : no_tls_here));
+    CHECK(c.broker().says(broker_tls ? "it does not speak TLS, and this cluster port does"
+                                     : "it speaks TLS, and this cluster port does not"));
     const auto asked = c.run(client_options);
     INFO(asked.err);
     CHECK(asked.status == 3);
     CHECK(contains(asked.err, broker_tls ? "this port speaks TLS (ropewalk send --tls-ca FILE)"
                                          : no_tls_here));
-    CHECK(log_says(c.broker(), broker_tls ? "is refused: it does not speak TLS"
-                                          : "it speaks TLS, and this client port does not"));
+    CHECK(c.broker().says(broker_tls ? "is refused: it does not speak TLS"
+                                     : "it speaks TLS, and this client port does not"));
     check_own_words(worker.log() + asked.err + c.broker().log());
   }
 }
@@ -145,8 +141,8 @@ TEST_CASE(
   const auto answer = newer.receive([](const std::string&) { return false; });
   CHECK(answer == cluster_greeting_line(own_cluster_greeting())); // by which the newer one knows
   CHECK(newer.closed);
-  CHECK(log_says(c.broker(), "and the worker ropewalk 9.9.9, which do not understand each other"));
-  CHECK(log_says(c.broker(), "run the same release on both"));
+  CHECK(c.broker().says("and the worker ropewalk 9.9.9, which do not understand each other"));
+  CHECK(c.broker().says("run the same release on both"));
 
   // A broker of another release, and no broker at all.
   for (const auto& [says, expected] :
@@ -166,7 +162,7 @@ TEST_CASE(
     REQUIRE(::poll(&waiting, 1, 10'000) == 1);
     const descriptor accepted{::accept4(listening->get(), nullptr, nullptr, SOCK_CLOEXEC)};
     REQUIRE(::send(accepted.get(), says.data(), says.size(), MSG_NOSIGNAL) > 0);
-    CHECK(log_says(worker, expected));
+    CHECK(worker.says(expected));
     check_own_words(worker.log());
   }
 }
