@@ -33,6 +33,7 @@ public:
   collector& operator=(const collector&) = delete;
 
   [[nodiscard]] std::string log() const { return process_.log(); }
+  [[nodiscard]] bool says(const std::string& what) const { return process_.says(what); }
   [[nodiscard]] std::string url() const {
     const auto text = log();
     const auto begin = text.find("port=") + 5;
