@@ -9,7 +9,7 @@ import struct
 import pytest
 from cluster import wait_until
 from conftest import ask, connect, idle, next_answer, service
-from proxies import Haproxy
+from proxies import Haproxy, Nginx
 
 # What a request is answered, with or without a proxy: status, code, and what is asked.
 ERRORS = [
@@ -111,13 +111,19 @@ def test_other_names_are_not_answered(proxy):
     assert ask(proxy.address, "GET", "/status", Host="evil.example").status == 421
 
 
-def test_page_of_the_proxy_may_act(proxy):
+@pytest.mark.parametrize("kind", [Haproxy, Nginx])
+def test_a_proxy_has_a_name_of_its_own(kind, broker, tmp_path):
     """The Host is the broker's, the Origin that of the page: that it is the same site is the browser's to say."""
-    same = {"Origin": "https://ropewalk.example", "Sec-Fetch-Site": "same-origin"}
-    for what in ("pause", "resume"):
-        assert ask(proxy.address, "POST", f"/v1/{what}/echo", b"", **same).status == 200
-    for foreign in ({"Origin": "https://ropewalk.example"}, {"Origin": "https://ropewalk.example", "Sec-Fetch-Site": "same-site"}):
-        assert ask(proxy.address, "POST", "/v1/pause/echo", b"", **foreign).status == 403
+    proxy = kind(tmp_path, broker.http, {"localhost 127.0.0.1": "ropewalk.example"})
+    act = lambda what, **fields: ask(proxy.address, "POST", f"/v1/{what}/echo", b"", Host="ropewalk.example", **fields).status
+    page = {"Origin": "https://ropewalk.example"}
+    try:
+        assert act("pause") == act("resume") == 200
+        assert act("pause", **page, Sec_Fetch_Site="same-origin") == act("resume", **page, Sec_Fetch_Site="same-origin") == 200
+        assert act("pause", **page) == act("pause", **page, Sec_Fetch_Site="same-site") == 403
+        assert ask(proxy.address, "GET", "/status", Host="localhost").status == 421
+    finally:
+        proxy.end()
 
 
 def test_haproxy_sends_nothing_to_a_broker_that_drains(cluster, tmp_path):
