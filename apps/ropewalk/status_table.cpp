@@ -82,6 +82,7 @@ std::string node_heading() {
   std::ostringstream out;
   out << std::left << std::setw(28) << "NODE" << std::setw(9) << "PID" << std::setw(20) << "HOST"
       << std::setw(7) << "SLOTS" << std::setw(11) << "IN FLIGHT" << std::setw(12) << "ANSWERED"
+      << std::setw(9) << "FAILED"
       << "SERVICES";
   return out.str();
 }
@@ -92,7 +93,8 @@ std::string node_line(const json& n) {
       << ' ' << std::setw(9) << n.at("pid").get<int>() << std::setw(20)
       << shown(n.at("address").get<std::string>()) << std::setw(7) << n.at("slots").get<int>()
       << std::setw(11) << n.at("in_flight").get<int>() << std::setw(12)
-      << n.at("answered").get<std::uint64_t>() << joined(n.at("services"));
+      << n.at("answered").get<std::uint64_t>() << std::setw(9) << n.value("failed", 0ull)
+      << joined(n.at("services"));
   return out.str();
 }
 

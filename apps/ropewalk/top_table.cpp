@@ -93,6 +93,7 @@ constexpr char in_flight[] = "in_flight";
 constexpr char failing[] = "slots_failing";
 constexpr char submitted[] = "submitted";
 constexpr char answered[] = "answered";
+constexpr char failed[] = "failed";
 constexpr char errors[] = "errors";
 constexpr char nodes[] = "nodes";
 constexpr char slots[] = "slots";
@@ -135,6 +136,7 @@ constexpr std::array node_columns{
     column{"FLIGHT", 6, 0, number_of<in_flight>, short_number},
     column{"OUT/S", 6, 0, rate_of<answered_rate>, rate_text},
     column{"ANSWERED", 8, 3, number_of<answered>, short_number},
+    column{"FAILED", 6, 1, number_of<failed>, short_number},
     column{"SERVICES", 16, 6, services_of, nullptr},
 };
 
