@@ -88,7 +88,7 @@ TEST_CASE("a command that does not read its message is none the worse for it") {
 TEST_CASE("a command that fails says so with its exit status and the end of its stderr") {
   const auto result = run("cmd:sh -c 'echo first >&2; echo the reason >&2; exit 3'", "");
   REQUIRE(result.code == error_code::failed);
-  REQUIRE(result.payload.view() == "exit status 3: first\nthe reason\n");
+  REQUIRE(result.payload.view() == "exit status 3: first\nthe reason");
   const auto noisy =
       run("cmd:sh -c 'yes noise | head -c 100000 >&2; echo the end >&2; exit 1'", "");
   REQUIRE(noisy.payload.size() < 5000);
