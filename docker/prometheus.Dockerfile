@@ -13,6 +13,7 @@ USER prometheus
 EXPOSE 9090
 HEALTHCHECK --interval=5s --timeout=3s --retries=6 CMD ["promtool", "query", "instant", "http://127.0.0.1:9090", "vector(1)"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["prometheus", "--config.file=/etc/ropewalk/prometheus.yaml", "--storage.tsdb.path=/data", "--web.listen-address=0.0.0.0:9090"]
+# (By default pages of any site that a browser of this machine shows may read all of it.)
+ENTRYPOINT ["prometheus", "--config.file=/etc/ropewalk/prometheus.yaml", "--storage.tsdb.path=/data", "--web.listen-address=0.0.0.0:9090", "--web.cors.origin=http://127.0.0.1:9090"]
 # What is older goes, and so does the oldest when all of it takes more.
 CMD ["--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=1GB"]

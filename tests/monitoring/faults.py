@@ -106,7 +106,7 @@ class Leaks(Fault):
 class Unread(Fault):
     """A client asks for much and reads no answers."""
 
-    options = ("--unread-answers-time", "3s")
+    options = ("--unread-answers-time", "4s")
     alerts = ("RopewalkClientCutOff",)
     metrics = "ropewalk_broker_(?:unread_bytes|answer_memory_bytes|cut_off_total)"
 
