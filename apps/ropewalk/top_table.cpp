@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <span>
+#include <utility>
 
 namespace ropewalk {
 
@@ -56,14 +57,15 @@ cell quantile_of(const json& row, const std::string&) {
 }
 
 cell busy_of(const json& row, const std::string&) {
+  if (row.value("paused", false)) return std::string{"paused"};
   return std::to_string(row.value("slots_busy", 0u)) + "/" + std::to_string(row.value("slots", 0u));
 }
 
 cell services_of(const json& row, const std::string&) {
-  std::string result;
+  std::string result = row.value("drained", false) ? "(drained) " : "";
+  const auto* separator = "";
   for (const auto& name : row.value("services", json::array())) {
-    if (!result.empty()) result += ',';
-    result += name.get<std::string>();
+    result += std::exchange(separator, ",") + name.get<std::string>();
   }
   return result;
 }
@@ -130,7 +132,7 @@ constexpr std::array service_columns{
 
 constexpr std::array node_columns{
     column{"NODE", 10, 0, text_of<label>, nullptr, true},
-    column{"PID", 7, 4, number_of<pid>, pid_text},
+    column{"PID", 7, 7, number_of<pid>, pid_text},
     column{"HOST", 15, 5, text_of<address>, nullptr},
     column{"SLOTS", 5, 2, number_of<slots>, short_number},
     column{"FLIGHT", 6, 0, number_of<in_flight>, short_number},
