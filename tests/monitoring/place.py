@@ -1,4 +1,5 @@
 """Brokers, their workers and a Prometheus that looks at all of them, on loopback and on free ports."""
+import atexit
 import http.client
 import json
 import pathlib
@@ -34,6 +35,7 @@ class Processes:
     def start(self, log, *words, cwd=None):
         with open(self.folder / f"{log}.log", "ab") as out:
             process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd)
+        atexit.register(process.kill)  # should what starts it not come to its own end
         self.running.append(process)
         return process
 
