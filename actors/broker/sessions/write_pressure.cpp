@@ -92,8 +92,10 @@ bool write_pressure::close_if_all_arrived(session& s, instant now) {
 void write_pressure::end_for_unread(session& s, std::string_view why, instant now) {
   ++cut_off_;
   sessions_.count_unread(s);
-  log_fields fields{{"client", s.connection->address()},
-                    {"unread", size_text(s.unread_bytes / limits::kib * limits::kib)}};
+  const auto unread = s.unread_bytes;
+  log_fields fields{
+      {"client", s.connection->address()},
+      {"unread", size_text(unread - (unread < limits::kib ? 0 : unread % limits::kib))}};
   if (auto who = who_is(s); !who.empty()) fields.emplace_back("who", std::move(who));
   log_.warn(now, "a client is cut off, and its requests are taken back: " + std::string{why},
             std::move(fields));
