@@ -27,6 +27,13 @@ bool is_loopback_number(std::string_view host) {
                      [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
 }
 
+// And no number of IPv4 or IPv6.
+bool is_name(std::string_view host) {
+  return host.find(':') == std::string_view::npos &&
+         std::any_of(host.begin(), host.end(),
+                     [](char c) { return lower(c) >= 'a' && lower(c) <= 'z'; });
+}
+
 std::string_view without_brackets(std::string_view host) {
   if (host.starts_with('[') && host.ends_with(']')) return host.substr(1, host.size() - 2);
   return host;
@@ -37,8 +44,14 @@ std::string_view without_brackets(std::string_view host) {
 std::optional<http_guard::refusal> http_guard::check(std::string_view host, std::string_view origin,
                                                      std::string_view site) const {
   const auto called = without_port(host);
-  if (loopback_only && !host.empty() && !same(called, "localhost") && called != "[::1]" &&
-      !is_loopback_number(called) && !same(without_brackets(called), without_brackets(name)))
+  // Where a name was given, that is what its users call it by; or by its number, which leads nowhere
+  // but to itself.
+  const bool named_only = !loopback_only && anybody && is_name(name);
+  const bool ours = host.empty() || same(called, "localhost") || called == "[::1]" ||
+                    is_loopback_number(called) ||
+                    same(without_brackets(called), without_brackets(name)) ||
+                    (named_only && !is_name(called));
+  if ((loopback_only || named_only) && !ours)
     return refusal{421, "this is not what listens under that name: say localhost, or have the "
                         "broker listen where it is to be reached (--http HOST:PORT)"};
   if (site == "cross-site" || site == "same-site")

@@ -11,6 +11,7 @@ namespace ropewalk {
 struct http_guard {
   std::string name;          ///< the host that --http named
   bool loopback_only = true; ///< what listens is on loopback, so that nobody calls it otherwise
+  bool anybody = false;      ///< may ask for everything: beyond loopback, by --insecure-http
 
   struct refusal {
     int status;

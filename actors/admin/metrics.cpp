@@ -77,10 +77,11 @@ void append_value(std::string& out, std::string_view name, std::string_view labe
 
 void append_value(std::string& out, std::string_view name, std::string_view labels,
                   const error_counts& counts) {
+  // Those that never came, too: a counter that is not there before its first event is never seen to
+  // grow by it, and an alert on that sleeps through it.
   for (std::size_t code = 1; code < counts.size(); ++code)
-    if (counts[code] > 0)
-      append_line(out, name, {}, labels, label("code", name_of(static_cast<error_code>(code))),
-                  counts[code]);
+    append_line(out, name, {}, labels, label("code", name_of(static_cast<error_code>(code))),
+                counts[code]);
 }
 
 void append_value(std::string& out, std::string_view name, std::string_view labels, auto value) {

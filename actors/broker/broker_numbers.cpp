@@ -47,6 +47,7 @@ front_totals broker_numbers::front(instant now, bool draining) const {
   result.restarts = from_.nodes.restarts();
   result.connections = from_.clients.size();
   result.rejected = from_.clients.rejected();
+  result.cut_off = from_.clients.cut_off();
   result.incoming_bytes = from_.clients.incoming_bytes();
   result.unread_bytes = from_.clients.unread_bytes();
   result.request_memory = from_.settings.dispatch.memory;

@@ -199,6 +199,7 @@ std::vector<node_report> node_table::report() const {
     }
     n.in_flight = view.in_flight;
     n.answered = view.answered;
+    n.failed = view.failed;
     n.drained = view.drained;
     result.push_back(std::move(n));
   }

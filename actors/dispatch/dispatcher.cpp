@@ -498,8 +498,10 @@ std::optional<completion> dispatcher::complete(node_number from, token which, st
       keep_answered(index, {run_time, what.slot}, what.code, now);
   }
   s.counts.bytes_out += what.bytes;
-  if (what.code != error_code::ok) [[unlikely]]
+  if (what.code != error_code::ok) [[unlikely]] {
     ++s.counts.errors[static_cast<std::size_t>(what.code)];
+    if (what.code == error_code::failed) ++o.failed;
+  }
   count_answer(s, now);
   unplace(index);
   release(index);
@@ -733,6 +735,7 @@ node_view dispatcher::view(node_number which) const {
   for (const auto index : offers_.of_node(which)) {
     result.in_flight += offers_[index].placed.size();
     result.answered += offers_[index].answered;
+    result.failed += offers_[index].failed;
     result.drained = offers_[index].is_closed_by(closed_by::drain);
   }
   return result;

@@ -38,7 +38,8 @@ struct run_facts {
 struct node_view {
   std::uint32_t in_flight = 0;
   std::uint64_t answered = 0;
-  bool drained = false; ///< by somebody (set_drained)
+  std::uint64_t failed = 0; ///< of these, with FAILED
+  bool drained = false;     ///< by somebody (set_drained)
 };
 
 } // namespace ropewalk

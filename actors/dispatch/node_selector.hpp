@@ -34,6 +34,7 @@ struct offer {
   request_list placed; ///< in the order of placing
   std::uint64_t bytes = 0;
   std::uint64_t answered = 0; ///< messages that came to an end there
+  std::uint64_t failed = 0;   ///< of these, those whose handler said that it failed
   bool failing = false;       ///< its pool restarts too often
   std::uint8_t closed = 0;    ///< reasons (closed_by); 0: it is open
   bool in_use = false;

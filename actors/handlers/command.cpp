@@ -262,7 +262,8 @@ bool is_stop(int signal) {
 }
 
 outcome command::answer(const program_channel::event& end, const conversation& had) const {
-  const auto said = readable_end(had.complaint(), limits::max_stderr_bytes);
+  auto said = readable_end(had.complaint(), limits::max_stderr_bytes);
+  while (said.ends_with('\n')) said.pop_back(); // logs and tables would show it as a '?'
   const auto with_what_it_said = [&](const std::string& text, const char* between) {
     return said.empty() ? text : text + between + said;
   };

@@ -25,6 +25,7 @@ struct node_report {
   std::string gateway = {}; ///< who it is, whatever it says of itself
   std::string label = {};   ///< its name, or more where several have it (labelled_nodes)
   bool drained = false;     ///< gets no work until somebody lets it work again
+  std::uint64_t failed = 0; ///< of what it answered: FAILED
 
   static constexpr auto fields() {
     using namespace stats;
@@ -39,6 +40,8 @@ struct node_report {
             "requests that the node has"),
         described{"answered", &t::answered, kind::counter, merge::sum}.as(
             "requests that came to an end there since it joined"),
+        described{"failed", &t::failed, kind::counter, merge::sum}.as(
+            "of these, the ones whose handler said that it failed"),
         described{"pid", &t::pid, kind::label, merge::keep},
         described{"slots", &t::slots, kind::gauge, merge::keep}.as(
             "messages that it runs at a time"), // the same for all shards
@@ -79,6 +82,7 @@ struct front_totals {
   std::uint64_t restarts = 0; ///< of slots and node processes
   std::uint64_t connections = 0;
   std::uint64_t rejected = 0;        ///< connections that were refused
+  std::uint64_t cut_off = 0;         ///< clients that left their answers unread
   std::uint64_t incoming_bytes = 0;  ///< of messages on their way in
   std::uint64_t unread_bytes = 0;    ///< of answers that clients have not taken
   std::uint64_t request_memory = 0;  ///< what requests may hold in all: --memory
@@ -101,6 +105,8 @@ struct front_totals {
             "clients that are connected"),
         described{"turned_away", &t::rejected, kind::counter, merge::sum}.as(
             "connections that were refused"),
+        described{"cut_off", &t::cut_off, kind::counter, merge::sum}.as(
+            "clients that were cut off because they did not read their answers"),
         described{"incoming_bytes", &t::incoming_bytes, kind::gauge, merge::sum, measured_in::bytes}
             .as("what has come of messages that are not complete"),
         described{"unread_bytes", &t::unread_bytes, kind::gauge, merge::sum, measured_in::bytes}.as(

@@ -96,6 +96,7 @@ void find_http_problems(broker_options& o, std::vector<std::string>& problems) {
   s.guard.name = where.host;
   s.guard.loopback_only = std::all_of(s.http.begin(), s.http.end(),
                                       [](const endpoint& one) { return is_loopback(one); });
+  s.guard.anybody = s.access.access_file.empty();
   if (!s.guard.loopback_only && !o.insecure_http && s.access.access_file.empty())
     problems.push_back(
         "HTTP on " + o.http +

@@ -83,6 +83,7 @@ std::string node_heading() {
   std::ostringstream out;
   out << std::left << std::setw(28) << "NODE" << std::setw(9) << "PID" << std::setw(20) << "HOST"
       << std::setw(7) << "SLOTS" << std::setw(11) << "IN FLIGHT" << std::setw(12) << "ANSWERED"
+      << std::setw(9) << "FAILED"
       << "SERVICES";
   return out.str();
 }
@@ -93,7 +94,8 @@ std::string node_line(const json& n) {
       << ' ' << std::setw(9) << n.at("pid").get<int>() << std::setw(20)
       << shown(n.at("address").get<std::string>()) << std::setw(7) << n.at("slots").get<int>()
       << std::setw(11) << n.at("in_flight").get<int>() << std::setw(12)
-      << n.at("answered").get<std::uint64_t>() << (n.value("drained", false) ? "(drained) " : "")
+      << n.at("answered").get<std::uint64_t>() << std::setw(9)
+      << n.value("failed", std::uint64_t{0}) << (n.value("drained", false) ? "(drained) " : "")
       << joined(n.at("services"));
   return out.str();
 }
@@ -103,6 +105,8 @@ std::string totals_line(const json& s) {
   out << s.at("nodes").size() << " nodes, " << s.at("in_flight") << " in flight, " << s.at("queued")
       << " queued, " << s.at("restarts") << " restarts, " << s.at("redispatched")
       << " redispatched";
+  if (const auto clients = s.value("cut_off", std::uint64_t{0}); clients > 0)
+    out << ", " << clients << " clients cut off";
   return out.str();
 }
 
@@ -119,6 +123,23 @@ std::vector<std::string> certificate_lines(const json& s) {
   return result;
 }
 
+// Of a client that nothing is read from because it reads nothing: whoever looks for what is wrong would
+// see it nowhere else on this screen.
+std::vector<std::string> client_lines(const json& s) {
+  std::size_t clients = 0;
+  double unread = 0;
+  for (const auto& c : s.value("clients", json::array())) {
+    const auto left = c.value("unread_bytes", 0.0);
+    if (!c.value("paused", false) || left == 0) continue;
+    ++clients;
+    unread += left;
+  }
+  if (clients == 0) return {};
+  return {std::to_string(clients) + (clients == 1 ? " client reads" : " clients read") +
+          " no answers, and " + short_bytes(unread) +
+          " wait: no more is taken from there (ropewalk top --view clients)"};
+}
+
 // Two headings, a blank line, what is said of those that are left out, and the totals.
 constexpr std::size_t other_lines = 6;
 
@@ -127,11 +148,13 @@ constexpr std::size_t other_lines = 6;
 std::vector<std::string> status_table(const json& status, std::optional<std::size_t> max_lines) {
   const auto services = services_to_show(status.at("services"));
   const auto& nodes = status.at("nodes");
-  const auto certificates = certificate_lines(status);
+  auto warnings = certificate_lines(status);
+  const auto clients = client_lines(status);
+  warnings.insert(warnings.end(), clients.begin(), clients.end());
   auto service_room = max_services;
   auto node_room = nodes.size();
   if (max_lines) {
-    const auto taken = other_lines + certificates.size();
+    const auto taken = other_lines + warnings.size();
     const auto rows = *max_lines > taken ? *max_lines - taken : 0;
     service_room = std::min(max_services, rows - std::min(nodes.size(), rows / 2));
     node_room = rows - std::min(services.size(), service_room);
@@ -152,7 +175,7 @@ std::vector<std::string> status_table(const json& status, std::optional<std::siz
   if (nodes.size() > node_room)
     result.push_back("and " + std::to_string(nodes.size() - node_room) + " more nodes (--json)");
   result.push_back(totals_line(status));
-  result.insert(result.end(), certificates.begin(), certificates.end());
+  result.insert(result.end(), warnings.begin(), warnings.end());
   return result;
 }
 

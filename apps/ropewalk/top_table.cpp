@@ -95,6 +95,7 @@ constexpr char in_flight[] = "in_flight";
 constexpr char failing[] = "slots_failing";
 constexpr char submitted[] = "submitted";
 constexpr char answered[] = "answered";
+constexpr char failed[] = "failed";
 constexpr char errors[] = "errors";
 constexpr char nodes[] = "nodes";
 constexpr char slots[] = "slots";
@@ -131,12 +132,13 @@ constexpr std::array service_columns{
 
 constexpr std::array node_columns{
     column{"NODE", 10, 0, text_of<label>, nullptr, true},
-    column{"PID", 7, 4, number_of<pid>, pid_text},
+    column{"PID", 7, 7, number_of<pid>, pid_text},
     column{"HOST", 15, 5, text_of<address>, nullptr},
     column{"SLOTS", 5, 2, number_of<slots>, short_number},
     column{"FLIGHT", 6, 0, number_of<in_flight>, short_number},
     column{"OUT/S", 6, 0, rate_of<answered_rate>, rate_text},
     column{"ANSWERED", 8, 3, number_of<answered>, short_number},
+    column{"FAILED", 6, 1, number_of<failed>, short_number},
     column{"SERVICES", 16, 6, services_of, nullptr},
 };
 

@@ -149,7 +149,7 @@ TEST_CASE("a handler that fails is not run again") {
   REQUIRE(c.has_nodes(1));
   auto connection = c.connect();
   REQUIRE(connection.call("fail", "no").payload.view() == "no");
-  REQUIRE(connection.call("false", "").payload.view() == "exit status 1: 1\n");
+  REQUIRE(connection.call("false", "").payload.view() == "exit status 1: 1");
   REQUIRE(c.status()["redispatched"] == 0);
 }
 

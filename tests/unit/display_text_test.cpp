@@ -83,6 +83,24 @@ TEST_CASE("status on a screen has as many lines as it may, and says what it leav
   CHECK(lines_with("paused") == 1);
 }
 
+TEST_CASE("status says which node fails, and who reads no answers or was cut off for it") {
+  broker_report r;
+  r.nodes.push_back({"left", "h", {"a"}, 0, 70, 7, 1});
+  r.nodes.back().failed = 12;
+  client_report full; // asked more than it may have open, and reads
+  full.paused = true;
+  r.clients = {full, full};
+  auto table = status_table(nlohmann::json::parse(r.json()));
+  CHECK(table[0].find("ANSWERED    FAILED   SERVICES") != std::string::npos);
+  CHECK(table[1].find("70          12       a") != std::string::npos);
+  CHECK(table.back() == "1 nodes, 0 in flight, 0 queued, 0 restarts, 0 redispatched");
+  r.clients[0].unread_bytes = 27 << 20;
+  r.front.cut_off = 3;
+  table = status_table(nlohmann::json::parse(r.json()));
+  CHECK(table[2].ends_with("0 redispatched, 3 clients cut off"));
+  CHECK(table[3].starts_with("1 client reads no answers, and 27M wait"));
+}
+
 TEST_CASE("progress is drawn from two seconds on, five times a second, and over itself") {
   std::ostringstream out;
   const instant start{1h};

@@ -88,11 +88,11 @@ TEST_CASE("a command that does not read its message is none the worse for it") {
 TEST_CASE("a command that fails says so with its exit status and the end of its stderr") {
   const auto result = run("cmd:sh -c 'echo first >&2; echo the reason >&2; exit 3'", "");
   REQUIRE(result.code == error_code::failed);
-  REQUIRE(result.payload.view() == "exit status 3: first\nthe reason\n");
+  REQUIRE(result.payload.view() == "exit status 3: first\nthe reason");
   const auto noisy =
       run("cmd:sh -c 'yes noise | head -c 100000 >&2; echo the end >&2; exit 1'", "");
   REQUIRE(noisy.payload.size() < 5000);
-  REQUIRE(noisy.payload.view().ends_with("the end\n"));
+  REQUIRE(noisy.payload.view().ends_with("the end"));
 }
 
 TEST_CASE("a command killed by a signal is lost, and with it what ran the message") {
@@ -175,7 +175,7 @@ TEST_CASE("what a command said stands in its TIMEOUT, too") {
   const auto result = run("cmd:sh -c 'echo connecting to the printer >&2; sleep 25'", "", 300ms);
   CHECK(result.code == error_code::timeout);
   CHECK(result.payload.view() ==
-        "the program was ended at the deadline; it had said: connecting to the printer\n");
+        "the program was ended at the deadline; it had said: connecting to the printer");
   CHECK(run("cmd:sleep 25", "", 100ms).payload.view() == "the program was ended at the deadline");
 }
 

@@ -66,6 +66,13 @@ TEST_CASE("a name that leads to loopback by its owner's doing is not taken for o
     CHECK(status(foreign) == 421);
   const http_guard open{"0.0.0.0", false};
   CHECK_FALSE(open.check("evil.example", {}, {}));
+  // Beyond loopback, where nobody has to say who he is.
+  const http_guard named{"broker.example", false, true};
+  for (const std::string_view fine : {"broker.example:80", "localhost", "10.0.0.1:80", "[fd00::1]"})
+    CHECK_FALSE(named.check(fine, {}, {}));
+  CHECK(named.check("evil.example", {}, {})->status == 421);
+  const http_guard known{"broker.example", false, false};
+  CHECK_FALSE(known.check("proxy.example", {}, {}));
   const http_guard v6{"::1", true};
   CHECK_FALSE(v6.check("[::1]:8080", {}, {}));
 }

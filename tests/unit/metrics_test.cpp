@@ -59,11 +59,17 @@ TEST_CASE("a broker's numbers as Prometheus reads them") {
   r.services.push_back(service("a", 7));
   r.nodes.push_back({"n", "10.0.0.1", {"a"}, 2, 5, 7, 3});
   r.nodes.push_back({"n", "10.0.0.2", {"a"}, 1, 1, 8, 1});
+  r.nodes.back().failed = 3;
+  r.front.cut_off = 4;
   const auto s = samples_of(metrics_text(r));
   CHECK(s.at("ropewalk_build_info{version=\"1.2.3\"}") == 1);
   CHECK(s.at("ropewalk_broker_draining") == 1);
   CHECK(s.at("ropewalk_requests_queued") == 5);
   CHECK(s.at("ropewalk_requests_refused_total{code=\"BUSY\"}") == 3);
+  // From the beginning, so that the first one is seen as one more.
+  CHECK(s.at("ropewalk_service_errors_total{service=\"a\",code=\"WORKER_LOST\"}") == 0);
+  CHECK(s.at("ropewalk_broker_cut_off_total") == 4);
+  CHECK(s.at("ropewalk_node_failed_total{node=\"n\"}") == 3);
   CHECK(s.at("ropewalk_service_submitted_total{service=\"a\"}") == 7);
   CHECK(s.at("ropewalk_node_in_flight{node=\"n\"}") == 3); // two of one name are one
   CHECK(s.at("ropewalk_node_slots{node=\"n\"}") == 4);
@@ -76,9 +82,9 @@ TEST_CASE("a broker's numbers as Prometheus reads them") {
 
 TEST_CASE("every number that an alert is about is one that a broker has") {
   broker_report r;
-  auto a = service("a", 1);
-  a.counts.errors.fill(1);
-  r.services.push_back(a);
+  r.services.push_back(service("a", 1));
+  r.nodes.push_back({"n", "10.0.0.1", {"a"}, 0, 0, 7, 1});
+  r.certificates.push_back({"client", "box.example", "good", {}, {}, 1});
   const auto text = metrics_text(r);
   std::ifstream in{std::string{ROPEWALK_SOURCE_DIR} + "/docker/alerts.yaml"};
   const std::string alerts{std::istreambuf_iterator<char>{in}, {}};

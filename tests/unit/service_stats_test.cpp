@@ -116,7 +116,7 @@ TEST_CASE("what waits only behind a key is as old as it is while its first runs"
 
 TEST_CASE("time waiting and time running are time in all, whatever the node's clock says") {
   counted c;
-  c.d.join({{"a", 1}}, c.now);
+  const auto node = c.d.join({{"a", 1}}, c.now);
   c.submit(1, "a", {}, 100);
   c.now += 3ms;
   c.complete(1, 1ms, {40, error_code::ok});
@@ -129,6 +129,8 @@ TEST_CASE("time waiting and time running are time in all, whatever the node's cl
   CHECK(a.counts.bytes_in == 110);
   CHECK(a.counts.bytes_out == 42);
   CHECK(errors(a, error_code::failed) == 1);
+  CHECK(c.d.view(node).answered == 2);
+  CHECK(c.d.view(node).failed == 1);
   CHECK(a.counts.total.sum_ns == 4'000'000);
   CHECK(a.counts.running.sum_ns == 6'000'000);
   CHECK(a.counts.waiting.sum_ns == 2'000'000);

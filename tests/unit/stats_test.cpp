@@ -41,6 +41,7 @@ std::string apart_from_services(const broker_report& of) {
 broker_report first_shard() {
   broker_report r;
   r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 2, 5, 7, 3});
+  r.nodes.front().failed = 4;
   r.requests.placed = 2;
   r.requests.waiting = 3;
   r.requests.redispatched = 5;
@@ -54,6 +55,7 @@ broker_report first_shard() {
   r.front.restarts = 4;
   r.front.connections = 10;
   r.front.rejected = 11;
+  r.front.cut_off = 2;
   r.front.uptime_seconds = 1.5;
   r.front.pid = 4242;
   r.services.push_back(service("a", 3, 2.5));
@@ -65,6 +67,7 @@ broker_report second_shard() {
   broker_report r;
   r.nodes.push_back({"n\xff", "10.0.0.1:9", {"a", "b"}, 1, 1, 7, 3});
   r.nodes.front().drained = true; // the other shard has yet to hear of it
+  r.nodes.front().failed = 1;
   r.nodes.push_back({"m", "10.0.0.2:9", {"a"}, 0, 0, 8, 1});
   r.requests.placed = 1;
   r.requests.refused[static_cast<int>(error_code::busy)] = 1;
@@ -92,11 +95,12 @@ void require_different_names(std::set<std::string_view> names = {}) {
 TEST_CASE("a status without anything in it has all of its numbers all the same") {
   broker_report r;
   r.front.pid = 4618;
-  REQUIRE(apart_from_services(r) ==
-          R"({"answered":0,"connections":0,"draining":false,"held_bytes":0,"in_flight":0,)"
-          R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
-          R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"traces_dropped":0,)"
-          R"("traces_exported":0,"turned_away":0,"uptime_seconds":0.0})");
+  REQUIRE(
+      apart_from_services(r) ==
+      R"({"answered":0,"connections":0,"cut_off":0,"draining":false,"held_bytes":0,"in_flight":0,)"
+      R"("nodes":[],"pid":4618,"queued":0,"redispatched":0,"refused":{},"restarts":0,)"
+      R"("returned":0,"shards":[],"stale_answers":0,"submitted":0,"traces_dropped":0,)"
+      R"("traces_exported":0,"turned_away":0,"uptime_seconds":0.0})");
 }
 
 TEST_CASE("the shards' numbers are the broker's, each added up in its own way, and a node that two "
@@ -104,10 +108,12 @@ TEST_CASE("the shards' numbers are the broker's, each added up in its own way, a
   auto r = first_shard();
   r.add(second_shard());
   REQUIRE(apart_from_services(r) ==
-          R"({"answered":60,"connections":11,"draining":true,"held_bytes":9,"in_flight":3,)"
-          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"drained":false,"in_flight":0,)"
-          R"("label":"m","name":"m","pid":8,"services":["a"],"slots":1},)"
-          R"({"address":"10.0.0.1:9","answered":6,"drained":true,"in_flight":3,"label":"n)"
+          R"({"answered":60,"connections":11,"cut_off":2,"draining":true,"held_bytes":9,)"
+          R"("in_flight":3,)"
+          R"("nodes":[{"address":"10.0.0.2:9","answered":0,"drained":false,"failed":0,)"
+          R"("in_flight":0,"label":"m","name":"m","pid":8,"services":["a"],"slots":1},)"
+          R"({"address":"10.0.0.1:9","answered":6,"drained":true,"failed":5,"in_flight":3,)"
+          R"("label":"n)"
           "\xef\xbf\xbd"
           R"(","name":"n)"
           "\xef\xbf\xbd"

@@ -23,6 +23,7 @@ TEST_CASE("when all have left too much unread, who has left most goes first") {
   b.pass(1s);
   CHECK(much->is_cut_off());
   CHECK_FALSE(less->is_cut_off());
+  CHECK(b.clients.cut_off() == 1);
 }
 
 TEST_CASE(

@@ -44,12 +44,6 @@ std::string_view protocol_of(const session& s) {
   return "";
 }
 
-std::string who_is(const session& s) {
-  if (s.who) return s.who->name;
-  if (s.http && s.http->who()) return s.http->who()->name;
-  return s.connection->transport().peer_name();
-}
-
 double seconds_between(instant from, instant to) {
   return std::max(0.0, std::chrono::duration<double>(to - from).count());
 }
@@ -75,6 +69,12 @@ client_report report_of(const candidate& one, std::uint16_t shard, instant now) 
 }
 
 } // namespace
+
+std::string who_is(const session& s) {
+  if (s.who) return s.who->name;
+  if (s.http && s.http->who()) return s.http->who()->name;
+  return s.connection->transport().peer_name();
+}
 
 std::vector<client_report> list_clients(const session_table& all, const dispatcher& work,
                                         std::uint16_t shard, instant now) {

@@ -113,6 +113,9 @@ public:
   [[nodiscard]] rejection_log& rejections() { return rejections_; }
   [[nodiscard]] std::uint64_t rejected() const { return rejections_.connections(); }
 
+  /// Clients that left their answers unread, ever.
+  [[nodiscard]] std::uint64_t cut_off() const { return pressure_.cut_off(); }
+
 private:
   const broker_tuning limits_;
   const dispatcher& dispatcher_;

@@ -1,5 +1,7 @@
 #include "actors/broker/sessions/write_pressure.hpp"
 
+#include "actors/broker/sessions/client_list.hpp"
+#include "actors/settings/units.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
@@ -47,15 +49,15 @@ void write_pressure::sweep(instant now) {
 bool write_pressure::sweep_one(session& s, instant now) {
   if (s.is(session_state::closing)) {
     if (now - s.since < closing_time) return true;
-    cut_off(s, now);
+    sessions_.close(s, now)->cut_off();
     return false;
   }
   if (s.is(session_state::leaving) && close_if_all_arrived(s, now)) return false;
   if (!note_progress(s, now) && now - s.since >= limits_.unread_answers_time) {
-    log_.warn(now, "a client (" + s.connection->address() + ") took none of its " +
-                       std::to_string(s.connection->output().size()) + " bytes of answers for " +
-                       std::to_string(limits_.unread_answers_time.count()) + " ms: cut off");
-    cut_off(s, now);
+    end_for_unread(s,
+                   "it has read none of its answers for " +
+                       duration_text(limits_.unread_answers_time) + " (--unread-answers-time)",
+                   now);
     return false;
   }
   sessions_.count_unread(s);
@@ -85,7 +87,18 @@ bool write_pressure::close_if_all_arrived(session& s, instant now) {
   return true;
 }
 
-void write_pressure::cut_off(session& s, instant now) {
+// What it had waiting is taken back, and nobody is asked: who is called because of it wants to know
+// whose program that is.
+void write_pressure::end_for_unread(session& s, std::string_view why, instant now) {
+  ++cut_off_;
+  sessions_.count_unread(s);
+  const auto unread = s.unread_bytes;
+  log_fields fields{
+      {"client", s.connection->address()},
+      {"unread", size_text(unread - (unread < limits::kib ? 0 : unread % limits::kib))}};
+  if (auto who = who_is(s); !who.empty()) fields.emplace_back("who", std::move(who));
+  log_.warn(now, "a client is cut off, and its requests are taken back: " + std::string{why},
+            std::move(fields));
   sessions_.close(s, now)->cut_off();
 }
 
@@ -109,10 +122,9 @@ void write_pressure::enforce_budget(instant now) {
       if (!s.dirty && (!worst || s.unread_bytes > worst->unread_bytes)) worst = &s;
     });
     if (!worst || worst->unread_bytes == 0) return;
-    log_.warn(now, "a client (" + worst->connection->address() + ") is cut off: it has left " +
-                       std::to_string(worst->unread_bytes) +
-                       " bytes of answers unread, and the memory for answers is used up");
-    cut_off(*worst, now);
+    end_for_unread(
+        *worst, "it has left most unread, and the memory for answers (--answers-memory) is used up",
+        now);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "actors/settings/tuning.hpp"
 
 #include <cstdint>
+#include <string_view>
 
 namespace ropewalk {
 
@@ -27,17 +28,21 @@ public:
   /// Cuts off those that have left most, until what all have left is within the budget.
   void enforce_budget(instant now);
 
+  /// Clients that were cut off for what they left unread, ever.
+  [[nodiscard]] std::uint64_t cut_off() const { return cut_off_; }
+
 private:
   [[nodiscard]] std::uint64_t share() const;
   [[nodiscard]] bool sweep_one(session& s, instant now);
   [[nodiscard]] bool note_progress(session& s, instant now) const;
   [[nodiscard]] bool close_if_all_arrived(session& s, instant now);
-  void cut_off(session& s, instant now);
+  void end_for_unread(session& s, std::string_view why, instant now);
 
   const broker_tuning& limits_;
   const dispatcher& dispatcher_;
   session_table& sessions_;
   log_rate_limiter log_; // its own: strangers who are refused must not hide who is cut off
+  std::uint64_t cut_off_ = 0;
 };
 
 } // namespace ropewalk
