@@ -66,6 +66,7 @@ http_route route_of(std::string_view path) {
   if (path == "/status") return http_route::status;
   if (path == "/metrics") return http_route::metrics;
   if (path == "/") return http_route::page;
+  if (path == "/openapi.json") return http_route::openapi;
   if (path == "/events") return http_route::events;
   if (path == messages_path || path.starts_with(std::string{messages_path} + '/'))
     return http_route::messages;
@@ -80,8 +81,8 @@ bool has(http_side side, http_route route) {
 } // namespace
 
 std::string_view paths_of(http_side of) {
-  return of == http_side::broker ? "/, /status, /metrics, /v1/messages, /v1/services/NAME"
-                                 : "/status, /metrics, /healthz, /readyz";
+  return of == http_side::broker ? "/openapi.json lists what there is"
+                                 : "see /status, /metrics, /healthz, /readyz";
 }
 
 http_place place_of(std::string_view target, http_side of) {

@@ -103,7 +103,7 @@ void print(const json& one) {
   std::cout << '\n';
   if (one.contains("trace")) std::cout << "  trace " << one.at("trace").get<std::string>() << '\n';
   if (one.contains("detail")) std::cout << "  " << shown(one.at("detail")) << '\n';
-  if (one.value("waits", "") != "") std::cout << "  " << shown(one.at("waits")) << '\n';
+  if (!one.value("waits", std::string{}).empty()) std::cout << "  " << shown(one.at("waits")) << '\n';
   print_attempts(one.at("attempts"));
   if (one.contains("attempts_left_out"))
     std::cout << "  (" << one.at("attempts_left_out").get<int>()

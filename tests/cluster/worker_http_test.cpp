@@ -113,9 +113,9 @@ TEST_CASE(
   c.restart_broker();
   REQUIRE(becomes(where, "/readyz", "\r\n\r\nready\n"));
   CHECK(status_of(where)["joins"] >= 4);
-  const process own{{ROPEWALK_PROGRAMS "/example_worker", "--broker", c.nodes().text(), "--http",
-                     "127.0.0.1:0"},
-                    c.folder() + "/own"};
+  const process own{
+      {ROPEWALK_PROGRAMS "/example_worker", "--broker", c.nodes().text(), "--http", "127.0.0.1:0"},
+      c.folder() + "/own"};
   CHECK(becomes(http_of(own), "/readyz", "\r\n\r\nready\n"));
   node.signal(SIGHUP);
   REQUIRE(node.says("nothing to reload"));
