@@ -2,6 +2,7 @@
 
 #include "actors/stats/broker_report.hpp"
 #include "actors/stats/message_report.hpp"
+#include "actors/stats/worker_report.hpp"
 #include "net/cluster/compact_form.hpp"
 #include "net/protocol/batch.hpp"
 
@@ -52,6 +53,9 @@ typename Inspector::result_type inspect(Inspector& f, attempt_ref& x) {
 using shared_query = std::shared_ptr<const message_query>;
 using shared_reports = std::shared_ptr<const std::vector<message_report>>;
 
+/// Within a node, likewise.
+using shared_worker_report = std::shared_ptr<const worker_report>;
+
 /// A batch is written straight from its pieces, and read into memory that is not filled with zeros
 /// first. (Between nodes batches travel in compact frames: frequent_messages.)
 caf::error inspect(caf::serializer& sink, batch& x);
@@ -88,6 +92,7 @@ typename Inspector::result_type inspect(Inspector& f, broker_report& x) {
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ropewalk::shared_query)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ropewalk::shared_reports)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ropewalk::shared_worker_report)
 
 // clang-format off
 CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
@@ -162,7 +167,10 @@ CAF_BEGIN_TYPE_ID_BLOCK(ropewalk, caf::first_custom_type_id)
   // slots, pool), (slot_down, service, slots, how many processes that were ready have ended), (waiting, service): it
   // wants to know what waits, as (waiting, shard, how many, at a broker's shard); node -> process_pool
   // (drain), answered by (drained); back (ready, service) once, when all are, and until then (failing, service, why).
-  // node_succession -> node (release); back (ready), and until then (failing, service, why)
+  // node_succession -> node (release); back (ready), and until then (failing, service, why).
+  // node -> gateway (joined, how many shards the broker has); http_front -> gateway (status), answered by a worker_report
+  // without names; gateway -> process_pool (status), answered by (recycled processes, bytes of memory, processes that are
+  // ready); to http_front (attach, gateway, its services) and (attach, the top of the process)
   CAF_ADD_ATOM(ropewalk, ropewalk, joined_atom, "joined")
   CAF_ADD_ATOM(ropewalk, ropewalk, settled_atom, "settled")
   CAF_ADD_ATOM(ropewalk, ropewalk, attach_atom, "attach")

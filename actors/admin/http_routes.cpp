@@ -73,9 +73,19 @@ http_route route_of(std::string_view path) {
   return http_route::nothing;
 }
 
+bool has(http_side side, http_route route) {
+  return side == http_side::broker || route == http_route::health || route == http_route::ready ||
+         route == http_route::status || route == http_route::metrics;
+}
+
 } // namespace
 
-http_place place_of(std::string_view target) {
+std::string_view paths_of(http_side of) {
+  return of == http_side::broker ? "/openapi.json lists what there is"
+                                 : "see /status, /metrics, /healthz, /readyz";
+}
+
+http_place place_of(std::string_view target, http_side of) {
   http_place result;
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!target.starts_with(scheme)) continue;
@@ -97,7 +107,10 @@ http_place place_of(std::string_view target) {
       result.route = http_route::action;
       result.action = {verb, *std::move(name)};
     }
-  return result;
+  if (has(of, result.route)) return result;
+  http_place nothing;
+  nothing.origin = result.origin;
+  return nothing;
 }
 
 std::string_view methods_of(http_route route) {

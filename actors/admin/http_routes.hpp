@@ -25,6 +25,9 @@ enum class http_route : std::uint8_t {
   messages, ///< /v1/messages: what became of them (actors/admin/message_pages.hpp)
 };
 
+/// Whose port it is: a worker has /healthz, /readyz, /status and /metrics, and nothing else.
+enum class http_side : std::uint8_t { broker, worker };
+
 struct http_place {
   http_route route = http_route::nothing;
   std::string service; ///< its name, decoded
@@ -37,7 +40,10 @@ struct http_place {
 std::optional<std::string> decode_percent(std::string_view text);
 
 /// Where a target leads; what stands behind a '?' counts for messages only.
-http_place place_of(std::string_view target);
+http_place place_of(std::string_view target, http_side of = http_side::broker);
+
+/// What there is, for who asks for something else.
+std::string_view paths_of(http_side of);
 
 /// The methods that a route has, as Allow says them.
 std::string_view methods_of(http_route route);

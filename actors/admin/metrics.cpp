@@ -84,6 +84,12 @@ void append_value(std::string& out, std::string_view name, std::string_view labe
                 counts[code]);
 }
 
+void append_value(std::string& out, std::string_view name, std::string_view labels,
+                  const run_end_counts& counts) {
+  for (std::size_t how = 0; how < counts.size(); ++how)
+    append_line(out, name, {}, labels, label("outcome", run_end_names[how]), counts[how]);
+}
+
 void append_value(std::string& out, std::string_view name, std::string_view labels, auto value) {
   if constexpr (std::is_same_v<decltype(value), double>)
     append_line(out, name, {}, labels, {}, value);
@@ -109,6 +115,7 @@ template <class T>
 void put(std::string& out, std::string_view subject, const std::vector<row<T>>& rows) {
   stats::for_each_field<T>([&]<class Number>(const stats::described<T, Number>& f) {
     if constexpr (std::is_arithmetic_v<Number> || std::is_same_v<Number, error_counts> ||
+                  std::is_same_v<Number, run_end_counts> ||
                   std::is_same_v<Number, latency_histogram>) {
       if (f.help.empty() || f.shown == stats::shown::no || rows.empty()) return;
       constexpr bool is_histogram = std::is_same_v<Number, latency_histogram>;
@@ -152,6 +159,20 @@ std::map<std::string, node_report> named_nodes(const broker_report& all) {
   return result;
 }
 
+void put_build(std::string& out, std::string_view version) {
+  out += "# HELP ropewalk_build_info the release\n# TYPE ropewalk_build_info gauge\n";
+  append_line(out, "ropewalk_build_info", {}, label("version", version), {}, std::uint64_t{1});
+}
+
+void put_certificates(std::string& out, const std::vector<certificate_report>& all) {
+  std::map<std::string, const certificate_report*> certificates; // a port may show one twice
+  for (const auto& one : all)
+    certificates.emplace(label("port", one.port) + "," + label("name", one.name), &one);
+  std::vector<row<certificate_report>> rows;
+  for (const auto& [labels, one] : certificates) rows.push_back({labels, one});
+  put(out, "ropewalk_certificate", rows);
+}
+
 } // namespace
 
 std::string metrics_text(const broker_report& all) {
@@ -159,9 +180,7 @@ std::string metrics_text(const broker_report& all) {
   const auto services = named_services(all);
   const auto nodes = named_nodes(all);
   out.reserve(8192 + 8192 * services.size() + 256 * nodes.size());
-  out += "# HELP ropewalk_build_info the broker's release\n# TYPE ropewalk_build_info gauge\n";
-  append_line(out, "ropewalk_build_info", {}, label("version", all.front.version), {},
-              std::uint64_t{1});
+  put_build(out, all.front.version);
   put<process_numbers>(out, "process", {{{}, &all.process}});
   put<front_totals>(out, "ropewalk_broker", {{{}, &all.front}});
   put<dispatch_totals>(out, "ropewalk_requests", {{{}, &all.requests}});
@@ -172,12 +191,7 @@ std::string metrics_text(const broker_report& all) {
   std::vector<row<node_report>> of_nodes;
   for (const auto& [labels, one] : nodes) of_nodes.push_back({labels, &one});
   put(out, "ropewalk_node", of_nodes);
-  std::map<std::string, const certificate_report*> certificates; // a port may show one twice
-  for (const auto& one : all.certificates)
-    certificates.emplace(label("port", one.port) + "," + label("name", one.name), &one);
-  std::vector<row<certificate_report>> of_certificates;
-  for (const auto& [labels, one] : certificates) of_certificates.push_back({labels, one});
-  put(out, "ropewalk_certificate", of_certificates);
+  put_certificates(out, all.certificates);
   std::vector<row<service_state>> states;
   std::vector<row<service_counts>> counts;
   for (const auto& [labels, one] : services) {
@@ -186,6 +200,25 @@ std::string metrics_text(const broker_report& all) {
   }
   put(out, "ropewalk_service", states);
   put(out, "ropewalk_service", counts);
+  return out;
+}
+
+// A node has at most limits::max_services.
+std::string metrics_text(const worker_report& all) {
+  std::string out;
+  out.reserve(4096 + 4096 * all.services.size());
+  put_build(out, all.node.version);
+  put<process_numbers>(out, "process", {{{}, &all.process}});
+  put<worker_totals>(out, "ropewalk_worker", {{{}, &all.node}});
+  put_certificates(out, all.certificates);
+  std::vector<row<worker_service_state>> states;
+  std::vector<row<run_counts>> runs;
+  for (const auto& one : all.services) {
+    states.push_back({label("service", one.state.name), &one.state});
+    runs.push_back({label("service", one.state.name), &one.runs});
+  }
+  put(out, "ropewalk_worker_service", states);
+  put(out, "ropewalk_worker_service", runs);
   return out;
 }
 

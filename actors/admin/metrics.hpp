@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/stats/broker_report.hpp"
+#include "actors/stats/worker_report.hpp"
 
 #include <cstddef>
 #include <string>
@@ -19,5 +20,9 @@ inline constexpr std::string_view metrics_type = "text/plain; version=0.0.4; cha
 /// sentence, as ropewalk_requests_*, ropewalk_service_*, ropewalk_node_*, ropewalk_shard_*,
 /// ropewalk_broker_* and process_*. Nodes of one name are one, as are services.
 std::string metrics_text(const broker_report& all);
+
+/// A node's, likewise: ropewalk_worker_*, ropewalk_worker_service_* and process_*; its release and its
+/// certificates under the names that a broker has for them.
+std::string metrics_text(const worker_report& all);
 
 } // namespace ropewalk

@@ -26,7 +26,7 @@ gateway::gateway(caf::actor_config& config, std::vector<std::shared_ptr<run_queu
     : broker(config), services_(std::move(services)), lease_(std::move(lease)),
       slots_(services_.size()), asks_what_waits_(services_.size()), pools_(services_.size()),
       sorted_(services_.size()), node_(std::move(node)), recycle_after_(recycle_after),
-      loop_(loop) {
+      restarts_(services_.size()), loop_(loop) {
   // Work may come before the first slot is up: a queue's slots are idle from the beginning. (Not
   // those of a process, which may take long until it is ready.)
   for (std::uint16_t i = 0; i < service_count(); ++i) {
@@ -106,6 +106,8 @@ caf::behavior gateway::make_behavior() {
         drain_further();
       },
       [this](left_atom, shard_number which) { lose_front(which); },
+      [this](joined_atom, std::uint32_t shards) { shards_of_broker_ = shards; },
+      [this](status_atom) { return report(); },
   };
 }
 
@@ -169,6 +171,7 @@ void gateway::slot_up(std::uint16_t service, std::uint32_t slot, caf::actor who)
 void gateway::slot_down(std::uint16_t service, std::uint32_t slot, const std::string& why) {
   slots_[service][slot] = nullptr;
   tell_slots(service);
+  ++restarts_[service];
   count_restarts(1);
   report_lost(service, slot, why);
   send_answers();
@@ -195,6 +198,7 @@ void gateway::slots_down(std::uint16_t service, const std::vector<std::uint32_t>
                          std::uint32_t restarts) {
   for (const auto slot : slots) slots_[service][slot] = nullptr;
   tell_slots(service);
+  restarts_[service] += restarts;
   count_restarts(restarts);
   if (live_slots(service) == 0)
     for (const auto& which : services_[service]->take_waiting()) give_back(service, which);
@@ -325,6 +329,7 @@ void gateway::gain_front(shard_number which, caf::actor front, std::uint32_t num
   if (which >= shards_.size()) shards_.resize(which + 1u);
   auto& s = shards_[which];
   s = shard{std::move(front), number, {}, s.clock};
+  ++joins_;
   lease_->attach(which, clock_.now());
   for (std::uint16_t i = 0; i < service_count(); ++i) {
     s.announced_slots.push_back(services_[i]->slots()); // so it was said when the node joined

@@ -68,6 +68,7 @@ private:
   void lose_front(shard_number which);
   void drain();
   void drain_further();
+  caf::result<shared_worker_report> report();
   void return_stalled();
   void tick();
   void expect_tick();
@@ -92,6 +93,9 @@ private:
   caf::actor node_;
   std::uint64_t recycle_after_; // messages; 0: never
   std::uint64_t taken_ = 0;
+  std::uint64_t joins_ = 0;
+  std::vector<std::uint64_t> restarts_; // by service
+  std::uint32_t shards_of_broker_ = 0;  // 0: it has not said
   shared_loop* loop_;
   struct timers {
     shared_loop::timer_id beat, tick;

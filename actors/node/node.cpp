@@ -87,6 +87,9 @@ void joined(self_pointer self, std::uint16_t shard, const std::vector<std::uint1
   auto& state = self->state;
   if (shard >= state.members.size()) return; // a membership that was just ended
   state.members[shard].joined = true;
+  if (shard == 0)
+    self->send(state.gateway, joined_atom_v,
+               static_cast<std::uint32_t>(std::max<std::size_t>(ports.size(), 1)));
   if (shard == 0 && !state.draining) join_others(self, ports);
   if (!std::all_of(state.members.begin(), state.members.end(), [](auto& m) { return m.joined; }))
     return;

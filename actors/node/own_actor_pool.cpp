@@ -82,6 +82,10 @@ caf::behavior own_actor_pool::make_behavior() {
       },
       [this](again_atom, std::uint32_t number) { start(number); },
       [this](beat_atom) { beat(); },
+      [](status_atom) { // its actors are no processes
+        return caf::result<std::uint64_t, std::uint64_t, std::uint32_t>{
+            std::uint64_t{0}, std::uint64_t{0}, std::uint32_t{0}};
+      },
   };
 }
 

@@ -75,6 +75,7 @@ process_pool::process_pool(caf::actor_config& config, process_pool_settings sett
       policy_(settings_.restarts, settings_.service + 1u) {}
 
 void process_pool::on_exit() {
+  reports_.clear();
   members_.clear();
   forks_.reset();
   forks_gone_.clear();
@@ -109,6 +110,8 @@ caf::behavior process_pool::make_behavior() {
         return drained_;
       },
       [this](again_atom) { give_up(); },
+      [this](status_atom) { return report(); },
+      [this](sample_atom) { answer_reports(); },
       [this](waiting_atom, std::uint16_t shard, std::uint32_t count) {
         if (shard >= waiting_.size()) waiting_.resize(shard + 1u);
         waiting_[shard] = count;

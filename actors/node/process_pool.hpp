@@ -170,6 +170,8 @@ private:
   void check_age(member& m, instant now);
   void drain();
   void tell_drained();
+  caf::result<std::uint64_t, std::uint64_t, std::uint32_t> report();
+  void answer_reports();
   void give_up();
   [[nodiscard]] member& of(const handler_process& which) { return members_[which.what().number]; }
   [[nodiscard]] member& of(slot_number slot) { return members_[slot % members_.size()]; }
@@ -192,6 +194,8 @@ private:
   std::vector<std::unique_ptr<fork_server>> forks_gone_; // come to their ends
   bool others_started_ = false; // all but the first, of which it is known how
   caf::response_promise drained_;
+  std::vector<caf::response_promise> reports_; // that are due when the memory is known
+  std::uint64_t recycles_ = 0;
   process_scaling scaling_;
   std::vector<std::uint32_t> waiting_; // requests, at each shard of the broker
   start_failures short_of_memory_; // starts that there was no memory for, of which some are logged

@@ -35,6 +35,9 @@ constexpr milliseconds tick_interval{20};
 // half a gigabyte more by then.
 constexpr milliseconds beat_interval{500};
 
+// How long who asks for a report waits for what the processes' memory is said to be.
+constexpr milliseconds measure_time{20};
+
 // Processes of one member that come to their end while the next one is started.
 constexpr std::size_t max_ending = 4;
 
@@ -132,6 +135,7 @@ void process_pool::replace_all() {
 
 // The next one is ready: what is free is its own, what runs comes to its end with the old one.
 void process_pool::swap_in(member& m) {
+  ++recycles_;
   m.replaces = false;
   m.start_at.reset();
   auto before = std::exchange(m.process, std::move(m.next));
@@ -300,6 +304,29 @@ void process_pool::beat() {
   }
   if (is_elastic()) end_idle(now);
   expect_beat();
+}
+
+// All that ask before the memory is known are answered by it.
+caf::result<std::uint64_t, std::uint64_t, std::uint32_t> process_pool::report() {
+  const auto whom = make_response_promise();
+  reports_.push_back(whom);
+  if (reports_.size() > 1) return whom;
+  for (auto& m : members_)
+    for (auto* p : all_of(m)) p->measure();
+  delayed_send(this, measure_time, sample_atom_v);
+  return whom;
+}
+
+void process_pool::answer_reports() {
+  std::uint64_t memory = 0;
+  std::uint32_t ready = 0;
+  for (const auto& m : members_)
+    for (const auto* p : all_of(m)) {
+      if (p->is_down()) continue;
+      memory += p->memory();
+      ready += p->is_ready() ? 1 : 0;
+    }
+  for (auto& whom : std::exchange(reports_, {})) whom.deliver(recycles_, memory, ready);
 }
 
 // What it has lived for, and what it has taken at the last beat.

@@ -100,6 +100,7 @@ bool run_queue::take_next(seat& me, instant now, job& into) {
   into.deadline = first.deadline;
   into.stop = &me.stop;
   waiting_.pop_front();
+  ++runs_.begun;
   me.idle = false;
   me.running = true;
   me.forgotten = false;
@@ -126,6 +127,7 @@ bool run_queue::end_run(seat& me, const answer_item& answer, instant now) {
   me.running = false;
   last_progress_ = now;
   mean_.add(answer.run_us);
+  runs_.end(answer);
   const bool fast = slots_are_ == slots_are::threads && mean_.us() < fast_us;
   fast_.store(fast, std::memory_order_relaxed);
   if (me.forgotten) return false;
@@ -226,7 +228,9 @@ std::optional<run_queue::origin> run_queue::slot_died(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
   auto& s = *seats_[slot];
   s.idle = false;
-  if (!std::exchange(s.running, false) || s.forgotten) return std::nullopt;
+  if (!std::exchange(s.running, false)) return std::nullopt;
+  ++runs_.ended[static_cast<std::size_t>(run_end::crashed)];
+  if (s.forgotten) return std::nullopt;
   return s.runs;
 }
 
@@ -238,6 +242,7 @@ bool run_queue::slot_revived(std::uint32_t slot) {
 
 void run_queue::add_answer(shard_number shard, const answer_item& item) {
   const std::lock_guard lock{mutex_};
+  if (item.end == item_end::returned) ++runs_.returned;
   answers_for(shard).add(item);
 }
 
@@ -246,6 +251,16 @@ run_queue::counts run_queue::count() const {
   counts result;
   result.waiting = waiting_.size();
   for (const auto& s : seats_) result.running += s->running && !s->forgotten ? 1 : 0;
+  return result;
+}
+
+run_queue::report run_queue::take_report() const {
+  const std::lock_guard lock{mutex_};
+  report result;
+  result.runs = runs_;
+  result.waiting = waiting_.size();
+  for (const auto& w : waiting_) result.waiting_bytes += w.item.payload.size();
+  for (const auto& s : seats_) result.busy += s->running ? 1 : 0;
   return result;
 }
 

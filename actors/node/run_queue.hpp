@@ -2,6 +2,7 @@
 
 #include "actors/node/fifo.hpp"
 #include "actors/node/start_lease.hpp"
+#include "actors/stats/run_counts.hpp"
 #include "actors/time/instant.hpp"
 #include "actors/time/mean_run_time.hpp"
 #include "net/loop/leader_followers.hpp"
@@ -141,6 +142,15 @@ public:
   };
   [[nodiscard]] counts count() const;
 
+  /// What there is and what was, for who asks now and then: walks over what waits.
+  struct report {
+    run_counts runs;
+    std::uint64_t waiting = 0;
+    std::uint64_t waiting_bytes = 0;
+    std::uint32_t busy = 0; ///< slots that run something, wanted or not
+  };
+  [[nodiscard]] report take_report() const;
+
   /// Slots that have been running for long what other shards asked for: to this one they are as
   /// good as gone.
   [[nodiscard]] std::uint32_t held_by_others(shard_number shard, instant now) const;
@@ -216,6 +226,7 @@ private:
   instant last_progress_{}; // when a slot last came to an end, or was woken
   bool announced_ = false;  // and has not fetched them yet
   mean_run_time mean_{0};   // as if all had been quick so far
+  run_counts runs_;
   std::atomic<bool> fast_{false};
   std::atomic<bool> leaving_{false};
 };

@@ -12,4 +12,8 @@ namespace ropewalk {
 /// nothing. Takes some 20 us a process, where several share much some milliseconds.
 std::uint64_t memory_of(std::vector<pid_t> processes, bool shares);
 
+/// The processor time that these processes and all of their descendants have taken, with those of
+/// them that have ended and been waited for, in seconds. Likewise.
+double cpu_seconds_of(std::vector<pid_t> processes);
+
 } // namespace ropewalk

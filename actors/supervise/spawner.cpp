@@ -187,6 +187,11 @@ bool spawner::start_locked() {
   return true;
 }
 
+pid_t spawner::keeper() {
+  const std::lock_guard lock{mutex_};
+  return keeper_;
+}
+
 void spawner::bury() {
   control_.close();
   if (keeper_end_.valid()) wait_readable(keeper_end_.get());

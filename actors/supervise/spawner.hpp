@@ -109,6 +109,9 @@ public:
   /// be; errno says why.
   bool start();
 
+  /// The process below which all programs are that were started here; -1: there is none.
+  [[nodiscard]] pid_t keeper();
+
   /// Ends it for good, with all that it has started, and waits for that.
   void stop();
 

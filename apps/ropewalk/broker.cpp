@@ -3,6 +3,7 @@
 #include "actors/settings/largest_message.hpp"
 #include "actors/settings/machine.hpp"
 #include "apps/ropewalk/commands.hpp"
+#include "apps/ropewalk/http_port.hpp"
 #include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
@@ -25,8 +26,7 @@ namespace {
 struct broker_options {
   std::vector<std::string> listen{"127.0.0.1:7070"};
   std::string cluster = "127.0.0.1:7071";
-  std::string http;
-  bool insecure_http = false;
+  http_port_options http;
   std::string no_node_reply = "wait";
   log_options log;
   bool insecure_cluster = false;
@@ -87,23 +87,13 @@ std::string fit_to_machine(broker_settings& s, const CLI::App& command_line) {
 
 // Where HTTP is to be spoken, and what is wrong with that.
 void find_http_problems(broker_options& o, std::vector<std::string>& problems) {
-  if (o.http.empty()) return;
+  if (o.http.where.empty()) return;
   auto& s = o.settings;
-  const auto where = *parse_endpoint(o.http);
-  const auto addresses = listening_addresses(where);
-  if (!addresses) return problems.push_back(addresses.why().text());
-  s.http = *addresses;
-  s.guard.name = where.host;
-  s.guard.loopback_only = std::all_of(s.http.begin(), s.http.end(),
-                                      [](const endpoint& one) { return is_loopback(one); });
-  s.guard.anybody = s.access.access_file.empty();
-  if (!s.guard.loopback_only && !o.insecure_http && s.access.access_file.empty())
-    problems.push_back(
-        "HTTP on " + o.http +
-        " could be reached from other machines, and whoever reaches it could see "
-        "all numbers, ask for all services and pause them. Say who may (--access-file, ropewalk "
-        "token); or listen on 127.0.0.1; or, on a network that only yours are in, "
-        "say --insecure-http.");
+  auto port =
+      open_http_port(o.http, s.access, "see all numbers, ask for all services and pause them");
+  if (!port) return problems.push_back(port.why().text());
+  s.http = port->addresses;
+  s.guard = port->guard;
 }
 
 // All that is wrong with what it was told; what it will speak with at the cluster port goes to the
@@ -234,13 +224,10 @@ command_action add_broker(CLI::App& app) {
   app.add_flag("--own-user", o->own_user,
                "let in only workers of this machine and this user, who say --own-user, too")
       ->excludes("--cluster-tls");
-  app.add_option(
-         "--http", o->http,
-         "speak HTTP here: the page at /, /metrics, /status, /healthz, /readyz, and messages "
-         "to /v1/services/NAME; with TLS and tokens as for clients")
-      ->check(is_endpoint());
-  app.add_flag("--insecure-http", o->insecure_http,
-               "allow HTTP beyond loopback although nobody has to say who it is");
+  add_http_port(
+      app, o->http,
+      "speak HTTP here: the page at /, /metrics, /status, /healthz, /readyz, and messages "
+      "to /v1/services/NAME; with TLS and tokens as for clients");
   app.add_option("--otlp", o->otlp,
                  "send messages whose trace is sampled as spans to the collector there, such as "
                  "http://127.0.0.1:4318: OTLP over HTTP, in JSON, without TLS")
@@ -248,19 +235,8 @@ command_action add_broker(CLI::App& app) {
         const auto read = read_otlp_url(text);
         return read ? std::string{} : read.why().text();
       });
-  auto& access = o->settings.access;
-  auto* certificate = app.add_option("--tls-cert", access.certificate,
-                                     "speak TLS with clients: the broker's certificate and its "
-                                     "chain (a PEM file; read again on SIGHUP)");
-  auto* key = app.add_option("--tls-key", access.key, "the certificate's key (a PEM file)");
-  certificate->needs(key);
-  key->needs(certificate);
-  app.add_option("--client-ca", access.authority,
-                 "let in only clients with a certificate that comes from this one (a PEM file)")
-      ->needs(certificate);
-  app.add_option("--access-file", access.access_file,
-                 "let in only who is in this file, and only to the services named there (`ropewalk "
-                 "token`; read again on SIGHUP)");
+  add_client_access(app, o->settings.access,
+                    "let in only who is in this file, and only to the services named there");
   app.add_option("--no-node-reply", o->no_node_reply,
                  "a request for a service whose last node has left: wait for another until its "
                  "deadline, or be answered now (NO_SERVICE)")

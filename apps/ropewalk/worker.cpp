@@ -11,6 +11,7 @@
 #include "apps/ropewalk/log.hpp"
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
+#include "apps/ropewalk/worker_http.hpp"
 #include "net/cluster/basp_transport.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
@@ -46,6 +47,7 @@ struct worker_options {
   bool own_user = false;
   bool check = false;
   std::string cluster_tls;
+  worker_http http;
   std::string config_file;        // empty: there was none
   std::vector<std::string> given; // the command line but for that
   CLI::App* program = nullptr;    // whose subcommand it is
@@ -226,12 +228,13 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   transport.forms = frequent_messages();
   transport.local = !o.tcp_only;
   transport.own_user = o.own_user;
-  transport.client = std::move(tls);
+  transport.client = tls;
   // A file that is read again may bring programs.
   const int spawner_error =
       runs_programs(s) || !o.config_file.empty() ? start_spawner(transport) : 0;
   set_up_log(o.name, o.log); // after that fork: the log has a thread
   for (const auto& warning : warnings) spdlog::warn("{}", warning);
+  if (s.master_fd < 0) claim_ports(o.http, 1); // its master has done that for those that it starts
   if (spawner_error != 0)
     spdlog::error("cannot start the process that starts programs: {}",
                   std::strerror(spawner_error));
@@ -241,21 +244,29 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   caf::actor_system system{config};
   auto& loop = shared_loop::of(system);
   loop.start();
+  const auto http = start_http(system, o.http, s, std::move(tls));
   succession_settings succession;
   succession.first = s;
-  succession.start = [&loop, basp = spawn_basp_transport(system, std::move(transport))](
+  succession.start = [&loop, http, basp = spawn_basp_transport(system, std::move(transport))](
                          caf::event_based_actor* owner, const node_settings& settings) {
     auto dependencies = default_node_dependencies(settings, basp, loop);
     dependencies.owner = caf::actor{owner};
+    watch_gateway(dependencies, settings, http);
     return caf::actor{owner->spawn(node, settings, std::move(dependencies))};
   };
   if (!o.config_file.empty()) succession.read = [&o] { return read_services_again(o); };
   const auto top = system.spawn(node_succession, std::move(succession));
-  leave_process(run_until_done({top}, s.master_fd));
+  std::vector<caf::actor> tops{top};
+  if (http) {
+    caf::anon_send(http, attach_atom_v, top);
+    tops.push_back(http);
+  }
+  leave_process(run_until_done(tops, s.master_fd));
 }
 
 [[noreturn]] void run_processes(worker_options& o) {
   set_up_log(o.name + " (master)", o.log);
+  claim_ports(o.http, o.processes);
   master_settings m;
   m.processes = {o.processes, o.settings.drain_time, o.settings.restarts};
   std::mt19937_64 random{std::random_device{}()};
@@ -279,6 +290,8 @@ int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
     if (!o.cluster_tls.empty()) words.insert(words.end(), {"--cluster-tls", o.cluster_tls});
     if (o.tcp_only) words.emplace_back("--tcp-only");
     if (o.own_user) words.emplace_back("--own-user");
+    const auto http = arguments_for(o.http, who.place);
+    words.insert(words.end(), http.begin(), http.end());
     if (after_fall) words.emplace_back("--after-fall");
     if (!o.config_file.empty()) words.push_back("--config-file=" + o.config_file);
     for (const auto& word : o.given) words.push_back("--given=" + word);
@@ -324,6 +337,7 @@ int run_worker(worker_options& o) {
     else
       problems.push_back(context.why().text());
   }
+  find_http_problems(o.http, o.processes, problems);
   if (o.check) {
     for (auto& service : s.services)
       if (!service.handler.trouble.empty())
@@ -365,6 +379,7 @@ void add_options(CLI::App& app, worker_options& o) {
                "work only for a broker of this machine and this user, by its local socket")
       ->excludes(tcp)
       ->excludes("--cluster-tls");
+  add_worker_http(app, o.http);
   app.add_option("--processes", o.processes, "run so many node processes and keep them running")
       ->check(CLI::Range(1u, 1024u))
       ->capture_default_str();

@@ -19,8 +19,9 @@ using namespace std::chrono_literals;
 class broker_by_hand {
 public:
   explicit broker_by_hand(broker_tuning limits = {}, client_access_settings access = {},
-                          dispatch_settings work = {})
-      : dispatcher_(work, start_, 1), clients(limits, std::move(access), dispatcher_, {}) {
+                          dispatch_settings work = {}, http_side side = http_side::broker)
+      : dispatcher_(work, start_, 1), side_(side),
+        clients(limits, std::move(access), dispatcher_, {}, {}, side) {
     REQUIRE(clients.load_access(now));
   }
 
@@ -94,7 +95,10 @@ public:
     });
     if (clients.wants_status_round()) {
       clients.begin_status_round();
-      clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
+      if (side_ == http_side::worker)
+        clients.end_status_round(worker_numbers);
+      else
+        clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
     while (const auto question = clients.questions().take_next())
       clients.answer_question(*question, dispatcher_.messages(question->query, now), now, wall);
@@ -105,6 +109,7 @@ public:
 private:
   const instant start_{1h};
   dispatcher dispatcher_;
+  const http_side side_;
   node_number node_ = 0;
   std::vector<std::pair<token, std::uint32_t>> at_node_;
   std::map<fake_client*, connection_id> ids_;
@@ -112,7 +117,8 @@ private:
 public:
   instant now = start_;
   broker_report numbers; // what STATUS says
-  wall_time wall{};      // what clocks on walls say
+  worker_report worker_numbers;
+  wall_time wall{}; // what clocks on walls say
   load_history history;
   client_sessions clients;
 };

@@ -4,13 +4,13 @@ namespace ropewalk {
 
 client_sessions::client_sessions(const broker_tuning& limits, client_access_settings access,
                                  dispatcher& work, const request_intake::shards& others,
-                                 http_guard guard)
+                                 http_guard guard, http_side side)
     : limits_(limits), dispatcher_(work), gate_(std::move(access)), sessions_(work),
       answers_(sessions_), events_(limits_, gate_, sessions_),
       access_(gate_, limits_.max_message_bytes, sessions_, answers_, rejections_),
       intake_(limits_, others,
               {work, sessions_, answers_, access_, statuses_, questions_, rejections_}),
-      http_(limits_, std::move(guard), others, gate_,
+      http_(limits_, std::move(guard), side, others, gate_,
             {work, sessions_, answers_, access_, statuses_, questions_, rejections_}, events_),
       pressure_(limits_, work, sessions_),
       timeouts_(limits_, work, sessions_, answers_, access_, rejections_) {}

@@ -21,7 +21,8 @@ namespace ropewalk {
 class client_sessions {
 public:
   client_sessions(const broker_tuning& limits, client_access_settings access, dispatcher& work,
-                  const request_intake::shards& others, http_guard guard = {});
+                  const request_intake::shards& others, http_guard guard = {},
+                  http_side side = http_side::broker);
   client_sessions(const client_sessions&) = delete; // its parts know each other
   client_sessions& operator=(const client_sessions&) = delete;
 
@@ -69,6 +70,8 @@ public:
     statuses_.end_round(all, sessions_, answers_);
     if (events_.due()) events_.send(all, history, now);
   }
+  /// The same of a worker's port.
+  void end_status_round(const worker_report& all) { statuses_.end_round(all, sessions_, answers_); }
   [[nodiscard]] status_queue& statuses() { return statuses_; }
   [[nodiscard]] message_questions& questions() { return questions_; }
   void answer_question(const message_questions::question& what, std::vector<message_report>&& known,

@@ -18,7 +18,14 @@ namespace ropewalk {
 /// requests, so those that are ready early are kept.
 class http_exchange {
 public:
-  enum class page : std::uint8_t { none, status, metrics, action };
+  enum class page : std::uint8_t {
+    none,
+    status,
+    metrics,
+    action,
+    ready,        ///< of a worker: 503 with what it lacks
+    ready_or_not, ///< the same for strangers, who are not shown what that is
+  };
 
   /// A request, as far as its answer depends on it.
   struct asked {

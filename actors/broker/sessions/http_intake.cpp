@@ -95,7 +95,7 @@ void http_intake::count_incoming(session& from) {
 std::variant<http_intake::admitted, http_intake::rejection>
 http_intake::admit(const session& from, const http_request& what) const {
   admitted result;
-  result.place = place_of(what.target);
+  result.place = place_of(what.target, side_);
   const auto host =
       result.place.origin.empty() ? what.field(http_field::host) : result.place.origin;
   if (const auto why = guard_.check(host, what.field(http_field::origin),
@@ -104,7 +104,7 @@ http_intake::admit(const session& from, const http_request& what) const {
   const auto route = result.place.route;
   if (!allows(route, what.method)) {
     if (route == http_route::nothing)
-      return rejection{404, {}, "there is nothing here: /openapi.json lists what there is"};
+      return rejection{404, {}, "there is nothing here: " + std::string{paths_of(side_)}};
     return rejection{405, {}, "this method has no meaning here", allow(route)};
   }
   const bool anybody = what.method == "OPTIONS" || route == http_route::health ||
@@ -125,11 +125,12 @@ http_intake::admit(const session& from, const http_request& what) const {
 }
 
 std::optional<http_intake::rejection> http_intake::may_not(const access& who,
-                                                           const http_place& place) {
+                                                           const http_place& place) const {
   const auto unauthorized = name_of(error_code::unauthorized);
   if (place.route == http_route::service && !who.may_ask(place.service))
     return rejection{403, unauthorized, who.name + " may not ask for this service"};
-  const bool shows_all = place.route == http_route::metrics || place.route == http_route::events;
+  const bool shows_all = place.route == http_route::metrics || place.route == http_route::events ||
+                         (place.route == http_route::status && side_ == http_side::worker);
   if (shows_all && !who.may_see)
     return rejection{403, unauthorized,
                      who.name + " may not see this: @status or * among the services in the access "
@@ -220,7 +221,10 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
     return page({200, plain_text, {}, shared_bytes::borrow("ok\n")});
   case http_route::ready:
     if (draining_) return page({503, plain_text, {}, shared_bytes::borrow("draining\n")});
-    return page({200, plain_text, {}, shared_bytes::borrow("ready\n")});
+    if (side_ == http_side::broker)
+      return page({200, plain_text, {}, shared_bytes::borrow("ready\n")});
+    asked.shows = gate_.asks_who() ? http_exchange::page::ready_or_not : http_exchange::page::ready;
+    break;
   case http_route::page: {
     const auto text = the_admin_page();
     return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});

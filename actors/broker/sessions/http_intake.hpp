@@ -17,10 +17,11 @@ namespace ropewalk {
 /// or of whoever collects the numbers, under the number that http_exchange gave it.
 class http_intake {
 public:
-  http_intake(const broker_tuning& limits, http_guard guard, request_intake::shards others,
-              const client_access& gate, request_intake::dependencies with, event_stream& events)
-      : limits_(limits), guard_(std::move(guard)), shards_(std::move(others)), gate_(gate),
-        with_(with), events_(events) {}
+  http_intake(const broker_tuning& limits, http_guard guard, http_side side,
+              request_intake::shards others, const client_access& gate,
+              request_intake::dependencies with, event_stream& events)
+      : limits_(limits), guard_(std::move(guard)), side_(side), shards_(std::move(others)),
+        gate_(gate), with_(with), events_(events) {}
 
   /// A client has come.
   static void begin(session& with);
@@ -48,7 +49,7 @@ private:
 
   [[nodiscard]] std::variant<admitted, rejection> admit(const session& from,
                                                         const http_request& what) const;
-  [[nodiscard]] static std::optional<rejection> may_not(const access& who, const http_place& place);
+  [[nodiscard]] std::optional<rejection> may_not(const access& who, const http_place& place) const;
   void handle(session& from, const http_head& head, instant now);
   void handle(session& from, const http_request& what, instant now);
   void handle(session& from, const http_refusal& what, instant now);
@@ -65,6 +66,7 @@ private:
 
   const broker_tuning& limits_;
   const http_guard guard_;
+  const http_side side_;
   const request_intake::shards shards_;
   const client_access& gate_;
   const request_intake::dependencies with_;

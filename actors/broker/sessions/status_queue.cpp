@@ -13,15 +13,7 @@ namespace {
 
 constexpr std::string_view json_type = "application/json";
 
-using texts_by_rights = std::map<const access*, shared_bytes>;
-
-// The text for these rights, made once a round.
-template <class Make>
-const shared_bytes& text_for(texts_by_rights& texts, const access* rights, Make&& make) {
-  auto [text, fresh] = texts.try_emplace(rights);
-  if (fresh) text->second = shared_bytes::copy_of(make());
-  return text->second;
-}
+constexpr std::string_view plain_text = "text/plain; charset=utf-8";
 
 std::string json_for(const access* rights, const broker_report& all) {
   return rights ? visible_to(*rights, all).json() : all.json();
@@ -29,24 +21,56 @@ std::string json_for(const access* rights, const broker_report& all) {
 
 } // namespace
 
-// Only who may see everything gets as far as /metrics.
-struct status_queue::texts {
-  texts_by_rights json;
-  shared_bytes metrics;
+// What the numbers of a round say, made when it is first wanted, once for each who has other rights.
+class status_queue::texts {
+public:
+  explicit texts(const broker_report& all) : broker(&all) {}
+  explicit texts(const worker_report& all) : worker(&all) {}
+
+  const shared_bytes& json(const access* rights) {
+    auto [text, fresh] = json_.try_emplace(rights);
+    if (fresh)
+      text->second = shared_bytes::copy_of(broker ? json_for(rights, *broker) : worker->json());
+    return text->second;
+  }
+
+  // Only who may see everything gets as far as /metrics.
+  const shared_bytes& metrics() {
+    if (metrics_.empty())
+      metrics_ = shared_bytes::copy_of(broker ? metrics_text(*broker) : metrics_text(*worker));
+    return metrics_;
+  }
+
+  const broker_report* const broker = nullptr; // one of the two is there
+  const worker_report* const worker = nullptr;
+
+private:
+  std::map<const access*, shared_bytes> json_;
+  shared_bytes metrics_;
 };
 
-void status_queue::show(session& to, std::uint64_t id, const broker_report& all, texts& made,
-                        answer_writer& answers) {
+void status_queue::show(session& to, std::uint64_t id, texts& made, answer_writer& answers) {
   const auto* asked = to.http->find(id);
   if (!asked) return;
-  if (asked->shows == http_exchange::page::action) return decide(to, id, *asked, all, answers);
-  if (asked->shows == http_exchange::page::metrics) {
-    if (made.metrics.empty()) made.metrics = shared_bytes::copy_of(metrics_text(all));
-    return answers.page(to, id, {200, metrics_type, {}, made.metrics});
+  switch (asked->shows) {
+  case http_exchange::page::action:
+    return decide(to, id, *asked, *made.broker, answers);
+  case http_exchange::page::metrics:
+    return answers.page(to, id, {200, metrics_type, {}, made.metrics()});
+  case http_exchange::page::ready:
+  case http_exchange::page::ready_or_not: {
+    const auto& why = made.worker->node.not_ready;
+    std::string text = why.empty() ? "ready" : "not ready";
+    if (!why.empty() && asked->shows == http_exchange::page::ready) text += ": " + why;
+    text += '\n';
+    return answers.page(to, id,
+                        {why.empty() ? 200 : 503, plain_text, {}, shared_bytes::borrow(text)});
+  }
+  default:
+    break;
   }
   const auto* rights = asked->who && !asked->who->may_see ? asked->who.get() : nullptr;
-  const auto& text = text_for(made.json, rights, [&] { return json_for(rights, all); });
-  answers.page(to, id, {200, json_type, {}, text});
+  answers.page(to, id, {200, json_type, {}, made.json(rights)});
 }
 
 // Who did it is in the log before it is done.
@@ -74,19 +98,28 @@ bool status_queue::ask(session& who, std::uint64_t id) {
 
 void status_queue::end_round(const broker_report& all, session_table& sessions,
                              answer_writer& answers) {
+  texts made{all};
+  answer_all(made, sessions, answers);
+}
+
+void status_queue::end_round(const worker_report& all, session_table& sessions,
+                             answer_writer& answers) {
+  texts made{all};
+  answer_all(made, sessions, answers);
+}
+
+void status_queue::answer_all(texts& made, session_table& sessions, answer_writer& answers) {
   in_round_ = false;
-  texts made;
   for (const auto& [who, id] : std::exchange(asked_, {})) {
     auto* to = sessions.find(who);
     if (!to) continue;
     --to->statuses_due;
     if (to->http) {
-      show(*to, id, all, made, answers);
+      show(*to, id, made, answers);
       continue;
     }
     const auto* rights = to->who && !to->who->may_see ? to->who : nullptr;
-    const auto& text = text_for(made.json, rights, [&] { return json_for(rights, all); });
-    answers.frame(*to, frame_kind::status, id, {}, text);
+    answers.frame(*to, frame_kind::status, id, {}, made.json(rights));
   }
 }
 

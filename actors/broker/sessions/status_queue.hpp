@@ -2,6 +2,7 @@
 
 #include "actors/broker/sessions/answer_writer.hpp"
 #include "actors/stats/broker_report.hpp"
+#include "actors/stats/worker_report.hpp"
 
 #include <cstdint>
 #include <utility>
@@ -32,18 +33,21 @@ public:
   /// Here they are; everybody gets what he may see of them.
   void end_round(const broker_report& all, session_table& sessions, answer_writer& answers);
 
+  /// The same of a worker's port.
+  void end_round(const worker_report& all, session_table& sessions, answer_writer& answers);
+
   /// What is to be done, resolved, in this order; whoever asked for it has been answered.
   [[nodiscard]] std::vector<operator_action> take_actions() { return std::exchange(actions_, {}); }
 
 private:
-  struct texts;
+  class texts;
   struct asker {
     connection_id who;
     std::uint64_t id;
   };
 
-  void show(session& to, std::uint64_t id, const broker_report& all, texts& made,
-            answer_writer& answers);
+  void answer_all(texts& made, session_table& sessions, answer_writer& answers);
+  void show(session& to, std::uint64_t id, texts& made, answer_writer& answers);
   void decide(session& to, std::uint64_t id, const http_exchange::asked& what,
               const broker_report& all, answer_writer& answers);
 
