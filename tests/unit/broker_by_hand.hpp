@@ -88,6 +88,7 @@ public:
 
   void end_turn() {
     clients.carry_out(dispatcher_.pending());
+    withdrawn += dispatcher_.pending().withdraw.size();
     dispatcher_.pending().withdraw.clear();
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});
@@ -97,7 +98,8 @@ public:
       clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
     while (const auto question = clients.questions().take_next())
-      clients.answer_question(*question, dispatcher_.messages(question->query, now), now, wall);
+      clients.answer_question(
+          *question, message_questions::known(dispatcher_, question->query, now), now, wall);
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
   }
@@ -114,6 +116,7 @@ public:
   broker_report numbers; // what STATUS says
   wall_time wall{};      // what clocks on walls say
   load_history history;
+  std::size_t withdrawn = 0; // what nodes need not answer any more
   client_sessions clients;
 };
 
