@@ -132,9 +132,13 @@ handler_channel::event handler_channel::take(const incoming_frame& frame) {
                     ", which handlers do not send: " + quote(frame.payload.view()));
   }
   const auto code = frame.head.kind == frame_kind::reply ? error_code::ok : frame.head.code;
-  if (!ready_ && code != error_code::ok)
-    return violated("it refused the hello: " + std::string{name_of(code)} + " '" +
-                    one_line(frame.payload.view(), refusal_bytes) + "'");
+  if (!ready_ && code != error_code::ok) {
+    over_ = true;
+    return violation{"it does not accept us: " + std::string{name_of(code)} + " '" +
+                         one_line(frame.payload.view(), refusal_bytes) + "'" +
+                         (code == error_code::unauthorized ? " (token-file)" : ""),
+                     true};
+  }
   if (!ready_)
     return violated("it sent a reply before its HELLO_OK: " + quote(frame.payload.view()));
   if (frame.head.kind == frame_kind::error && code == error_code::ok)

@@ -72,6 +72,7 @@ public:
   /// What it said is not in the protocol, in a sentence that quotes it; nothing is heard any more.
   struct violation {
     std::string what;
+    bool refused = false; ///< it keeps to the protocol, and does not want us
   };
 
   using event = std::variant<std::monostate, ready, forked, answer, violation>;

@@ -83,7 +83,7 @@ void handler_process::start(instant now) {
     if (!open_channel()) return;
     const int error = launch();
     if (error == 0) {
-      channel_->hello(with_.service, with_.may_fork);
+      channel_->hello(with_.service, !with_.is_server);
       return flush();
     }
     close_all();
@@ -219,7 +219,11 @@ bool handler_process::take(handler_channel::event& said) {
     ++answered_;
     owner_->on_answer(*this, *what, answer->code, std::move(answer->payload));
   } else {
-    violated(std::get<handler_channel::violation>(said).what);
+    const auto& wrong = std::get<handler_channel::violation>(said);
+    if (wrong.refused)
+      kill(wrong.what);
+    else
+      violated(wrong.what);
     return false;
   }
   return true;
@@ -246,8 +250,7 @@ bool handler_process::on_output() {
 }
 
 void handler_process::log_line(std::string_view line) const {
-  const auto who =
-      with_.is_fork_server ? std::string{"fork server"} : "process " + std::to_string(with_.number);
+  const auto who = with_.is_fork_server ? std::string{"fork server"} : with_.name();
   spdlog::info("service {}, {} says: {}", with_.service, who,
                one_line(line, handler_output::max_line_bytes));
 }

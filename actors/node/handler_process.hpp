@@ -41,7 +41,12 @@ public:
     service_options options;
     std::size_t max_message_bytes = 0;
     bool is_fork_server = false; ///< as far as is known
-    bool may_fork = true;        ///< a program that says that it is a fork server is taken for one
+    bool is_server = false;      ///< what runs is only the connection to one
+
+    /// For people.
+    [[nodiscard]] std::string name() const {
+      return (is_server ? "connection " : "process ") + std::to_string(number);
+    }
   };
 
   enum class state : std::uint8_t { down, starting, ready, stopping, ending };

@@ -171,7 +171,7 @@ caf::actor start_process_pool(caf::event_based_actor& self, const node_settings&
   p.restarts = settings.restarts;
   p.process = {offered.name, 0, *offered.handler.stays_up, offered.options,
                settings.max_message_bytes};
-  p.process.may_fork = !offered.handler.is_server;
+  p.process.is_server = offered.handler.is_server;
   set_surroundings(p.process.what, offered.options.around);
   const auto& server = offered.options.server;
   if (offered.handler.is_server)

@@ -96,7 +96,7 @@ caf::behavior process_pool::make_behavior() {
   send(gateway_, slot_up_atom_v, settings_.service, std::vector<slot_number>{}, caf::actor{this});
   const auto now = clock_now();
   members_.front().process->start(now);
-  if (!settings_.process.may_fork) start_others(now);
+  if (settings_.process.is_server) start_others(now);
   if (is_elastic()) send(gateway_, waiting_atom_v, settings_.service);
   expect_ticks();
   expect_beat();

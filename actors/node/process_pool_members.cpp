@@ -1,6 +1,7 @@
 #include "actors/node/process_pool.hpp"
 
 #include "net/cluster/shared_loop.hpp"
+#include "net/protocol/readable.hpp"
 
 #include <algorithm>
 #include <caf/all.hpp>
@@ -9,6 +10,21 @@
 
 // How the processes of a pool come and go; how messages pass through them: process_pool.cpp.
 namespace ropewalk {
+
+namespace {
+
+// What a program said at its end may have several lines.
+std::string why_in_a_line(const handler_process::ending& how) {
+  std::string result;
+  for (std::string_view rest = how.why; !rest.empty();) {
+    const auto end = std::min(rest.find('\n'), rest.size());
+    if (end > 0) result += (result.empty() ? "" : " / ") + one_line(rest.substr(0, end), end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return result;
+}
+
+} // namespace
 
 namespace {
 
@@ -42,8 +58,8 @@ void process_pool::on_ready(handler_process& which, std::uint32_t concurrency) {
   for (auto slot = which.what().number; slot < settings_.slots && slots.size() < concurrency;
        slot += static_cast<slot_number>(members_.size()))
     slots.push_back(slot);
-  spdlog::info("service {}: process {} is ready, for {} at a time", settings_.process.service,
-               which.what().number, slots.size());
+  spdlog::info("service {}: {} is ready, for {} at a time", settings_.process.service,
+               which.what().name(), slots.size());
   count_ready(which.what().number);
   if (&which == m.next.get()) swap_in(m);
   offer(m, std::move(slots));
@@ -213,17 +229,16 @@ void process_pool::try_start_again(member& m, const handler_process::ending& how
   m.start_at = now + pause;
   if (!were_ready_.empty()) send(node_, failing_atom_v, settings_.service, how.why);
   if (failures_.is_to_be_said(now))
-    spdlog::error("service {}: process {} {}: {}; trying again in {} ms{}",
-                  settings_.process.service, m.process->what().number,
-                  how.not_started ? "cannot be started" : "ended before it was ready", how.why,
-                  pause.count(),
+    spdlog::error("service {}: {} {}: {}; trying again in {} ms{}", settings_.process.service,
+                  m.process->what().name(),
+                  how.not_started ? "cannot be started" : "ended before it was ready",
+                  why_in_a_line(how), pause.count(),
                   m.process->is_down() ? "" : ", and the one that it was to replace goes on");
 }
 
 void process_pool::schedule_start(member& m, const handler_process::ending& how) {
   const auto now = clock_now();
   const auto& name = settings_.process.service;
-  const auto number = m.process->what().number;
   if (how.wanted) {
     if (m.wanted) m.start_at = now;
     return;
@@ -233,13 +248,13 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
   const auto pause = m.restart.next();
   m.start_at = now + pause;
   if (ends_.is_to_be_said(now))
-    spdlog::warn("service {}: process {} is gone ({}); starting it again in {} ms", name, number,
-                 how.why, pause.count());
+    spdlog::warn("service {}: {} is gone ({}); starting it again in {} ms", name,
+                 m.process->what().name(), why_in_a_line(how), pause.count());
   if (how.answered > 0 || how.lived >= settings_.restarts.window) return;
   ended_in_vain_ = true;
   if (policy_.on_exit(now)) return;
   spdlog::error("service {}: its processes end without having answered anything; the last time: {}",
-                name, how.why);
+                name, why_in_a_line(how));
   send(this, again_atom_v); // not from within a process
 }
 

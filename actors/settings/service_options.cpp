@@ -1,20 +1,18 @@
 #include "actors/settings/service_options.hpp"
 
+#include "actors/settings/read_file.hpp"
 #include "actors/settings/units.hpp"
 #include "net/protocol/limits.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 #include <grp.h>
 #include <optional>
 #include <pwd.h>
 #include <string_view>
-#include <unistd.h>
 
 namespace ropewalk {
 
@@ -101,7 +99,8 @@ std::string set_slots(service_options& in, std::uint64_t max, const std::string&
 // A file of a server's: its whole path, since what connects may run elsewhere.
 template <auto Field>
 std::string set_file(service_options& in, std::uint64_t, const std::string& text) {
-  if (::access(text.c_str(), R_OK) != 0) return "cannot read " + text + ": " + std::strerror(errno);
+  if (const auto content = read_file(text, limits::max_text_file_bytes); !content)
+    return content.why().text();
   in.server.*Field = std::filesystem::absolute(text).string();
   return {};
 }
@@ -303,6 +302,17 @@ result<void> set_service_option(service_options& in, runs what, std::string_view
     return bad(std::string{name} + ": a range is for handlers that stay up (exec:)");
   if (const auto wrong = found->set(in, *number, value); !wrong.empty())
     return bad(std::string{name} + ": " + wrong);
+  return {};
+}
+
+result<void> check_service_options(const service_options& all) {
+  const auto& server = all.server;
+  if (server.certificate.empty() != server.key.empty())
+    return bad("tls-cert and tls-key go together: a certificate is of no use without its key");
+  if (!server.certificate.empty() && server.authority.empty())
+    return bad("tls-cert is shown over TLS: say tls-ca, too, by which the server is known");
+  if (all.min_slots == 0 && all.idle_time != service_options{}.idle_time)
+    return bad("idle-time is for a range of slots, such as slots=1..8");
   return {};
 }
 

@@ -61,6 +61,9 @@ enum class runs : std::uint8_t {
 result<void> set_service_option(service_options& in, runs what, std::string_view name,
                                 const std::string& value);
 
+/// What may not be said together, or not alone.
+result<void> check_service_options(const service_options& all);
+
 [[nodiscard]] std::vector<std::string> service_option_names();
 
 /// All of them: for the help of a command, a line each; or as rows of a table in Markdown.

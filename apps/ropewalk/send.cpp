@@ -5,6 +5,7 @@
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/progress.hpp"
 #include "net/client/reconnecting_client.hpp"
+#include "net/protocol/readable.hpp"
 #include "net/protocol/trace_context.hpp"
 
 #include <cstdlib>
@@ -91,8 +92,20 @@ request_options options_of(const send_options& o) {
   return options;
 }
 
+// What a handler says of a message may have lines. A terminal obeys what else is in it.
+std::string shown(std::string_view said) {
+  if (::isatty(STDERR_FILENO) == 0) return std::string{said};
+  std::string result;
+  while (!said.empty()) {
+    const auto end = std::min(said.find_first_of("\n\t"), said.size());
+    result += one_line(said.substr(0, end), end) + std::string{said.substr(end, 1)};
+    said.remove_prefix(std::min(end + 1, said.size()));
+  }
+  return result;
+}
+
 void print_error(const client_answer& answer) {
-  std::cerr << name_of(answer.code) << ": " << answer.payload.view();
+  std::cerr << name_of(answer.code) << ": " << shown(answer.payload.view());
   if (answer.retry_after_ms > 0) std::cerr << " (again in " << answer.retry_after_ms << " ms)";
   std::cerr << '\n';
 }

@@ -74,7 +74,8 @@ std::string service_line(const json& one) {
       << one.at("slots_failing").get<int>() << std::setw(12)
       << one.at("answered").get<std::uint64_t>() << std::setw(8) << sum_of(one.at("errors"))
       << std::setw(9) << short_time(one.at("time_in_all").at("p50_seconds").get<double>())
-      << short_time(one.at("time_in_all").at("p99_seconds").get<double>());
+      << short_time(one.at("time_in_all").at("p99_seconds").get<double>())
+      << (one.value("paused", false) ? "  paused" : "");
   return out.str();
 }
 
@@ -92,7 +93,8 @@ std::string node_line(const json& n) {
       << ' ' << std::setw(9) << n.at("pid").get<int>() << std::setw(20)
       << shown(n.at("address").get<std::string>()) << std::setw(7) << n.at("slots").get<int>()
       << std::setw(11) << n.at("in_flight").get<int>() << std::setw(12)
-      << n.at("answered").get<std::uint64_t>() << joined(n.at("services"));
+      << n.at("answered").get<std::uint64_t>() << (n.value("drained", false) ? "(drained) " : "")
+      << joined(n.at("services"));
   return out.str();
 }
 

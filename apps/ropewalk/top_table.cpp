@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <span>
+#include <utility>
 
 namespace ropewalk {
 
@@ -56,14 +57,15 @@ cell quantile_of(const json& row, const std::string&) {
 }
 
 cell busy_of(const json& row, const std::string&) {
+  if (row.value("paused", false)) return std::string{"paused"};
   return std::to_string(row.value("slots_busy", 0u)) + "/" + std::to_string(row.value("slots", 0u));
 }
 
 cell services_of(const json& row, const std::string&) {
-  std::string result;
+  std::string result = row.value("drained", false) ? "(drained) " : "";
+  const auto* separator = "";
   for (const auto& name : row.value("services", json::array())) {
-    if (!result.empty()) result += ',';
-    result += name.get<std::string>();
+    result += std::exchange(separator, ",") + name.get<std::string>();
   }
   return result;
 }

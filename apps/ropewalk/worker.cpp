@@ -12,6 +12,8 @@
 #include "apps/ropewalk/options.hpp"
 #include "apps/ropewalk/process.hpp"
 #include "net/cluster/basp_transport.hpp"
+#include "net/protocol/limits.hpp"
+#include "net/protocol/readable.hpp"
 
 #include <algorithm>
 #include <array>
@@ -62,12 +64,20 @@ failure bad_service(std::string what) {
   return {failure_kind::bad_input, std::move(what), {}};
 }
 
+// It will stand in logs, tables and metrics, where a control character does harm.
+result<void> check_text(const std::string& what, const std::string& name) {
+  const auto shown = "the " + what + " name '" + one_line(name, limits::max_service_bytes) + "' ";
+  if (name.size() > limits::max_service_bytes)
+    return bad_service(shown + "is over " + std::to_string(limits::max_service_bytes) + " bytes");
+  if (one_line(name, name.size()) != name)
+    return bad_service(shown + "has a control character in it, or is no UTF-8");
+  return {};
+}
+
 result<void> check_name(const std::string& name) {
   if (name.empty()) return bad_service("a service needs a name");
-  if (name.size() > limits::max_service_bytes)
-    return bad_service("the service name '" + name + "' is over " +
-                       std::to_string(limits::max_service_bytes) + " bytes");
-  if (name.find_first_of(" \t\r\n") != std::string::npos)
+  if (const auto good = check_text("service", name); !good) return good.why();
+  if (name.find(' ') != std::string::npos)
     return bad_service("the service name '" + name +
                        "' has a blank in it; text clients could not ask for it");
   return {};
@@ -144,6 +154,9 @@ std::vector<service_settings> services_of(const worker_options& o,
   auto services = parse_services(o, problems);
   for (const auto& one : o.service_options)
     if (const auto set = set_option(services, one); !set) problems.push_back(set.why().text());
+  for (const auto& one : services)
+    if (const auto good = check_service_options(one.options); !good)
+      problems.push_back("service " + one.name + ": " + good.why().text());
   return services;
 }
 
@@ -301,6 +314,7 @@ int run_worker(worker_options& o) {
   s.recycle_after = o.recycle_after;
   if (o.name.empty()) o.name = s.host + "-" + std::to_string(::getpid());
   std::vector<std::string> problems;
+  if (const auto good = check_text("node", o.name); !good) problems.push_back(good.why().text());
   s.services = services_of(o, problems);
   std::shared_ptr<const tls_context> tls;
   if (!o.cluster_tls.empty()) {

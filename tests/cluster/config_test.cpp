@@ -77,6 +77,22 @@ TEST_CASE("an access file that is a folder is a clear error, and at a reload the
   CHECK(sent.out == "x");
 }
 
+TEST_CASE("a name that would do something to a terminal is refused") {
+  const temporary_folder folder;
+  const auto tried = [&](const std::string& service, const std::string& name) {
+    return run_ropewalk({"worker", "--service", service, "--name", name, "--check"}, folder.path());
+  };
+  CHECK(tried("a=builtin:echo", "left").status == 0);
+  for (const auto* bad : {"a\x1b[2J", "a\tb", "a\xc2\x9b", "\xff"}) {
+    INFO(bad);
+    const auto service = tried(std::string{bad} + "=builtin:echo", "left");
+    CHECK(service.status == 2);
+    CHECK(service.err.find("has a control character in it, or is no UTF-8") != std::string::npos);
+    CHECK(service.err.find('\x1b') == std::string::npos);
+    CHECK(tried("a=builtin:echo", bad).status == 2);
+  }
+}
+
 TEST_CASE("send of a directory is a clear error, and status says when it cannot be written") {
   cluster c;
   const auto sent = c.run({"send", "echo", "--file", "/tmp", "--broker", c.clients().text()});

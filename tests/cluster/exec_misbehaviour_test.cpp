@@ -39,6 +39,15 @@ TEST_CASE("a program that can only do stdin and stdout is a handler over these, 
   CHECK(ask(connection, "echo again") == "OK again");
 }
 
+TEST_CASE("what a program says at its end stands in one line of the log") {
+  cluster c;
+  auto& node = c.start_node(
+      "a", {"--service", "h=exec:sh -c 'printf \"one\\n\\ntwo\\n\" >&2; exit 3'", "--slots", "1"});
+  CHECK(node.says(
+      "process 0 ended before it was ready: it ended with exit status 3; it had said: one / two; "
+      "trying again in "));
+}
+
 TEST_CASE("what a handler over stdin and stdout prints before it is ready is quoted, at once") {
   cluster c;
   auto& node = c.start_node("a", {"--service", "h=exec:sh -c 'echo hello; echo why >&2; sleep 60'",

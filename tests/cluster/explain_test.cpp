@@ -43,22 +43,15 @@ output send(const cluster& c, std::vector<std::string> words) {
 
 } // namespace
 
-TEST_CASE("what strangers said and named does nothing to the terminal of who looks at it") {
+TEST_CASE("what strangers said does nothing to the terminal of who looks at it") {
   cluster c;
-  c.start_node("a\x1b[31m", {"--service", "fail=builtin:fail"});
+  c.start_node("a", {"--service", "fail=builtin:fail"});
   REQUIRE(c.has_nodes(1));
   REQUIRE(send(c, {"fail", "--data", "one\x1b]0;two\x07\xc2\x9b three\nfour"}).status == 1);
-  for (const auto& words :
-       std::vector<std::vector<std::string>>{{"explain"}, {"status"}, {"top", "--once"}}) {
-    auto all = words;
-    all.insert(all.end(), {"--broker", c.clients().text()});
-    const auto said = c.run(all);
-    CAPTURE(words.front(), said.out);
-    CHECK(said.status == 0);
-    CHECK(contains(said.out, "a?[31m"));
-    for (const auto* bad : {"\x1b", "\x07", "\xc2\x9b"}) CHECK_FALSE(contains(said.out, bad));
-  }
-  CHECK(contains(explain(c, {}).out, "one?]0;two?? three?four"));
+  const auto said = explain(c, {});
+  INFO(said.out);
+  for (const auto* bad : {"\x1b", "\x07", "\xc2\x9b"}) CHECK_FALSE(contains(said.out, bad));
+  CHECK(contains(said.out, "one?]0;two?? three?four"));
 }
 
 TEST_CASE("explain shows every attempt of a message that killed its workers, with signal, node and "

@@ -144,7 +144,8 @@ TEST_CASE("a broker that speaks TLS and asks who its clients are is a handler fo
     return eventually([&] { return node.log().find(what) != std::string::npos; }, 20s);
   };
   CHECK(says(here.start_node("plain", plain), "this port speaks TLS"));
-  CHECK(says(here.start_node("nobody", plain + tls), "UNAUTHORIZED"));
+  CHECK(says(here.start_node("nobody", plain + tls),
+             "connection 0 ended before it was ready: it does not accept us: UNAUTHORIZED"));
 
   here.start_node("near", plain + tls +
                               std::vector<std::string>{"--set", "h.token-file=" + token, "--set",
@@ -169,6 +170,11 @@ TEST_CASE("what a server is to be reached with is said wrong before anything sta
   };
   CHECK(tried("tcp:localhost:1", "tls-ca=/nowhere.pem").find("cannot read /nowhere.pem") !=
         std::string::npos);
+  CHECK(tried("tcp:localhost:1", "token-file=/tmp").find("cannot read /tmp (Is a directory)") !=
+        std::string::npos);
+  CHECK(tried("tcp:localhost:1", "tls-cert=/etc/hostname").find("go together") !=
+        std::string::npos);
+  CHECK(tried("exec:cat", "idle-time=1s").find("is for a range of slots") != std::string::npos);
   CHECK(tried("exec:cat", "token-file=/etc/hostname").find("servers that run already") !=
         std::string::npos);
 }

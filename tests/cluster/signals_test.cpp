@@ -159,7 +159,7 @@ TEST_CASE("a signal right after the start is a drain, not a death") {
   int drained = 0;
   for (int i = 0; i < 20; ++i) {
     auto& worker = c.start_node("w" + std::to_string(i), sleeper(processes));
-    std::this_thread::sleep_for(std::chrono::milliseconds{random() % 100});
+    std::this_thread::sleep_for(std::chrono::milliseconds{random() % (100u * time_factor)});
     worker.signal_group(i % 2 == 0 ? SIGTERM : SIGINT);
     const auto status = worker.wait(10s);
     REQUIRE(status);
@@ -180,7 +180,7 @@ TEST_CASE("a signal right after the start of a broker ends it in good order") {
     process broker{{ROPEWALK_PROGRAM, "broker", "--listen", "127.0.0.1:0", "--cluster",
                     "127.0.0.1:0", "--shards", i % 2 == 0 ? "1" : "2"},
                    folder.path() + "/" + std::to_string(i) + ".log"};
-    std::this_thread::sleep_for(std::chrono::milliseconds{random() % 100});
+    std::this_thread::sleep_for(std::chrono::milliseconds{random() % (100u * time_factor)});
     broker.signal_group(i % 2 == 0 ? SIGTERM : SIGINT);
     const auto status = broker.wait(10s);
     REQUIRE(status);

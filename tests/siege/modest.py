@@ -17,6 +17,7 @@ class Modest:
     def __init__(self, where):
         self.where = where
         self.times = []
+        self.late = []  # how much later than it wanted it came to run: what the machine does to everybody
         self.wrong = []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -29,12 +30,15 @@ class Modest:
                 s.settimeout(30)
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 id = 0
+                rests = time.monotonic()
                 while not self.over.wait(PAUSE_S):
                     id += 1
                     begin = time.monotonic()
+                    self.late.append(begin - rests - PAUSE_S)
                     s.sendall(protocol.request(id, b"modest", SERVICE))
                     kind, code, answered, payload = self.answer(s, reader)
-                    self.times.append(time.monotonic() - begin)
+                    rests = time.monotonic()
+                    self.times.append(rests - begin)
                     if (kind, code, answered, payload) != (protocol.REPLY, protocol.OK, id, b"modest"):
                         self.wrong.append(f"{protocol.name_of(code)}: {payload.decode(errors='replace')}")
         except (OSError, protocol.ProtocolError) as e:

@@ -9,7 +9,7 @@ from verdict import State
 GOOD = verdict.Siege(
     limits={"--memory": 64 << 20, "--answers-memory": 32 << 20, "--connections": 400, "--max-message-bytes": 16 << 10},
     before=State(memory_mib=20, descriptors=30), after=State(memory_mib=60, descriptors=30), max_memory_mib=240,
-    calm_p99_ms=300, p99_ms=590, asked=1000, wrong=[], alive=True)
+    calm_p99_ms=300, p99_ms=590, late_p99_ms=0, asked=1000, wrong=[], alive=True)
 
 # What is changed, and the words by which the fault is to be known; none: it is no fault.
 CASES = [
@@ -18,6 +18,8 @@ CASES = [
     ({"p99_ms": 610}, "p99"),
     ({"p99_ms": 249, "calm_p99_ms": 1}, None),
     ({"p99_ms": 251, "calm_p99_ms": 1}, "p99"),
+    ({"p99_ms": 260, "calm_p99_ms": 1, "late_p99_ms": 3}, None),
+    ({"p99_ms": 270, "calm_p99_ms": 1, "late_p99_ms": 3}, "p99"),
     ({"wrong": ["BUSY: no"]}, "BUSY"),
     ({"asked": 0}, "0 asked"),
     ({"after": State(memory_mib=85, descriptors=30)}, "memory after"),

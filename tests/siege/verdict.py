@@ -30,6 +30,7 @@ class Siege:
     max_memory_mib: float  # the most that was seen
     calm_p99_ms: float  # the modest client's
     p99_ms: float
+    late_p99_ms: float  # how late it came to run meanwhile when it wanted nothing of the broker
     asked: int  # by the modest client, meanwhile
     wrong: list  # what it was answered instead
     alive: bool
@@ -59,8 +60,10 @@ def faults(s):
     if s.asked == 0 or s.wrong:
         found.append(f"the modest client: {s.asked} asked, {len(s.wrong)} not answered as they should be"
                      + (f", such as {s.wrong[0]}" if s.wrong else ""))
-    if s.p99_ms > max(2 * s.calm_p99_ms, FLOOR_MS):
-        found.append(f"the modest client's p99: {s.p99_ms:.1f} ms, and {s.calm_p99_ms:.1f} before")
+    # The client and the broker's loop wait for a processor as long as that, on the way there and on the way back.
+    if s.p99_ms > max(2 * s.calm_p99_ms, FLOOR_MS) + 4 * s.late_p99_ms:
+        found.append(f"the modest client's p99: {s.p99_ms:.1f} ms, and {s.calm_p99_ms:.1f} before; it came to run "
+                     f"{s.late_p99_ms:.1f} ms late")
     if s.after.memory_mib > s.before.memory_mib + SLACK_MIB:
         found.append(f"memory after: {s.after.memory_mib:.0f} MiB, and {s.before.memory_mib:.0f} before")
     for what in BOOKS:

@@ -69,8 +69,18 @@ TEST_CASE("status on a screen has as many lines as it may, and says what it leav
   }
   r.nodes.resize(2);
   r.services.resize(2);
+  r.nodes[1].drained = true;
+  r.services[1].state.paused = true;
   const auto few = nlohmann::json::parse(r.json());
-  CHECK(status_table(few, 22) == status_table(few));
+  const auto table = status_table(few, 22);
+  CHECK(table == status_table(few));
+  const auto lines_with = [&](std::string_view what) {
+    return std::count_if(table.begin(), table.end(), [&](const std::string& line) {
+      return line.find(what) != std::string::npos;
+    });
+  };
+  CHECK(lines_with("(drained) a") == 1);
+  CHECK(lines_with("paused") == 1);
 }
 
 TEST_CASE("progress is drawn from two seconds on, five times a second, and over itself") {

@@ -274,6 +274,17 @@ TEST_CASE("a broker that drains, a slot that fails and a certificate that ends a
   CHECK(b.style_of("certificate of the client port (broker.example)") == top_line::style::alarm);
 }
 
+TEST_CASE("a paused service and a drained node are to be seen") {
+  shown_broker b;
+  CHECK_FALSE(contains(b.text(), "paused"));
+  b.numbers.services[0].state.paused = true;
+  b.numbers.nodes[0].drained = true;
+  b.report();
+  CHECK(contains(b.text(), "paused"));
+  b.type("2");
+  CHECK(contains(b.text(), "(drained) upper"));
+}
+
 TEST_CASE("how often numbers are asked for is set in words of time, and nonsense is said") {
   shown_broker b;
   b.type("d2s");
