@@ -87,9 +87,7 @@ public:
   }
 
   void end_turn() {
-    clients.carry_out(dispatcher_.pending());
-    withdrawn += dispatcher_.pending().withdraw.size();
-    dispatcher_.pending().withdraw.clear();
+    carry_out();
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});
     });
@@ -100,11 +98,18 @@ public:
     while (const auto question = clients.questions().take_next())
       clients.answer_question(
           *question, message_questions::known(dispatcher_, question->query, now), now, wall);
+    carry_out();
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
   }
 
 private:
+  void carry_out() {
+    clients.carry_out(dispatcher_.pending());
+    withdrawn += dispatcher_.pending().withdraw.size();
+    dispatcher_.pending().withdraw.clear();
+  }
+
   const instant start_{1h};
   dispatcher dispatcher_;
   node_number node_ = 0;
