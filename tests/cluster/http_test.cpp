@@ -298,8 +298,8 @@ TEST_CASE(
   REQUIRE(eventually([&] {
     ids.clear();
     const auto open = c.curl({c.url("/v1/messages?open")});
-    for (const auto& one : nlohmann::json::parse(open.substr(open.find("{\"now\"")))["messages"])
-      ids.push_back(one["id"].get<std::string>());
+    const auto known = nlohmann::json::parse(open.substr(open.find("{\"now\"")));
+    for (const auto& one : known["messages"]) ids.push_back(one["id"].get<std::string>());
     return ids.size() == clients.size();
   }));
   std::vector<std::string> urls{"-X", "POST"};
