@@ -77,12 +77,12 @@ void message_questions::answer_cancel(session& to, std::uint64_t id, const messa
   }
   const int status = known.empty() ? 404 : 409;
   const auto which = "message " + query.id->text();
-  const auto why = known.empty()
-                       ? "no " + which +
-                             " is under way: it never came, or it has been answered; `ropewalk "
-                             "explain --open` shows those that are"
-                       : which + " has been answered already: " +
-                             std::string{name_of(known.front().code)};
+  const auto why =
+      known.empty()
+          ? "no " + which +
+                " is under way: it never came, or it has been answered; `ropewalk "
+                "explain --open` shows those that are"
+          : which + " has been answered already: " + std::string{name_of(known.front().code)};
   const auto problem = http_problem(status, {}, why);
   answers.page(to, id, {status, http_problem_type, {}, shared_bytes::borrow(problem)});
 }
