@@ -85,6 +85,7 @@ http_route route_of(std::string_view path) {
   if (path == "/status") return http_route::status;
   if (path == "/metrics") return http_route::metrics;
   if (path == "/") return http_route::page;
+  if (path == "/openapi.json") return http_route::openapi;
   if (path == "/events") return http_route::events;
   if (path == messages_path || path.starts_with(std::string{messages_path} + '/'))
     return http_route::messages;

@@ -18,6 +18,7 @@ enum class http_route : std::uint8_t {
   status,   ///< /status: the numbers as JSON
   metrics,  ///< /metrics: the numbers as Prometheus' text
   page,     ///< /: the page
+  openapi,  ///< /openapi.json: all of this, described
   events,   ///< /events: what the page shows, every second
   service,  ///< /v1/services/NAME: a message
   action,   ///< /v1/drain/NODE and the like: something is done to the broker's work

@@ -18,6 +18,7 @@ void front::sample() {
   numbers_.sample(now);
   settings_.shard.group->record_load(settings_.shard.number, dispatcher_.load(), now);
   clients_.events().begin_second();
+  dispatcher_.release_memory();
   carry_out();
   expected_.sample_due = now + rate_history::interval;
   delayed_send(this, rate_history::interval, sample_atom_v);

@@ -44,6 +44,9 @@ public:
   void advance(instant now, std::vector<std::uint32_t>& expired);
 
   [[nodiscard]] bool empty() const { return size_ == 0; }
+
+  /// Gives back the memory that many entries took. It must be empty.
+  void release_memory() { links_ = std::vector<link>{}; }
   [[nodiscard]] std::size_t size() const { return size_; }
 
 private:

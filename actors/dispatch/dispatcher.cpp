@@ -74,7 +74,11 @@ request* dispatcher::to_send(const placement& what) {
 }
 
 std::uint32_t dispatcher::allocate() {
-  const auto index = free_requests_.take(requests_);
+  const auto index = free_requests_.take(requests_, [this] {
+    request fresh;
+    fresh.generation = first_generation_;
+    return fresh;
+  });
   requests_[index].renew();
   return index;
 }

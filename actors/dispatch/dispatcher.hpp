@@ -155,6 +155,11 @@ public:
   /// False if nothing waits for time: then it need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
+  /// Gives back what a burst has left of tables, when no request is there and none has come since
+  /// the last call: for a second's tick.
+  void release_memory();
+  [[nodiscard]] std::size_t records() const { return requests_.size(); } ///< in use and free
+
   // -- what came of it ----------------------------------------------------------------------------
 
   /// To be carried out and cleared by the caller.
@@ -380,6 +385,8 @@ private:
   std::vector<shared_bytes> fields_;      // by request, of those that have some; may be shorter
   std::vector<std::uint64_t> trace_tags_; // likewise, of their traces; as long as fields_
   index_pool free_requests_;
+  std::uint32_t first_generation_ = 0; // of records to be made: above that of any before
+  std::uint64_t submitted_before_ = 0; // at the last release_memory()
   id_table ids_;
   std::vector<connection> connections_;
   index_pool free_connections_;

@@ -59,6 +59,9 @@ public:
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  /// Gives back the memory that many requests took. It must be empty.
+  void release_memory() { places_ = std::vector<place>{}; }
+
 private:
   struct place {
     std::uint32_t index = no_index;

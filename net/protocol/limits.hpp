@@ -66,14 +66,15 @@ inline constexpr std::size_t large_payload_bytes = 16 * kib;
 /// its connections.
 inline constexpr std::size_t read_bytes = 256 * kib;
 
-/// What one read asks for at most of a client that sends frames which ask for no work, in bytes:
-/// 256 of the smallest, some 50 us of the loop's time a turn.
-inline constexpr std::size_t little_read_bytes = 4 * kib;
+/// What one read asks for at the least, in bytes, of a client that sends frames which ask for no
+/// work, or more of any than the loop has time for: 21 of the smallest, so that a hundred such
+/// clients are two milliseconds of a turn.
+inline constexpr std::size_t little_read_bytes = 512;
 
 /// The same of a client that sends text lines, of which one may be two bytes long: usually, and
-/// when most of them ask for no work. No more than 4,096 and 256 of them a turn.
+/// when most of them ask for no work. No more than 4,096 and 64 of them a turn.
 inline constexpr std::size_t lines_read_bytes = 8 * kib;
-inline constexpr std::size_t little_lines_bytes = 512;
+inline constexpr std::size_t little_lines_bytes = 128;
 
 /// Payloads from this size on are read one by one, each straight to its place, in bytes. Smaller
 /// ones come several with a read and are copied, except for the rest of the last: to read 16 KiB or

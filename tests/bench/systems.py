@@ -163,8 +163,8 @@ class Ropewalk(System):
     def start(self, broker=(), worker=("--service", "echo=builtin:echo", "--slots", "1"), workers=2, program=(PROGRAM, "worker")):
         self.start_broker(PROGRAM, "broker", "--listen", "127.0.0.1:0", "--cluster", "127.0.0.1:0", *broker, log="broker.log")
         log = lambda: (self.folder / "broker.log").read_text()
-        ready = eventually(lambda: re.search(r"ready: clients=(\S+) nodes=(\S+)", log()), "broker")
-        self.clients, self.nodes = ready.groups()
+        ready = eventually(lambda: re.search(r"ready: clients=(\S+)(?: http=(\S+))? nodes=(\S+)", log()), "broker")
+        self.clients, self.http, self.nodes = ready.groups()
         for _ in range(workers):
             self.spawn(*program, "--broker", self.nodes, *worker)
         eventually(lambda: log().count(" joined ") >= workers, "workers", patience=60)

@@ -130,10 +130,11 @@ private:
 
 TEST_CASE("nodes that are ended in the middle of runs, however it is done: those of one ordering "
           "key never overlap") {
-  const auto [way, kills] =
+  const auto [way, wanted_kills] =
       GENERATE(std::pair<std::string, int>{"local", 40}, std::pair<std::string, int>{"tcp", 15},
                std::pair<std::string, int>{"tls", 15}, std::pair<std::string, int>{"drain", 15},
                std::pair<std::string, int>{"TERM twice", 15});
+  const int kills = wanted_kills / time_factor;
   INFO(way);
   const temporary_folder certificates;
   std::vector<std::string> broker_options{"--attempts", "100", "--retry-share", "100"};

@@ -73,10 +73,12 @@ TEST_CASE(
     CHECK(alive.status == 0);
     CHECK(alive.out.empty());
     CHECK(alive.err.empty());
-    c.broker().signal(SIGSTOP);
-    const auto stopped = c.run({"status", "--alive", "--broker", c.clients().text()});
-    CHECK(stopped.status == 3);
-    c.broker().signal(SIGCONT);
+    if (options.empty() || options.size() == 4) { // plain, and over TLS: five seconds each
+      c.broker().signal(SIGSTOP);
+      const auto stopped = c.run({"status", "--alive", "--broker", c.clients().text()});
+      CHECK(stopped.status == 3);
+      c.broker().signal(SIGCONT);
+    }
     c.broker().signal(SIGKILL);
     REQUIRE(c.broker().wait(10s));
     CHECK(c.run({"status", "--alive", "--broker", c.clients().text()}).status == 3);

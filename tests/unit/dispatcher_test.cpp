@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <set>
 #include <utility>
 
 using namespace ropewalk;
@@ -89,7 +90,6 @@ struct bench {
 };
 
 using placements = std::vector<std::pair<node_number, std::uint64_t>>;
-using placings = std::vector<std::pair<node_number, std::uint64_t>>;
 using refusals = std::vector<std::pair<std::uint64_t, error_code>>;
 
 } // namespace
@@ -138,7 +138,7 @@ TEST_CASE("a broker that has just begun lets requests wait for workers that may 
   REQUIRE(b.detail.find("no worker has offered service 'nobody's'") == 0);
   REQUIRE(b.d.services(b.now).empty()); // a name that was asked for is no service
   const auto node = b.join(1);
-  REQUIRE(b.placed() == placings{{node, 1}});
+  REQUIRE(b.placed() == placements{{node, 1}});
   b.now += 1999ms;
   b.d.advance(b.now);
   REQUIRE(b.refused().empty());
@@ -152,7 +152,7 @@ TEST_CASE("a broker that has just begun lets requests wait for workers that may 
   REQUIRE(b.d.services(b.now).size() == 1);
   const auto late = b.join(1, "nobody's"); // somebody offers it after all
   b.submit(4, {}, {}, 8, "nobody's");
-  REQUIRE(b.placed() == placings{{late, 4}});
+  REQUIRE(b.placed() == placements{{late, 4}});
   b.d.lose(late, "gone", b.now);
   b.refused();
   b.submit(5, {}, {}, 8, "nobody's"); // waits, as for any service whose last node left
@@ -1230,6 +1230,50 @@ TEST_CASE("what waits for a paused service, or elsewhere than a drained node, is
   b.d.set_paused(*b.d.find_service("svc"), true, b.now);
   CHECK(b.d.waiting_for_slot("svc", right) == 0);
   CHECK(b.d.waiting_for_slot("other", right) == 0);
+}
+
+TEST_CASE("what a burst has left of tables goes, and what was named then is nobody's after") {
+  constexpr std::uint64_t many = 20'000;
+  dispatch_settings wide;
+  wide.connection_requests = many;
+  wide.node_prefetch = many;
+  bench b{wide};
+  const auto node = b.join(limits::max_slots);
+  const auto run = [&](std::uint64_t count) {
+    std::vector<std::pair<token, std::uint32_t>> named;
+    submission what;
+    what.connection = b.client;
+    what.service = *b.d.find_service("svc");
+    what.payload = shared_bytes::copy_of("x");
+    for (what.request_id = 1; what.request_id <= count; ++what.request_id) b.d.submit(what, b.now);
+    for (std::uint64_t done = 0; done < count;) {
+      const auto begin = named.size();
+      b.d.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
+        named.emplace_back(which, r.fence);
+      });
+      REQUIRE(named.size() > begin);
+      for (auto i = begin; i < named.size(); ++i, ++done)
+        REQUIRE(b.d.complete(node, named[i].first, named[i].second, 1ms, b.now));
+    }
+    b.d.check();
+    return named;
+  };
+  const auto burst = run(many);
+  b.d.release_memory();
+  CHECK(b.d.records() > 0); // it has just been busy
+  b.d.release_memory();
+  CHECK(b.d.records() == 0);
+  b.d.check();
+  for (const auto& [which, fence] : burst)
+    REQUIRE_FALSE(b.d.complete(node, which, fence, 1ms, b.now));
+  std::set<token> before;
+  for (const auto& one : burst) before.insert(one.first);
+  for (const auto& one : run(100)) REQUIRE_FALSE(before.contains(one.first));
+  b.submit(1);
+  b.d.release_memory();
+  b.d.release_memory();
+  CHECK(b.placed().size() == 1); // one is there: all stays
+  CHECK(b.complete(1));
 }
 
 TEST_CASE("a request that waited for nodes that are all drained is answered so") {

@@ -16,6 +16,7 @@ TEST_CASE("a path leads to one route, and a service's name is what it says when 
   CHECK(place_of("/metrics").route == http_route::metrics);
   CHECK(place_of("/").route == http_route::page);
   CHECK(place_of("/events").route == http_route::events);
+  CHECK(place_of("/openapi.json").route == http_route::openapi);
   CHECK(place_of("/index.html").route == http_route::nothing);
   CHECK(place_of("/metrics/").route == http_route::nothing);
   CHECK(place_of("*").route == http_route::nothing);
@@ -86,6 +87,11 @@ TEST_CASE("a page of another site gets nothing done") {
   CHECK(guard.check("localhost:80", "null", {})->status == 403);
   CHECK(guard.check("localhost:80", {}, "cross-site")->status == 403);
   CHECK_FALSE(guard.check("localhost:80", {}, "none"));
+  // Behind a proxy the page's host is another; that it is the same site is the browser's to say.
+  CHECK_FALSE(guard.check("localhost", "https://box.example", "same-origin"));
+  CHECK(guard.check("localhost", "https://box.example", {})->status == 403);
+  CHECK(guard.check("localhost", "https://box.example", "same-site")->status == 403);
+  CHECK(guard.check("evil.example", "http://evil.example", "same-origin")->status == 421);
 }
 
 TEST_CASE("every error of the closed set has its status in HTTP, and says why in JSON") {

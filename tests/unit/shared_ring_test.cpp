@@ -87,7 +87,7 @@ TEST_CASE("pieces of any size, let go in any order and by any thread, never over
   std::mt19937_64 random{7};
   std::deque<std::pair<shared_bytes, char>> held;
   std::size_t sent = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     const auto c = static_cast<char>(random() % 256);
     const auto bytes = 1 + random() % (random() % 4 == 0 ? limits::ring_bytes / 2 : 3000);
     if (const auto where = send(b.maker.out, bytes, c)) {
@@ -102,7 +102,7 @@ TEST_CASE("pieces of any size, let go in any order and by any thread, never over
       held.erase(which);
     }
   }
-  REQUIRE(sent > 10'000);
+  REQUIRE(sent > 2'500);
 }
 
 TEST_CASE("a place outside the shared memory is refused") {

@@ -3,6 +3,7 @@
 #include "actors/admin/http_headers.hpp"
 #include "actors/admin/http_problem.hpp"
 #include "actors/admin/message_pages.hpp"
+#include "actors/admin/openapi.hpp"
 #include "actors/admin/page.hpp"
 #include "actors/broker/sessions/fields_for_handler.hpp"
 #include "net/protocol/trace_context.hpp"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::string_view plain_text = "text/plain; charset=utf-8";
 constexpr std::string_view html_text = "text/html; charset=utf-8";
+constexpr std::string_view json_text = "application/json";
 
 std::string allow(http_route route) {
   return "Allow: " + std::string{methods_of(route)} + "\r\n";
@@ -102,15 +104,12 @@ http_intake::admit(const session& from, const http_request& what) const {
   const auto route = result.place.route;
   if (!allows(route, what.method)) {
     if (route == http_route::nothing)
-      return rejection{
-          404,
-          {},
-          "there is nothing here: see /, /status, /metrics, /v1/messages, /v1/services/NAME"};
+      return rejection{404, {}, "there is nothing here: /openapi.json lists what there is"};
     return rejection{405, {}, "this method has no meaning here", allow(route)};
   }
   const bool anybody = what.method == "OPTIONS" || route == http_route::health ||
                        route == http_route::ready || route == http_route::page ||
-                       route == http_route::nothing;
+                       route == http_route::openapi || route == http_route::nothing;
   if (anybody || !gate_.asks_who()) return result;
   const auto list = gate_.list();
   const auto* who = list->by_certificate(from.connection->transport().peer_name());
@@ -249,6 +248,8 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
     const auto text = the_admin_page();
     return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
   }
+  case http_route::openapi:
+    return page({200, json_text, {}, shared_bytes::borrow(openapi_document())});
   case http_route::metrics:
     asked.shows = http_exchange::page::metrics;
     break;

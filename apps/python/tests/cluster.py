@@ -65,11 +65,11 @@ class Cluster:
         self.running = []
 
     def broker(self, *options, port=0, nodes="127.0.0.1:0"):
-        """A broker; its `url` is without a token."""
+        """A broker; its `url` is without a token, its `http` what it listens on with --http (host:port)."""
         one = Program(self.folder, "broker", ["broker", "--listen", f"127.0.0.1:{port}", "--cluster", nodes, *options])
         self.running.append(one)
-        ready = one.says(r"ready: clients=\S+:(\d+) nodes=(\S+)")
-        one.port, one.nodes = int(ready.group(1)), ready.group(2)
+        ready = one.says(r"ready: clients=\S+:(\d+)(?: http=(\S+))? nodes=(\S+)")
+        one.port, one.http, one.nodes = int(ready.group(1)), ready.group(2), ready.group(3)
         one.url = f"ropewalk://127.0.0.1:{one.port}"
         return one
 
