@@ -90,7 +90,8 @@ void print(const json& one) {
   if (one.contains("detail")) std::cout << "  " << shown(one.at("detail")) << '\n';
   if (one.contains("cancelled_by"))
     std::cout << "  taken back by " << shown(one.at("cancelled_by")) << '\n';
-  if (!one.value("waits", std::string{}).empty()) std::cout << "  " << shown(one.at("waits")) << '\n';
+  if (!one.value("waits", std::string{}).empty())
+    std::cout << "  " << shown(one.at("waits")) << '\n';
   print_attempts(one.at("attempts"));
   if (one.contains("attempts_left_out"))
     std::cout << "  (" << one.at("attempts_left_out").get<int>()
