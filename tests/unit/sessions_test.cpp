@@ -371,11 +371,11 @@ TEST_CASE(
   CHECK(loud[0]->halvings() == 3);
   CHECK(loud[1]->halvings() == 4);
   CHECK(modest->halvings() == 0);
-  for (int i = 0; i < 9; ++i) turn(turn_share::max_frames);
+  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(turn_share::max_frames);
   CHECK(loud[0]->halvings() == turn_share::most_halvings);
-  for (int i = 0; i < 9; ++i) turn(turn_share::max_frames / 3); // between half and the whole: stays
+  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(turn_share::max_frames / 3); // between half and the whole: stays
   CHECK(loud[0]->halvings() == turn_share::most_halvings);
-  for (int i = 0; i < 9; ++i) turn(100);
+  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(100);
   CHECK(loud[0]->halvings() == 0);
 }
 
