@@ -12,6 +12,7 @@ namespace ropewalk {
 namespace {
 
 constexpr std::string_view services_prefix = "/v1/services/";
+constexpr std::string_view cancel_prefix = "/v1/cancel/";
 
 // A node's label has its machine's name in it: longer ones cannot be.
 constexpr std::size_t max_name_bytes = 1024;
@@ -46,6 +47,24 @@ std::optional<std::string> decode_percent(std::string_view text) {
     if (high < 0 || low < 0) return std::nullopt;
     result += static_cast<char>(high << 4 | low);
     i += 2;
+  }
+  return result;
+}
+
+std::string encode_percent(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  constexpr std::string_view plain =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+      "-._~/";
+  std::string result;
+  for (const char c : text) {
+    if (plain.find(c) != std::string_view::npos) {
+      result += c;
+      continue;
+    }
+    result += '%';
+    result += digits[static_cast<unsigned char>(c) >> 4];
+    result += digits[static_cast<unsigned char>(c) & 15];
   }
   return result;
 }
@@ -102,6 +121,10 @@ http_place place_of(std::string_view target, http_side of) {
     result.route = http_route::service;
     result.service = *std::move(name);
   }
+  if (auto name = name_behind(cancel_prefix, path)) {
+    result.route = http_route::cancel;
+    result.message = *std::move(name);
+  }
   for (const auto& [prefix, verb] : verb_prefixes)
     if (auto name = name_behind(prefix, path)) {
       result.route = http_route::action;
@@ -119,6 +142,7 @@ std::string_view methods_of(http_route route) {
     return "OPTIONS";
   case http_route::service:
   case http_route::action:
+  case http_route::cancel:
     return "POST, OPTIONS";
   case http_route::events:
     return "GET, OPTIONS";
@@ -130,9 +154,13 @@ std::string_view methods_of(http_route route) {
 bool allows(http_route route, std::string_view method) {
   if (method == "OPTIONS") return true;
   if (route == http_route::nothing) return false;
-  if (route == http_route::service || route == http_route::action) return method == "POST";
+  if (route == http_route::service || does_something(route)) return method == "POST";
   if (route == http_route::events) return method == "GET";
   return method == "GET" || method == "HEAD";
+}
+
+bool does_something(http_route route) {
+  return route == http_route::action || route == http_route::cancel;
 }
 
 } // namespace ropewalk

@@ -104,6 +104,7 @@ json json_of(const message_report& one, instant now, wall_time wall) {
     result["code"] = name_of(one.code);
     if (one.code != error_code::ok)
       result["detail"] = one.detail ? *one.detail : sentence_of(one.code);
+    if (one.cancelled_by) result["cancelled_by"] = *one.cancelled_by;
     if (const auto why = kept_text(one.kept); !why.empty()) result["kept_for"] = why;
   } else {
     result["waits"] = one.waits;

@@ -286,15 +286,17 @@ void front::advance_drain(instant now) {
 
 // -- questions about messages --------------------------------------------------------------------------
 
-shared_reports front::known_about(const message_query& query) const {
-  return std::make_shared<const std::vector<message_report>>(
-      dispatcher_.messages(query, clock_now()));
+shared_reports front::known_about(const message_query& query) {
+  auto known = message_questions::known(dispatcher_, query, clock_now());
+  carry_out();
+  return std::make_shared<const std::vector<message_report>>(std::move(known));
 }
 
 void front::answer_question(instant now) {
   const auto question = clients_.questions().take_next();
   if (!question) return;
-  ask_shards(*this, settings_.shard, question->query, dispatcher_.messages(question->query, now),
+  ask_shards(*this, settings_.shard, question->query,
+             message_questions::known(dispatcher_, question->query, now),
              [this, question = *question](std::vector<message_report>&& known) {
                clients_.answer_question(question, std::move(known), clock_now(), wall_now());
                if (clients_.needs_flush()) expect_turn_end();

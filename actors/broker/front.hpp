@@ -77,7 +77,7 @@ private:
   void act(const operator_action& what);
   void carry_out(const operator_action& what);
   void begin_status_round();
-  [[nodiscard]] shared_reports known_about(const message_query& query) const;
+  [[nodiscard]] shared_reports known_about(const message_query& query);
   void answer_question(instant now);
   void export_traces();
 

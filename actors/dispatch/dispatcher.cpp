@@ -269,12 +269,14 @@ void dispatcher::submit(const submission& what, instant now) {
   run_ready(now);
 }
 
-void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now) {
+void dispatcher::cancel(connection_id who, std::uint64_t request_id, instant now,
+                        std::string_view by) {
   assert(is_current(who));
   const auto index =
       ids_.find(requests_, who.index, request_id, ids_.hash_of(who.index, request_id));
   if (index == no_index) return;
-  refuse(index, error_code::cancelled, {}, now);
+  refuse(index, error_code::cancelled, by.empty() ? "" : "who runs the broker has taken it back",
+         now, by);
   run_ready(now);
 }
 
@@ -655,17 +657,19 @@ void dispatcher::count_refused(service_index which, error_code code) {
 }
 
 // Tells the client, if there is one, that there will be no reply.
-void dispatcher::announce(std::uint32_t index, error_code code, std::string detail, instant now) {
+void dispatcher::announce(std::uint32_t index, error_code code, std::string detail, instant now,
+                          std::string_view by) {
   const auto& r = requests_[index];
   if (r.connection == no_index) return;
   count_refused(r.service, code);
-  keep_refused(index, code, detail, now);
+  keep_refused(index, code, detail, now, by);
   actions_.refuse.push_back({id_of(r.connection), r.client_id, code, std::move(detail), 0,
                              r.service, trace_of(r, index)});
 }
 
-void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail, instant now) {
-  announce(index, code, std::move(detail), now);
+void dispatcher::refuse(std::uint32_t index, error_code code, std::string detail, instant now,
+                        std::string_view by) {
+  announce(index, code, std::move(detail), now, by);
   if (requests_[index].stage == stage::placed) return abandon(index);
   stop_waiting(index);
   release(index);

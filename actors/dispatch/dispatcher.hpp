@@ -10,6 +10,7 @@
 #include "actors/dispatch/node_selector.hpp"
 #include "actors/dispatch/request.hpp"
 #include "actors/dispatch/service_queue.hpp"
+#include "actors/dispatch/service_record.hpp"
 #include "actors/dispatch/settings.hpp"
 #include "actors/stats/dispatch_totals.hpp"
 #include "actors/stats/load_history.hpp"
@@ -79,8 +80,9 @@ public:
   /// answer: then it is refused (BAD_REQUEST), and the other goes on.
   void submit(const submission& what, instant now);
 
-  /// Takes a request back: its client gets CANCELLED, if it had not been answered before.
-  void cancel(connection_id connection, std::uint64_t request_id, instant now);
+  /// Takes a request back: its client gets CANCELLED, if it had not been answered before. `by`: who
+  /// of those who run the broker does that; empty: the client.
+  void cancel(connection_id from, std::uint64_t id, instant now, std::string_view by = {});
 
   // -- nodes --------------------------------------------------------------------------------------
 
@@ -194,12 +196,10 @@ public:
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
 
-  /// What is known of every service that there ever was: at most limits::max_services a node, so
-  /// for whoever asks now and then.
+  /// What is known of every service that there ever was; for whoever asks now and then.
   [[nodiscard]] std::vector<service_report> services(instant now) const;
 
-  /// What is known of messages, by what somebody wants to know: of those under way, and of those in
-  /// the history. In the query's order, at most its limit.
+  /// What is known of messages under way and ended, in the query's order, at most its limit.
   [[nodiscard]] std::vector<message_report> messages(const message_query& query, instant now) const;
 
   /// One that somebody waits for, by its token, without its attempts; nothing of any other.
@@ -233,34 +233,11 @@ public:
     return connections_[connection.index].requests;
   }
 
-  /// Throws std::logic_error if something that must hold does not. Costs time in the number of
-  /// requests: for tests.
+  /// Throws std::logic_error if something that must hold does not. Takes its time: for tests.
   void check() const;
 
 private:
-  struct service {
-    service(std::string its_name, std::uint32_t retry_share, const keyed_hash& hash,
-            const notable_times& times)
-        : name(std::move(its_name)), queue(retry_share), keys(hash), notable(times) {}
-
-    std::string name;
-    service_queue queue;
-    key_lanes keys;
-    std::uint64_t bytes = 0;   // of its requests that wait for an answer
-    std::uint32_t answers = 0; // since `window` began
-    instant window{};
-    double answers_per_second = 0; // in the window before
-    bool only_asked = false;       // by who came before any node: until grace_end_ it may yet come
-    bool unoffered = false;        // its last node has left, at that time:
-    instant unoffered_since{};
-    instant unoffered_asked{}; // when it was asked for since
-    bool runnable = false;     // to be looked at before the event is over
-    bool paced = false;        // has retries that wait for the budget
-    notable_times notable;
-    service_counts counts;
-
-    [[nodiscard]] std::uint32_t waiting() const { return queue.size() + keys.waiting(); }
-  };
+  using service = service_record;
 
   // Where a connection's requests for a service wait.
   struct turn {
@@ -319,7 +296,6 @@ private:
   bool return_unstarted(std::uint32_t index);
   void rest(std::uint32_t offer, instant now);
   void keep_unsent(std::uint32_t offer);
-  // How an attempt ended.
   struct fate {
     attempt_end end;
     std::string_view what;
@@ -328,9 +304,11 @@ private:
   void charge(std::uint32_t index, const fate& how, instant now);
   void crash(node_number node, token request, std::uint32_t fence, const fate& how, instant now);
   void run_again(std::uint32_t index);
-  void announce(std::uint32_t index, error_code code, std::string detail, instant now);
+  void announce(std::uint32_t index, error_code code, std::string detail, instant now,
+                std::string_view by = {});
   void stop_waiting(std::uint32_t index);
-  void refuse(std::uint32_t index, error_code code, std::string detail, instant now);
+  void refuse(std::uint32_t index, error_code code, std::string detail, instant now,
+              std::string_view by = {});
   void refuse(const submission& what, error_code code, std::string detail, instant now,
               std::uint32_t retry_after_ms = 0);
   // Every pool of it is failing. (Not inlined: its texts cost the hot path a larger frame.)
@@ -351,7 +329,8 @@ private:
   [[gnu::noinline, gnu::cold]] void keep_answered(std::uint32_t index, const run_facts& run,
                                                   error_code code, instant now);
   [[gnu::noinline, gnu::cold]] void keep_refused(std::uint32_t index, error_code code,
-                                                 std::string_view detail, instant now);
+                                                 std::string_view detail, instant now,
+                                                 std::string_view by = {});
   [[gnu::noinline, gnu::cold]] void keep_refused(const submission& what, error_code code,
                                                  std::string_view detail, instant now);
 

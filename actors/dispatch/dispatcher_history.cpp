@@ -138,15 +138,16 @@ void dispatcher::note_error(node_number from, token which, std::uint32_t fence,
 }
 
 void dispatcher::keep_refused(std::uint32_t index, error_code code, std::string_view detail,
-                              instant now) {
+                              instant now, std::string_view by) {
   if (!keeps_ends()) return;
   auto report = end_of(index, code, now);
   if (requests_[index].offer != no_index)
     report.attempts.push_back(attempt_of(index, {attempt_end::withdrawn, {}}, now));
   report.detail = history_.text(detail);
+  if (!by.empty()) report.cancelled_by = std::make_shared<const std::string>(by);
   export_end(report);
   if (!history_.enabled()) return;
-  if (code == error_code::cancelled && !has_loss(report))
+  if (code == error_code::cancelled && by.empty() && !has_loss(report))
     history_.keep_sample(std::move(report)); // a client that goes takes thousands along
   else
     history_.keep_failed(std::move(report));

@@ -50,7 +50,7 @@ std::string_view name_of(attempt_end how) {
 std::size_t message_report::memory() const {
   std::size_t result = sizeof *this + attempts.capacity() * sizeof(attempt_report) +
                        service.capacity() + client.capacity() + waits.capacity() +
-                       memory_of(detail);
+                       memory_of(detail) + memory_of(cancelled_by);
   for (const auto& one : attempts) result += memory_of(one.why);
   return result;
 }

@@ -85,6 +85,7 @@ struct message_report {
   error_code code = error_code::ok; ///< of one that has ended
   kept_for kept = kept_for::nothing;
   shared_text detail;                   ///< the error's text; null: the code's own
+  shared_text cancelled_by;             ///< who of those who run the broker; null: none of them
   std::vector<attempt_report> attempts; ///< in order
   std::string waits;                    ///< for what, for people; empty: for nothing
   std::optional<std::uint32_t> before;  ///< how many go before it, about
@@ -108,6 +109,7 @@ struct message_query {
   std::optional<trace_id> trace;  ///< all that belong to this trace
   std::string service;            ///< empty: any
   std::optional<std::string> who; ///< only what this client asked; nothing: whoever did
+  std::string cancel_by; ///< not empty: the one with `id` is taken back if it is under way, by whom
   std::uint32_t limit = 20;
 
   static constexpr std::uint32_t max_limit = 1000;

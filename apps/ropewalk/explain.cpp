@@ -1,3 +1,4 @@
+#include "actors/admin/http_routes.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/display_text.hpp"
 #include "apps/ropewalk/exit_status.hpp"
@@ -30,22 +31,6 @@ struct explain_options {
   bool as_json = false;
 };
 
-// As part of a query.
-std::string escaped(std::string_view text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string result;
-  for (const char c : text) {
-    if (std::string_view{"&%?#"}.find(c) == std::string_view::npos) {
-      result += c;
-      continue;
-    }
-    result += '%';
-    result += digits[static_cast<unsigned char>(c) >> 4];
-    result += digits[static_cast<unsigned char>(c) & 15];
-  }
-  return result;
-}
-
 std::string question(const explain_options& o) {
   std::string result = "/v1/messages";
   if (!o.id.empty()) return result + '/' + o.id;
@@ -53,7 +38,7 @@ std::string question(const explain_options& o) {
   if (o.failed) result += "&failed";
   if (o.slow) result += "&slow";
   if (o.open) result += "&open";
-  if (!o.service.empty()) result += "&service=" + escaped(o.service);
+  if (!o.service.empty()) result += "&service=" + encode_percent(o.service);
   return result;
 }
 
@@ -103,7 +88,10 @@ void print(const json& one) {
   std::cout << '\n';
   if (one.contains("trace")) std::cout << "  trace " << one.at("trace").get<std::string>() << '\n';
   if (one.contains("detail")) std::cout << "  " << shown(one.at("detail")) << '\n';
-  if (!one.value("waits", std::string{}).empty()) std::cout << "  " << shown(one.at("waits")) << '\n';
+  if (one.contains("cancelled_by"))
+    std::cout << "  taken back by " << shown(one.at("cancelled_by")) << '\n';
+  if (!one.value("waits", std::string{}).empty())
+    std::cout << "  " << shown(one.at("waits")) << '\n';
   print_attempts(one.at("attempts"));
   if (one.contains("attempts_left_out"))
     std::cout << "  (" << one.at("attempts_left_out").get<int>()

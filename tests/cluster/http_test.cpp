@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 using namespace ropewalk;
 
@@ -277,4 +278,45 @@ TEST_CASE("status lists services, and those without a node as long as something 
   CHECK(without["retries"] == 1);
   CHECK(without["oldest_waiting_seconds"] > 0.0);
   CHECK(contains(c.run({"status", "--broker", c.clients().text()}).out, "slow "));
+}
+
+TEST_CASE(
+    "a message is taken back over HTTP on whichever shard it is: its client is told, what ran "
+    "it is stopped") {
+  http_cluster c{{"--shards", "2"}};
+  c.start_node(
+      "a", {"--service", "rest=cmd:sh -c 'read time; sleep $time; echo rested'", "--slots", "2"});
+  REQUIRE(c.has_nodes(1));
+  // So many that it cannot be that a shard has none of them (once in 32,768).
+  std::vector<client> clients;
+  for (int i = 0; i < 16; ++i) {
+    clients.push_back(c.connect());
+    clients.back().send("rest", shared_bytes::borrow("600\n"));
+    clients.back().flush();
+  }
+  std::vector<std::string> ids;
+  REQUIRE(eventually([&] {
+    ids.clear();
+    const auto open = c.curl({c.url("/v1/messages?open")});
+    const auto known = nlohmann::json::parse(open.substr(open.find("{\"now\"")));
+    for (const auto& one : known["messages"]) ids.push_back(one["id"].get<std::string>());
+    return ids.size() == clients.size();
+  }));
+  std::vector<std::string> urls{"-X", "POST"};
+  for (const auto& id : ids) urls.push_back(c.url("/v1/cancel/" + id));
+  const auto done = c.curl(urls);
+  for (const auto& id : ids) CHECK(contains(done, "message " + id + " of service rest is taken"));
+  for (auto& one : clients) {
+    const auto answer = one.wait(10s);
+    REQUIRE(answer);
+    CHECK(answer->code == error_code::cancelled);
+    CHECK(answer->payload.view() == "who runs the broker has taken it back");
+  }
+  // Both slots are free again: nothing rests there for ten minutes.
+  for (int i = 0; i < 2; ++i) clients[0].send("rest", shared_bytes::borrow("0\n"), {10s});
+  for (int i = 0; i < 2; ++i) CHECK(clients[0].wait(15s)->code == error_code::ok);
+  CHECK(c.broker().says("(by a client at 127.0.0.1"));
+  const auto again = c.curl({"-X", "POST", c.url("/v1/cancel/" + ids[0])});
+  CHECK(contains(again, "HTTP/1.1 409"));
+  CHECK(contains(again, "message " + ids[0] + " has been answered already: CANCELLED"));
 }

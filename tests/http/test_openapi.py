@@ -15,7 +15,7 @@ from contract import DOCUMENT, METHODS, Contract, faults_of, operations, target
 
 # Who may what, by his token.
 RIGHTS = {"all": "*,@admin", "some": "echo", "sees": "@status"}
-# Nobody can have these answered: over HTTP a client takes back what it asked for by going away.
+# Had on a socket of its own, by who waits while whoever runs the broker takes it back.
 NOT_TO_BE_HAD = {("/v1/services/{name}", "post", "409")}
 
 
@@ -175,7 +175,18 @@ def test_messages(asking, guarded):
         waits.sendall(b"POST /v1/services/nap HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer all\r\nContent-Length: 1\r\n\r\n1")
         wait_until(lambda: asking("GET", "/status").json()["queued"] == 1)
         assert send("nap").status == 429
-        assert "before" in asking("GET", "/v1/messages?open").json()["messages"][0]
+        waiting = asking("GET", "/v1/messages?open").json()["messages"][0]
+        assert "before" in waiting
+        cancel = f"/v1/cancel/{waiting['id']}"
+        assert asking("POST", cancel, who=None).status == 401
+        assert asking("POST", cancel, who="sees").status == 403
+        assert asking("POST", cancel).status == 200
+        assert waits.recv(4096).startswith(b"HTTP/1.1 409 ")
+        assert asking("POST", cancel).status == 409
+        assert "cancelled_by" in asking("GET", "/v1/messages?failed").json()["messages"][0]
+    assert asking("POST", "/v1/cancel/0.9999.0-1").status == 404
+    assert asking("POST", "/v1/cancel/weather").status == 400
+    assert {reply.status for reply in asking.many("POST", "/v1/cancel/0.9999.0-1", 65)} == {404, 429}
     assert asking("POST", "/v1/resume/nap").status == 200
 
     # What became of them: every kind of attempt that there was fits the document, too.

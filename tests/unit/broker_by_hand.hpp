@@ -88,8 +88,7 @@ public:
   }
 
   void end_turn() {
-    clients.carry_out(dispatcher_.pending());
-    dispatcher_.pending().withdraw.clear();
+    carry_out();
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});
     });
@@ -101,12 +100,20 @@ public:
         clients.end_status_round(numbers, history.since(clients.events().needs_points_from()), now);
     }
     while (const auto question = clients.questions().take_next())
-      clients.answer_question(*question, dispatcher_.messages(question->query, now), now, wall);
+      clients.answer_question(
+          *question, message_questions::known(dispatcher_, question->query, now), now, wall);
+    carry_out();
     clients.flush(now);
     clients.carry_out(dispatcher_.pending());
   }
 
 private:
+  void carry_out() {
+    clients.carry_out(dispatcher_.pending());
+    withdrawn += dispatcher_.pending().withdraw.size();
+    dispatcher_.pending().withdraw.clear();
+  }
+
   const instant start_{1h};
   dispatcher dispatcher_;
   const http_side side_;
@@ -120,6 +127,7 @@ public:
   worker_report worker_numbers;
   wall_time wall{}; // what clocks on walls say
   load_history history;
+  std::size_t withdrawn = 0; // what nodes need not answer any more
   client_sessions clients;
 };
 

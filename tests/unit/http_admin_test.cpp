@@ -31,6 +31,12 @@ TEST_CASE("a path leads to one route, and a service's name is what it says when 
   CHECK(place_of("/v1/drain/").route == http_route::nothing);
   CHECK(place_of("/v1/explode/x").route == http_route::nothing);
   CHECK(place_of("/v1/drain/" + std::string(1025, 'a')).route == http_route::nothing);
+  CHECK(place_of("/v1/cancel/0.17.2-42?x").message == "0.17.2-42");
+  CHECK(place_of("/v1/cancel/").route == http_route::nothing);
+  const std::string odd{"a b/%3C<&?#\xff\0c", 13};
+  CHECK(encode_percent("a/b-1.2~_@") == "a/b-1.2~_%40");
+  CHECK(decode_percent(encode_percent(odd)) == odd);
+  CHECK(place_of("/v1/drain/" + encode_percent(odd)).action.target == odd);
   const auto whole = place_of("http://localhost:80/status");
   CHECK(whole.route == http_route::status);
   CHECK(whole.origin == "localhost:80");
@@ -46,6 +52,9 @@ TEST_CASE("nothing is done by GET, and nothing is seen by POST") {
   CHECK(allows(http_route::action, "POST"));
   CHECK_FALSE(allows(http_route::action, "GET"));
   CHECK_FALSE(allows(http_route::action, "HEAD"));
+  CHECK(allows(http_route::cancel, "POST"));
+  CHECK_FALSE(allows(http_route::cancel, "GET"));
+  CHECK_FALSE(allows(http_route::cancel, "HEAD"));
   CHECK(allows(http_route::page, "HEAD"));
   CHECK_FALSE(allows(http_route::page, "POST"));
   CHECK_FALSE(allows(http_route::events, "POST"));

@@ -1,6 +1,7 @@
 #include "actors/admin/message_pages.hpp"
 #include "tests/unit/access_file.hpp"
 #include "tests/unit/broker_by_hand.hpp"
+#include "tests/unit/http_by_hand.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -12,12 +13,13 @@ namespace {
 
 using about = message_query::about;
 
-// Clients whose tokens are their names: two may ask for echo, the watcher may see all.
-access_file three_clients() {
+// Clients whose tokens are their names: two may ask for echo, the watcher may see all, the chief act.
+access_file four_clients() {
   return access_file{
       "secret sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b echo\n"
       "other sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa echo\n"
-      "watcher sha256:0e7f3c5c909ce8afb978a208d639e85af2171df2ec0003a07f13ad97878ef053 @status\n"};
+      "watcher sha256:0e7f3c5c909ce8afb978a208d639e85af2171df2ec0003a07f13ad97878ef053 @status\n"
+      "chief sha256:9285827b8031a1dbe7d1d04eb8a08c8891ee424a8002cfc7dd2df3d82cbff611 @admin\n"};
 }
 
 // The JSON that a client was told last.
@@ -26,10 +28,21 @@ nlohmann::json told(const fake_client& who) {
   return nlohmann::json::parse(text.substr(text.rfind("{\"now\"")), nullptr, false);
 }
 
-std::string get(std::string_view target, std::string_view token = {}) {
-  std::string result = "GET " + std::string{target} + " HTTP/1.1\r\nHost: localhost\r\n";
-  if (!token.empty()) result += "Authorization: Bearer " + std::string{token} + "\r\n";
-  return result + "\r\n";
+std::string bearer(std::string_view token) {
+  return "Authorization: Bearer " + std::string{token} + "\r\n";
+}
+
+// What is answered to one who asks so, on a connection of his own.
+std::string said_to(broker_by_hand& b, const std::string& request) {
+  const auto c = b.connect_http();
+  c->says(request);
+  b.read(c);
+  return c->told();
+}
+
+nlohmann::json explained(broker_by_hand& b, std::string_view what, std::string_view fields = {}) {
+  const auto said = said_to(b, get("/v1/messages" + std::string{what}, fields));
+  return nlohmann::json::parse(said.substr(said.rfind("{\"now\"")))["messages"];
 }
 
 std::shared_ptr<fake_client> hello(broker_by_hand& b, std::string_view token) {
@@ -117,7 +130,7 @@ TEST_CASE("clients that speak frames ask by STATUS with a payload, others by HTT
 }
 
 TEST_CASE("somebody who may not see the broker sees what he asked himself, without the nodes") {
-  const auto file = three_clients();
+  const auto file = four_clients();
   broker_by_hand b{{}, file.settings()};
   b.add_node("echo", 2);
   const auto mine = hello(b, "secret");
@@ -130,7 +143,7 @@ TEST_CASE("somebody who may not see the broker sees what he asked himself, witho
 
   const auto seen = [&](std::string_view token) {
     const auto c = b.connect_http();
-    c->says(get("/v1/messages?open", token));
+    c->says(get("/v1/messages?open", bearer(token)));
     b.read(c);
     return told(*c)["messages"];
   };
@@ -177,4 +190,90 @@ TEST_CASE(
   b.answer_next("x");
   CHECK(other->was_told("HTTP/1.1 200"));
   CHECK_FALSE(other->was_told("traceparent"));
+}
+
+TEST_CASE("who runs the broker takes a message back over HTTP, wherever it is: its client gets "
+          "CANCELLED, its node is told, and the history says who did it") {
+  broker_by_hand b;
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  for (std::uint64_t id = 1; id <= 9; ++id) c->asks(id, "echo");
+  b.read(c);
+  const auto open = explained(b, "?open");
+  REQUIRE(open[0]["state"] == "with a node");
+  REQUIRE(open[8]["state"] == "waiting");
+
+  const auto runs = said_to(b, post_to("/v1/cancel/0.0.0-1", {}));
+  CHECK(runs.starts_with("HTTP/1.1 200"));
+  CHECK(count(runs, "message 0.0.0-1 of service echo is taken back: its client is answered "
+                    "CANCELLED, and node left, which has it, is to stop it") == 1);
+  CHECK(count(c->told(), "who runs the broker has taken it back") == 1);
+  CHECK(b.withdrawn == 1);
+  const auto waits = said_to(b, post_to("/v1/cancel/0.0.0-9", {}));
+  CHECK(waits.starts_with("HTTP/1.1 200"));
+  CHECK(count(waits, "and node") == 0);
+  CHECK(count(c->told(), "who runs the broker has taken it back") == 2);
+  CHECK(b.withdrawn == 1);
+  CHECK(explained(b, "?open").size() == 7);
+
+  const auto failed = explained(b, "?failed"); // a client's own CANCEL is none of these
+  REQUIRE(failed.size() == 2);
+  for (const auto& one : failed) {
+    CHECK(one["code"] == "CANCELLED");
+    CHECK(one["cancelled_by"] == "a client at 192.0.2.1");
+    CHECK(one["detail"] == "who runs the broker has taken it back");
+  }
+  CHECK(failed[1]["attempts"][0]["end"] == "withdrawn");
+  b.answer_next("late"); // what the node says of it now is said to nobody
+  CHECK(count(c->told(), "late") == 0);
+}
+
+TEST_CASE("a message that is answered, or unknown, or none, is not taken back, and that is said") {
+  broker_by_hand b;
+  b.add_node("echo", 1);
+  const auto c = b.connect();
+  c->asks(1, "echo");
+  c->asks(2, "echo");
+  b.read(c);
+  b.answer_next("y");
+  const auto answered = said_to(b, post_to("/v1/cancel/0.0.0-1", {}));
+  CHECK(answered.starts_with("HTTP/1.1 409"));
+  CHECK(count(answered, "message 0.0.0-1 has been answered already: OK") == 1);
+  for (const auto* unknown : {"0.0.0-3", "0.0.1-2", "0.7.0-2", "1.0.0-2"}) {
+    const auto said = said_to(b, post_to("/v1/cancel/" + std::string{unknown}, {}));
+    CHECK(said.starts_with("HTTP/1.1 404"));
+    CHECK(count(said, "no message " + std::string{unknown} + " is under way") == 1);
+  }
+  for (const auto* none : {"2", "0.0.0", "4bf92f3577b34da6a3ce929d0e0e4736", "%3Cb%3E"})
+    CHECK(said_to(b, post_to("/v1/cancel/" + std::string{none}, {})).starts_with("HTTP/1.1 400"));
+  CHECK(said_to(b, get("/v1/cancel/0.0.0-2")).starts_with("HTTP/1.1 405"));
+  for (const auto* fields : {"Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"})
+    CHECK(said_to(b, post_to("/v1/cancel/0.0.0-2", {}, fields)).starts_with("HTTP/1.1 403"));
+  CHECK(explained(b, "?open").size() == 1);
+  CHECK(count(c->told(), "taken it back") == 0);
+  // An id that its client has used again is that of the one under way.
+  c->asks(1, "echo");
+  b.read(c);
+  CHECK(said_to(b, post_to("/v1/cancel/0.0.0-1", {})).starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("to take a message back wants @admin, and who did it is shown to those who may see all") {
+  const auto file = four_clients();
+  broker_by_hand b{{}, file.settings()};
+  b.add_node("echo", 2);
+  const auto mine = hello(b, "secret");
+  mine->asks(2, "echo");
+  b.read(mine);
+  const auto id = explained(b, "?open", bearer("watcher"))[0]["id"].get<std::string>();
+  const auto cancel = [&](const std::string& fields) {
+    return said_to(b, post_to("/v1/cancel/" + id, {}, fields)).substr(9, 3);
+  };
+  CHECK(cancel({}) == "401");
+  CHECK(cancel(bearer("secret")) == "403"); // whose it is
+  CHECK(cancel(bearer("watcher")) == "403");
+  CHECK_FALSE(mine->was_told("taken it back"));
+  CHECK(cancel(bearer("chief")) == "200"); // who may not even see it
+  CHECK(mine->was_told("who runs the broker has taken it back"));
+  CHECK(explained(b, "/" + id, bearer("watcher"))[0]["cancelled_by"] == "chief");
+  CHECK_FALSE(explained(b, "/" + id, bearer("secret"))[0].contains("cancelled_by"));
 }

@@ -2,6 +2,7 @@
 
 const at = id => document.getElementById(id);
 const lastHour = new LastHour();
+const messages = new Messages();
 let before; // the status event before this one, by which rates are known
 let mayAct = false;
 
@@ -12,7 +13,7 @@ function summed(errors) {
 // ---- what may be done -----------------------------------------------------------------------------------------------------
 
 // Drains a node, pauses a service, and so on: what came of it is said where everybody hears it.
-async function act(verb, target) {
+async function act(verb, target, where = at("done")) {
   let said;
   let failed = true;
   try {
@@ -22,8 +23,8 @@ async function act(verb, target) {
   } catch {
     said = "The broker is not to be reached: nothing is known of what came of it.";
   }
-  at("done").classList.toggle("failed", failed);
-  setText(at("done"), said);
+  where.classList.toggle("failed", failed);
+  setText(where, said);
 }
 
 function action(words, verb, target) {
@@ -171,6 +172,7 @@ const events = new Events({
     setText(at("who"), said.who ? `Shown to ${said.who}.` : "Shown to whoever asks.");
     at("forget").hidden = !sessionStorage.getItem(tokenKey);
     showSettings(said);
+    messages.ask();
     this.state("Live", true);
   },
   points(said) {
@@ -184,6 +186,7 @@ const events = new Events({
     showOverview(said, (said.all_rates ?? said.rates)["1s"]);
     showAttention(said);
     services.show(said.services, said.services_left_out);
+    messages.offer(said.services);
     nodes.show(said.nodes, said.nodes_left_out);
     clients.show(said.clients, said.connections - said.clients.length);
     shards.show(said.shards.length > 1 ? said.shards : []);

@@ -13,16 +13,18 @@ function setText(where, text) {
   if (where.textContent !== text) where.textContent = text;
 }
 
-// A table with a column for each of `columns`: {title, value(row), text(row), number, bad(row), action(row)}. `value` is
+// A table with a column for each of `columns`: {title, value(row), text(row), number, prose, bad(row), action(row)}. `value` is
 // what it is sorted by; the first column names the row. A row is a card on a narrow screen, where `display: block`
 // would take the table's meaning away: so the roles are said.
 class Table {
-  // With a `section` there are, besides the table, its filter and how many rows there are: .count and .rest.
-  constructor(table, columns, {key, section}) {
+  // With a `section` there are, besides the table, its filter and how many rows there are: .count and .rest. One that is
+  // `inOrder` shows its rows as they come.
+  constructor(table, columns, {key, section, inOrder = false}) {
     this.table = table;
     this.columns = columns;
     this.key = key;
     this.section = section;
+    this.inOrder = inOrder;
     this.filter = section?.querySelector(".filter input");
     this.sorting = {column: 0, down: false};
     this.rows = new Map();
@@ -40,7 +42,7 @@ class Table {
   head(column, at) {
     const made = element("th", undefined, {scope: "col", role: "columnheader"});
     if (column.number) made.className = "number";
-    if (column.action) {
+    if (column.action || this.inOrder) {
       made.textContent = column.title;
       return made;
     }
@@ -66,11 +68,12 @@ class Table {
     this.last = all;
     this.leftOut = leftOut;
     this.heads.forEach((head, at) => {
-      if (at !== this.sorting.column) head.removeAttribute("aria-sort");
+      if (at !== this.sorting.column || this.inOrder) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", this.sorting.down ? "descending" : "ascending");
     });
     const wanted = this.filter ? this.filter.value.trim().toLowerCase() : "";
-    const shown = all.filter(row => this.key(row).toLowerCase().includes(wanted)).sort((a, b) => this.compare(a, b));
+    const shown = all.filter(row => this.key(row).toLowerCase().includes(wanted));
+    if (!this.inOrder) shown.sort((a, b) => this.compare(a, b));
     const keys = new Set(shown.map(this.key));
     for (const [key, row] of this.rows)
       if (!keys.has(key)) {
@@ -99,6 +102,7 @@ class Table {
       const cell = at === 0 ? element("th", undefined, {scope: "row", role: "rowheader"})
         : element("td", undefined, {role: "cell", "data-label": column.title});
       if (column.number) cell.className = "number";
+      if (column.prose) cell.className = "prose";
       if (column.action) {
         cell.className = "action";
         cell.append(element("button", "", {type: "button"}));

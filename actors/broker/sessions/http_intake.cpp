@@ -135,7 +135,7 @@ std::optional<http_intake::rejection> http_intake::may_not(const access& who,
     return rejection{403, unauthorized,
                      who.name + " may not see this: @status or * among the services in the access "
                                 "file lets him"};
-  if (place.route == http_route::action && !who.may_act)
+  if (does_something(place.route) && !who.may_act)
     return rejection{403, unauthorized,
                      who.name + " may not do this: @admin among the services in the access file "
                                 "lets him"};
@@ -185,6 +185,8 @@ void http_intake::handle(session& from, const http_request& what, instant now) {
     return submit(from, what, as, now);
   if (as.place.route == http_route::messages && what.method != "OPTIONS")
     return explain(from, what, as, now);
+  if (as.place.route == http_route::cancel && what.method == "POST")
+    return cancel(from, what, as, now);
   if (as.place.route == http_route::events && what.method == "GET")
     return listen(from, what, as, now);
   show(from, what, as);
@@ -195,11 +197,32 @@ void http_intake::explain(session& from, const http_request& what, const admitte
   auto query = read_message_query(as.place.target);
   if (!query)
     return reject(from, what, {400, name_of(error_code::bad_request), query.why().text()}, now);
+  ask(from, what, *std::move(query), as.who.get());
+}
+
+// Whoever may do that may do it to all messages, whether or not he may see them.
+void http_intake::cancel(session& from, const http_request& what, const admitted& as, instant now) {
+  message_query query;
+  query.what = message_query::about::one;
+  query.id = read_message_id(as.place.message);
+  query.cancel_by = as.who ? as.who->name : "a client at " + from.connection->address();
+  if (!query.id)
+    return reject(from, what,
+                  {400, name_of(error_code::bad_request),
+                   "'" + as.place.message +
+                       "' is no message's id: these look like 0.17.2-42, as `ropewalk explain "
+                       "--open` shows them (a trace may have several messages)"},
+                  now);
+  ask(from, what, std::move(query), nullptr);
+}
+
+// `rights`: what bounds what he may see; null: nothing does.
+void http_intake::ask(session& from, const http_request& what, message_query query,
+                      const access* rights) {
   auto asked = asked_by(what);
   if (draining_) asked.keep_alive = false;
-  asked.who = as.who;
   const auto id = from.http->begin(std::move(asked));
-  if (!with_.questions.ask(from, id, *std::move(query), as.who.get())) refuse_page(from, id);
+  if (!with_.questions.ask(from, id, std::move(query), rights)) refuse_page(from, id);
 }
 
 void http_intake::refuse_page(session& from, std::uint64_t id) {

@@ -55,6 +55,8 @@ private:
   void handle(session& from, const http_refusal& what, instant now);
   void show(session& from, const http_request& what, const admitted& as);
   void explain(session& from, const http_request& what, const admitted& as, instant now);
+  void cancel(session& from, const http_request& what, const admitted& as, instant now);
+  void ask(session& from, const http_request& what, message_query query, const access* rights);
   void refuse_page(session& from, std::uint64_t id);
   [[nodiscard]] static handler_fields extras_of(const http_request& what, const admitted& as,
                                                 bool traced);

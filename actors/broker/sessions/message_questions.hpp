@@ -11,9 +11,9 @@
 
 namespace ropewalk {
 
-/// Who wants to know what became of messages, and waits for the answer of all shards. Everybody is
-/// shown what he may see: who may see all, everything; others what they asked themselves, without
-/// the nodes.
+/// Who wants to know what became of messages, or one of them taken back, and waits for the answer of
+/// all shards. Everybody is shown what he may see: who may see all, everything; others what they
+/// asked themselves, without the nodes.
 class message_questions {
 public:
   struct question {
@@ -36,11 +36,19 @@ public:
   /// The oldest, if there is one. An answer may look at all that waits: one a turn is enough.
   [[nodiscard]] std::optional<question> take_next();
 
+  /// What this shard knows, as it was before it took back what the query has taken back. That is in
+  /// the log, with who did it.
+  [[nodiscard]] static std::vector<message_report> known(dispatcher& work,
+                                                         const message_query& query, instant now);
+
   /// What the shards know. `now` and `wall` are the same moment by both clocks.
   static void answer(const question& what, std::vector<message_report>&& known,
                      session_table& sessions, answer_writer& answers, instant now, wall_time wall);
 
 private:
+  static void answer_cancel(session& to, std::uint64_t id, const message_query& query,
+                            const std::vector<message_report>& known, answer_writer& answers);
+
   std::deque<question> waiting_;
 };
 

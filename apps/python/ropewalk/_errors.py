@@ -81,7 +81,7 @@ class Draining(RopewalkError):
 
 
 class Cancelled(RopewalkError):
-    """The client took the request back."""
+    """The client took the request back, or who runs the broker did: then the text says so."""
 
     code = Code.CANCELLED
 
