@@ -38,10 +38,4 @@ inline std::vector<std::string> client_port_tls(const certificates& certs) {
   return {"--tls-cert", certs / "broker/cert.pem", "--tls-key", certs / "broker/key.pem"};
 }
 
-inline std::vector<std::string> operator+(std::vector<std::string> a,
-                                          const std::vector<std::string>& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 } // namespace ropewalk

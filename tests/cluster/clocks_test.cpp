@@ -16,11 +16,6 @@ namespace {
 
 using strings = std::vector<std::string>;
 
-strings operator+(strings left, const strings& right) {
-  left.insert(left.end(), right.begin(), right.end());
-  return left;
-}
-
 // A broker and a worker, each started with some words before its own.
 struct odd_clocks {
   odd_clocks(const strings& before_broker, const strings& before_worker) {

@@ -85,6 +85,13 @@ private:
   std::string path_;
 };
 
+/// Both, for command lines.
+inline std::vector<std::string> operator+(std::vector<std::string> a,
+                                          const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
 /// How a program ended, and what it printed.
 struct output {
   int status = -1;

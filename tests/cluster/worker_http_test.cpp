@@ -130,6 +130,7 @@ TEST_CASE("a worker whose slots are all busy answers, and while it drains, too")
   const auto where = http_of(node);
   auto connection = std::make_unique<client>(c.connect());
   connection->send("nap", shared_bytes::copy_of("600000"));
+  REQUIRE(connection->flush());
   REQUIRE(becomes(where, "/metrics", sample("slots_busy", "1", "nap")));
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 20; ++i) REQUIRE(is(get(where, "/healthz"), 200));
