@@ -6,6 +6,7 @@
 
 #include <map>
 #include <spdlog/spdlog.h>
+#include <variant>
 
 namespace ropewalk {
 
@@ -24,27 +25,32 @@ std::string json_for(const access* rights, const broker_report& all) {
 // What the numbers of a round say, made when it is first wanted, once for each who has other rights.
 class status_queue::texts {
 public:
-  explicit texts(const broker_report& all) : broker(&all) {}
-  explicit texts(const worker_report& all) : worker(&all) {}
+  explicit texts(const broker_report& all) : of_(&all) {}
+  explicit texts(const worker_report& all) : of_(&all) {}
+
+  [[nodiscard]] const broker_report& broker() const { return *std::get<0>(of_); }
+  [[nodiscard]] const worker_report& worker() const { return *std::get<1>(of_); }
 
   const shared_bytes& json(const access* rights) {
     auto [text, fresh] = json_.try_emplace(rights);
     if (fresh)
-      text->second = shared_bytes::copy_of(broker ? json_for(rights, *broker) : worker->json());
+      text->second =
+          shared_bytes::copy_of(is_brokers() ? json_for(rights, broker()) : worker().json());
     return text->second;
   }
 
   // Only who may see everything gets as far as /metrics.
   const shared_bytes& metrics() {
     if (metrics_.empty())
-      metrics_ = shared_bytes::copy_of(broker ? metrics_text(*broker) : metrics_text(*worker));
+      metrics_ =
+          shared_bytes::copy_of(is_brokers() ? metrics_text(broker()) : metrics_text(worker()));
     return metrics_;
   }
 
-  const broker_report* const broker = nullptr; // one of the two is there
-  const worker_report* const worker = nullptr;
-
 private:
+  [[nodiscard]] bool is_brokers() const { return of_.index() == 0; }
+
+  const std::variant<const broker_report*, const worker_report*> of_;
   std::map<const access*, shared_bytes> json_;
   shared_bytes metrics_;
 };
@@ -54,12 +60,12 @@ void status_queue::show(session& to, std::uint64_t id, texts& made, answer_write
   if (!asked) return;
   switch (asked->shows) {
   case http_exchange::page::action:
-    return decide(to, id, *asked, *made.broker, answers);
+    return decide(to, id, *asked, made.broker(), answers);
   case http_exchange::page::metrics:
     return answers.page(to, id, {200, metrics_type, {}, made.metrics()});
   case http_exchange::page::ready:
   case http_exchange::page::ready_or_not: {
-    const auto& why = made.worker->node.not_ready;
+    const auto& why = made.worker().node.not_ready;
     std::string text = why.empty() ? "ready" : "not ready";
     if (!why.empty() && asked->shows == http_exchange::page::ready) text += ": " + why;
     text += '\n';
