@@ -379,7 +379,7 @@ private:
   std::vector<std::uint32_t> expired_; // scratch of advance()
   message_history history_;
   std::vector<message_report> traced_;
-  const instant grace_end_;                // who offers services has found this broker by then
+  instant grace_end_;                      // who offers services has found this broker by then
   std::vector<service_index> asked_early_; // names that were asked for before, and not offered
 };
 
