@@ -213,7 +213,7 @@ def test_threads_are_named_and_nothing_is_forked(service, cluster):
                        "threading.Thread(target=time.sleep, args=(1000,), name='model-loader', daemon=True).start()\n"
                        "ropewalk.serve(preload=True)\n")
     worker = cluster.worker(broker, f"s=exec:{sys.executable} {program}", options=["--set", f"s.env=PYTHONPATH={FOLDER}"])
-    worker.says("refused the hello: FAILED 'threads run in the program that is to be forked: 'model-loader'; start them in @ropewalk")
+    worker.says("does not accept us: FAILED 'threads run in the program that is to be forked: 'model-loader'; start them in @ropewalk")
 
 
 def test_a_fork_that_is_refused_is_said_and_asked_for_again(node):
