@@ -123,6 +123,7 @@ struct node_bench {
             log.push_back(failing ? "failing" : "works");
           },
           [this](drain_atom) { log.push_back("drain"); },
+          [](joined_atom, std::uint32_t) {},
       };
     });
     node_dependencies dependencies;

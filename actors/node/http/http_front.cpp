@@ -63,9 +63,9 @@ std::shared_ptr<connection_limiter> limiter_of(const broker_tuning& limits) {
   return connection_limiter::make(settings);
 }
 
-caf::behavior programs_reader(caf::event_based_actor*) {
-  return {[](status_atom) -> caf::result<double, std::uint64_t> {
-    const auto keeper = spawner::of_process().keeper();
+caf::behavior programs_reader(caf::event_based_actor*, spawner* starts_programs) {
+  return {[starts_programs](status_atom) -> caf::result<double, std::uint64_t> {
+    const auto keeper = starts_programs->keeper();
     if (keeper <= 0) return {0.0, std::uint64_t{0}};
     return {cpu_seconds_of({keeper}), memory_of({keeper}, false)};
   }};
@@ -85,7 +85,7 @@ caf::behavior http_front::make_behavior() {
     quit(caf::make_error(caf::sec::invalid_argument, loaded.why().text()));
     return {};
   }
-  programs_reader_ = system().spawn<caf::detached>(programs_reader);
+  programs_reader_ = system().spawn<caf::detached>(programs_reader, &spawner::of_process());
   set_down_handler([this](caf::down_msg& down) { went_down(down); });
   listen();
   return {
