@@ -58,16 +58,22 @@ TEST_CASE("kill -9 of nodes under load: every request is answered, none twice, n
 
 TEST_CASE("a request whose worker dies is run again on another node at once") {
   cluster c;
-  auto& a = c.start_node("a", {"--service", "sleep=builtin:sleep", "--slots", "1"});
-  REQUIRE(c.has_nodes(1));
-  auto connection = c.connect();
-  connection.send("sleep", shared_bytes::copy_of("300"));
-  connection.flush();
-  REQUIRE(eventually([&] { return c.status()["in_flight"] == 1; }));
-  c.start_node("b", {"--service", "sleep=builtin:sleep", "--slots", "1"});
+  std::map<std::string, process*> nodes;
+  for (const auto* name : {"a", "b"})
+    nodes[name] = &c.start_node(name, {"--service", "sleep=builtin:sleep", "--slots", "1"});
   REQUIRE(c.has_nodes(2));
+  auto connection = c.connect();
+  connection.send("sleep", shared_bytes::copy_of("500"));
+  connection.flush();
+  process* runs = nullptr;
+  REQUIRE(eventually([&] {
+    const auto status = c.status();
+    for (const auto& node : status["nodes"])
+      if (node["in_flight"] == 1) runs = nodes.at(node["name"]);
+    return runs != nullptr;
+  }));
   const auto killed = std::chrono::steady_clock::now();
-  a.signal(SIGKILL);
+  runs->signal(SIGKILL);
   REQUIRE(connection.wait(10s)->code == error_code::ok);
   CHECK(std::chrono::steady_clock::now() - killed < 1500ms * time_factor);
   CHECK(c.status()["redispatched"] == 1);
