@@ -373,7 +373,8 @@ TEST_CASE(
   CHECK(modest->halvings() == 0);
   for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(turn_share::max_frames);
   CHECK(loud[0]->halvings() == turn_share::most_halvings);
-  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(turn_share::max_frames / 3); // between half and the whole: stays
+  for (int i = 0; i < turn_share::most_halvings + 3; ++i)
+    turn(turn_share::max_frames / 3); // between half and the whole: stays
   CHECK(loud[0]->halvings() == turn_share::most_halvings);
   for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(100);
   CHECK(loud[0]->halvings() == 0);
