@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 #include <unistd.h>
+#include <utility>
 
 namespace ropewalk {
 
@@ -29,7 +30,14 @@ broker_report broker_numbers::report(instant now, bool draining) const {
   result.requests = from_.work.totals();
   result.nodes = from_.nodes.report();
   result.services = from_.work.services(now);
-  for (std::size_t i = 0; i < result.services.size(); ++i) result.services[i].rates = rates_.of(i);
+  std::size_t kept = 0;
+  for (service_index i = 0; i < result.services.size(); ++i) {
+    result.services[i].rates = rates_.of(i);
+    if (!from_.work.is_service(i)) continue;
+    if (kept != i) result.services[kept] = std::move(result.services[i]);
+    ++kept;
+  }
+  result.services.resize(kept);
   result.process = numbers_of_this_process(from_.clients.size());
   result.front = front(now, draining);
   const auto shard = from_.settings.shard.number;

@@ -354,7 +354,7 @@ node_number dispatcher::join(const std::vector<service_offer>& what, instant now
                     credit{brought.slots, settings_.node_prefetch, settings_.node_prefetch_time});
     offers_[offer].min_slots = brought.min_slots;
     services_[which].queue.budget().slots(offers_.slots_of(which));
-    services_[which].only_asked = services_[which].unoffered = false;
+    services_[which].unoffered = false;
     mark_runnable(which);
   }
   run_ready(now);

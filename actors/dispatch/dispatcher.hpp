@@ -73,7 +73,7 @@ public:
   /// Why there is no such service, for who asked for it.
   [[nodiscard]] static std::string never_offered(std::string_view name);
 
-  /// The same; there is one from now on if there was none. Requests for it wait for a node.
+  /// The service of that name, of which there is one from now on. Requests for it wait for a node.
   service_index service_named(const std::string& name);
 
   /// A request comes in. Its id must not be that of another of this connection that waits for its
@@ -196,8 +196,13 @@ public:
   [[nodiscard]] node_view view(node_number node) const;
   [[nodiscard]] const dispatch_totals& totals() const { return totals_; }
 
-  /// What is known of every service that there ever was; for whoever asks now and then.
+  /// What is known of every service that there ever was, by index; for whoever asks now and then.
   [[nodiscard]] std::vector<service_report> services(instant now) const;
+
+  /// False: a name that somebody asked for while it might have been one, and nothing waits for it.
+  [[nodiscard]] bool is_service(service_index which) const {
+    return !services_[which].only_asked || services_[which].waiting() > 0;
+  }
 
   /// What is known of messages under way and ended, in the query's order, at most its limit.
   [[nodiscard]] std::vector<message_report> messages(const message_query& query, instant now) const;

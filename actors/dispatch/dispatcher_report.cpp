@@ -53,9 +53,6 @@ std::vector<service_report> dispatcher::services(instant now) const {
     of.slots_failing += o.failing ? wanted : wanted - o.slots;
     of.slots_busy += std::min(o.placed.size(), o.failing ? 0 : o.slots);
   }
-  // A name that somebody asked for is no service.
-  for (auto i = services_.size(); i-- > 0;)
-    if (services_[i].only_asked) result.erase(result.begin() + static_cast<std::ptrdiff_t>(i));
   return result;
 }
 

@@ -56,9 +56,19 @@ TEST_CASE("a broker that has just begun lets requests wait for the workers that 
     auto connection = c.connect();
     CHECK(connection.call("echo", "x").code == error_code::ok);
   }
+  // A name that nobody offers is no service, and its place in the tables is not another's.
+  c.restart_broker();
   const auto wrong = c.connect().call("nobody's", "x");
   CHECK(wrong.code == error_code::no_service);
   CHECK(contains(wrong.payload.view(), "no worker has offered service 'nobody's'"));
+  auto connection = c.connect();
+  for (int i = 0; i < 10; ++i) CHECK(connection.call("echo", "x").code == error_code::ok);
+  CHECK(eventually([&] {
+    const auto status = c.status();
+    const auto& services = status["services"];
+    return services.size() == 1 && services[0]["name"] == "echo" &&
+           services[0]["rates"]["60s"]["answered"] > 0;
+  }));
 }
 
 TEST_CASE(
