@@ -36,7 +36,7 @@ std::vector<demand> demands_of(node_settings& settings) {
   return result;
 }
 
-std::uint64_t needed(const std::vector<demand>& all, std::uint32_t at_once) {
+std::uint64_t descriptors_of(const std::vector<demand>& all, std::uint32_t at_once) {
   std::uint64_t sum = own_descriptors;
   for (const auto& d : all) sum += std::min(d.wanted, at_once) * d.each;
   return sum;
@@ -44,8 +44,12 @@ std::uint64_t needed(const std::vector<demand>& all, std::uint32_t at_once) {
 
 } // namespace
 
-std::vector<std::string> fit_slots(node_settings& settings, std::uint64_t descriptors) {
+std::vector<std::string> fit_slots(node_settings& settings, std::uint64_t descriptors,
+                                   std::uint64_t reserved) {
   const auto all = demands_of(settings);
+  const auto needed = [&](const std::vector<demand>& what, std::uint32_t at_once) {
+    return reserved + descriptors_of(what, at_once);
+  };
   const auto whole = needed(all, limits::max_slots);
   if (whole <= descriptors) return {};
   std::uint32_t room = limits::max_slots;

@@ -208,20 +208,23 @@ int start_spawner(basp_transport_settings& transport) {
 
 // What is to be said although it starts, or would: certificates, programs that would not start as
 // they are now, slots for which there are no descriptors.
-std::vector<std::string> find_warnings(node_settings& s, const tls_context* tls) {
+std::vector<std::string> find_warnings(worker_options& o, const tls_context* tls) {
+  auto& s = o.settings;
   auto result = warnings_of(std::array{tls});
   for (const auto& service : s.services)
     if (!service.handler.trouble.empty())
       result.push_back("service " + service.name + ": " + service.handler.trouble +
                        "; its messages go back unstarted until that is mended");
-  const auto fewer = fit_slots(s, descriptor_limit());
+  const auto may_have = descriptor_limit();
+  const auto fewer =
+      fit_slots(s, may_have, o.http.port.where.empty() ? 0 : http_connections(may_have));
   result.insert(result.end(), fewer.begin(), fewer.end());
   return result;
 }
 
 int run_node(worker_options& o, std::shared_ptr<const tls_context> tls) {
   auto& s = o.settings;
-  const auto warnings = find_warnings(s, tls.get());
+  const auto warnings = find_warnings(o, tls.get());
   s.name = o.name;
   s.restarts_before = o.after_fall ? 1 : 0;
   basp_transport_settings transport;
@@ -343,7 +346,7 @@ int run_worker(worker_options& o) {
       if (!service.handler.trouble.empty())
         problems.push_back("service " + service.name + ": " +
                            std::exchange(service.handler.trouble, {}));
-    return report_check("worker", problems, find_warnings(s, tls.get()));
+    return report_check("worker", problems, find_warnings(o, tls.get()));
   }
   if (!problems.empty()) return report_check("worker", problems);
   const bool is_child = s.master_fd >= 0;

@@ -79,6 +79,7 @@ caf::actor start_http(caf::actor_system& system, const worker_http& of, const no
   settings.listen = of.opened.addresses;
   settings.guard = of.opened.guard;
   settings.access = of.access;
+  settings.connections = http_connections(descriptor_limit());
   settings.node = node.name;
   settings.broker = node.broker.text();
   settings.cluster_tls = std::move(tls);

@@ -122,6 +122,26 @@ TEST_CASE(
   CHECK(is(get(where, "/readyz"), 200));
 }
 
+TEST_CASE("who holds a worker's HTTP connections takes no descriptors from its messages") {
+  cluster c;
+  const process node{{"/bin/sh", "-c",
+                      "ulimit -n 128; exec " ROPEWALK_PROGRAM " worker --name a --broker " +
+                          c.nodes().text() +
+                          " --http 127.0.0.1:0 --slots 100 --service 'cat=cmd:cat'"},
+                     c.folder() + "/a.log"};
+  REQUIRE(c.has_nodes(1));
+  const auto where = http_of(node);
+  std::vector<std::unique_ptr<raw>> held;
+  for (int i = 0; i < 150; ++i) held.push_back(std::make_unique<raw>(where));
+  load l{c.connect(), "cat", 200, 100, [](std::uint64_t id) { return std::to_string(id); }};
+  l.run(30s);
+  CHECK(l.answered == 200);
+  CHECK(l.errors.empty());
+  CHECK(node.log().find("out of file descriptors") == std::string::npos);
+  held.clear();
+  CHECK(becomes(where, "/healthz", " 200 "));
+}
+
 TEST_CASE("a worker whose slots are all busy answers, and while it drains, too") {
   cluster c;
   auto& node = c.start_node(

@@ -21,9 +21,6 @@ namespace ropewalk {
 
 namespace {
 
-// Who scrapes, who probes, and somebody with curl: more at a time are none of these.
-constexpr std::uint64_t max_connections = 100;
-
 // Nothing here wants a body. A head has limits of its own (net/http/http_limits.hpp).
 constexpr std::size_t max_body_bytes = 4096;
 
@@ -45,11 +42,11 @@ instant clock_now() {
   return std::chrono::steady_clock::now();
 }
 
-broker_tuning tuning() {
+broker_tuning tuning(std::uint64_t connections) {
   broker_tuning result;
   result.max_message_bytes = max_body_bytes;
-  result.clients.connections = max_connections;
-  result.dispatch.memory = max_connections * max_body_bytes;
+  result.clients.connections = connections;
+  result.dispatch.memory = connections * max_body_bytes;
   result.dispatch.history_memory = 0;
   result.unread_answers = max_unread_bytes;
   result.answers_memory = 4 * max_unread_bytes;
@@ -73,9 +70,13 @@ caf::behavior programs_reader(caf::event_based_actor*, spawner* starts_programs)
 
 } // namespace
 
+std::uint64_t http_connections(std::uint64_t descriptors) {
+  return std::clamp<std::uint64_t>(descriptors / 16, 4, 100);
+}
+
 http_front::http_front(caf::actor_config& config, http_front_settings settings)
-    : broker(config), settings_(std::move(settings)), limits_(tuning()), started_(clock_now()),
-      books_(limits_.dispatch, started_, unguessable_seed()),
+    : broker(config), settings_(std::move(settings)), limits_(tuning(settings_.connections)),
+      started_(clock_now()), books_(limits_.dispatch, started_, unguessable_seed()),
       clients_(limits_, settings_.access, books_, {}, settings_.guard, http_side::worker),
       acceptors_(*this, clients_, limiter_of(limits_)) {}
 

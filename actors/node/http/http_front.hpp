@@ -14,11 +14,17 @@
 
 namespace ropewalk {
 
+/// How many connections there may be at a time where the process may have so many descriptors: who
+/// scrapes, who probes, and somebody with curl are 100 at most, and a sixteenth of the descriptors,
+/// which slots are not to count on (slot_budget.hpp).
+std::uint64_t http_connections(std::uint64_t descriptors);
+
 /// What `ropewalk worker` was told of HTTP, and what it says of itself there.
 struct http_front_settings {
   std::vector<endpoint> listen;
   http_guard guard;
   client_access_settings access;
+  std::uint64_t connections = 100;                ///< http_connections
   std::string node;                               ///< its name
   std::string broker;                             ///< its cluster port, for people
   std::shared_ptr<const tls_context> cluster_tls; ///< with the broker; null: plainly
