@@ -24,10 +24,6 @@ std::string why_in_a_line(const handler_process::ending& how) {
   return result;
 }
 
-} // namespace
-
-namespace {
-
 // How often deadlines, cancellations and restarts are looked at, while there is one to look at.
 constexpr milliseconds tick_interval{20};
 

@@ -14,7 +14,7 @@ namespace ropewalk {
 namespace {
 
 failure cannot_read(const std::string& name, int error) {
-  return {failure_kind::bad_input, "cannot read " + name + " (" + std::strerror(error) + ")",
+  return {failure_kind::unavailable, "cannot read " + name + " (" + std::strerror(error) + ")",
           error == EISDIR ? "name a file in it" : ""};
 }
 

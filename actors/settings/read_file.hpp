@@ -7,9 +7,9 @@
 
 namespace ropewalk {
 
-/// All of a file that a person named. The failure says which one, and why (a folder opens and cannot
-/// be read; a disk fails in the middle); what is over `max_bytes` is one, and no more than that is
-/// read of it.
+/// All of a file that a person named. The failure says which one, and why: `unavailable` if it cannot
+/// be read (a folder opens all the same; a disk fails in the middle), `bad_input` if it is over
+/// `max_bytes`, of which no more is read.
 result<std::string> read_file(const std::string& path, std::size_t max_bytes);
 
 /// The same of a descriptor that stays open, up to its end; `name` is what the failure calls it.

@@ -85,7 +85,7 @@ result<std::string> read_token(const std::string& path) {
   auto token = text->substr(0, text->find('\n'));
   if (!token.empty() && token.back() == '\r') token.pop_back();
   if (token.empty())
-    return failure{failure_kind::bad_input, "there is no token in " + path,
+    return failure{failure_kind::unavailable, "there is no token in " + path,
                    "its first line is what `ropewalk token` printed"};
   return token;
 }

@@ -211,7 +211,7 @@ result<std::string> message_of(const send_options& o) {
   if (o.data) return *o.data;
   if (!o.file.empty()) return read_file(o.file, most);
   auto read = read_descriptor(STDIN_FILENO, "the message from stdin", most);
-  if (!read)
+  if (!read && read.why().kind == failure_kind::unavailable)
     return failure{read.why().kind, read.why().what, "say --data or --file, or redirect it"};
   return read;
 }

@@ -2,6 +2,7 @@
 #include "net/transport/socket.hpp"
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/cluster/terminal.hpp"
 
 #include <array>
 #include <csignal>
@@ -52,6 +53,14 @@ TEST_CASE("what strangers said does nothing to the terminal of who looks at it")
   INFO(said.out);
   for (const auto* bad : {"\x1b", "\x07", "\xc2\x9b"}) CHECK_FALSE(contains(said.out, bad));
   CHECK(contains(said.out, "one?]0;two?? three?four"));
+
+  // Who has sent it sees its lines as they are. (A pipe gets the handler's bytes.)
+  const auto broker = c.clients().text();
+  terminal t{{"send", "fail", "--data", "one\x1b[2Jtwo\nthree\tfour", "--broker", broker}};
+  CHECK(t.shows("FAILED: one?[2Jtwo"));
+  CHECK(t.shows("three   four"));
+  const auto piped = send(c, {"fail", "--data", "one\x1b[2Jtwo"});
+  CHECK(contains(piped.err, "FAILED: one\x1b[2Jtwo"));
 }
 
 TEST_CASE("explain shows every attempt of a message that killed its workers, with signal, node and "
