@@ -100,7 +100,7 @@ TEST_CASE(
 TEST_CASE(
     "a worker lives while its broker is away, is ready when it is back on all shards, and says "
     "which is so") {
-  cluster c{{"--shards", "2"}};
+  cluster c{{"--shards", "2"}, free_ports(2)};
   auto& node =
       c.start_node("a", with_http + std::vector<std::string>{"--service", "up=builtin:upper"});
   const auto where = http_of(node);
