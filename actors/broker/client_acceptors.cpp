@@ -21,7 +21,9 @@ instant clock_now() {
 } // namespace
 
 result<void> client_acceptors::open(const settings& s, const std::function<void()>& on_pause) {
-  hangups_ = std::make_shared<hangup_watch>(shared_loop::of(owner_.system()));
+  auto& loop = shared_loop::of(owner_.system());
+  hangups_ = std::make_shared<hangup_watch>(loop);
+  bulk_ = poll_set::open(loop, std::chrono::microseconds{limits::bulk_time_us});
   for (const auto& address : s.listen)
     if (auto opened = open_one(address, false, s, on_pause); !opened) return opened;
   for (const auto& address : s.http)
@@ -40,6 +42,7 @@ result<void> client_acceptors::open_one(const endpoint& address, bool http, cons
   acceptor.max_message_bytes = s.max_message_bytes;
   acceptor.http = http;
   acceptor.hangups = hangups_;
+  acceptor.bulk = bulk_;
   acceptor.admit = [this](const sockaddr_storage& peer) { return admit(peer); };
   acceptor.speak = [this](int accepted) { return clients_.gate().speak(accepted); };
   acceptor.on_descriptors_exhausted = [this, handle, on_pause] {
@@ -56,6 +59,7 @@ result<void> client_acceptors::open_one(const endpoint& address, bool http, cons
 void client_acceptors::close() {
   doormen_.clear();
   if (hangups_) hangups_->close();
+  if (bulk_) bulk_->close();
 }
 
 void client_acceptors::stop_listening() {

@@ -55,6 +55,7 @@ private:
   client_sessions& clients_;
   const std::shared_ptr<connection_limiter> census_;
   std::shared_ptr<hangup_watch> hangups_;
+  std::shared_ptr<poll_set> bulk_;
   std::vector<std::string> addresses_;
   std::vector<caf::intrusive_ptr<client_doorman>> doormen_;
   std::vector<caf::io::accept_handle> paused_;

@@ -25,6 +25,7 @@ struct invocation {
   std::string_view fields; ///< further ones, as in a frame
   /// 2 and more: an earlier start ended with a lost worker, and may have had effects.
   std::uint8_t attempt = 1;
+  std::chrono::steady_clock::time_point begun; ///< by its slot's clock, which is read anyway
   std::chrono::steady_clock::time_point deadline;
   /// Becomes true when nobody wants the answer any more: come to an end soon.
   const std::atomic<bool>* stop = nullptr;

@@ -134,9 +134,8 @@ struct lent_request {
 };
 static_assert(offsetof(lent_request, request) == 0);
 
-std::uint32_t time_left_ms(std::chrono::steady_clock::time_point deadline) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      deadline - std::chrono::steady_clock::now());
+std::uint32_t time_left_ms(const invocation& of) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(of.deadline - of.begun);
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, UINT32_MAX));
 }
 
@@ -193,7 +192,7 @@ public:
   outcome run(invocation& what) override {
     const auto bytes = what.payload.view();
     const lent_request lent{{sizeof(ropewalk_request), bytes.data(), bytes.size(), what.attempt,
-                             time_left_ms(what.deadline), lent_request::stopped},
+                             time_left_ms(what), lent_request::stopped},
                             what.stop};
     ropewalk_reply reply{};
     const int how = functions_.run(state_, &lent.request, &reply);

@@ -179,7 +179,7 @@ void handler_process::on_channel(std::uint32_t events) {
 // Once, or all that there is.
 void handler_process::read_channel(bool all) {
   while (stream_ && !channel_over_) {
-    const auto got = receive_into(channel_->in(), *stream_, buffer_);
+    const auto got = receive_into(channel_->in(), *stream_, buffer_).state;
     if (got == stream::state::blocked) return;
     if (got != stream::state::ok) {
       channel_over_ = true;

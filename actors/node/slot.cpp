@@ -15,9 +15,13 @@ namespace {
 outcome run(handler& code, run_queue::job& job, const slot_settings& s, instant now) {
   if (now >= job.deadline) return {error_code::timeout, {}};
   const bool limited = s.timeout > milliseconds{0} && now + s.timeout < job.deadline;
-  invocation what{s.service, job.item.token,   {},
-                  {},        job.item.attempt, limited ? now + s.timeout : job.deadline,
-                  job.stop};
+  invocation what;
+  what.service = s.service;
+  what.id = job.item.token;
+  what.attempt = job.item.attempt;
+  what.begun = now;
+  what.deadline = limited ? now + s.timeout : job.deadline;
+  what.stop = job.stop;
   if (job.item.has_fields()) [[unlikely]] {
     what.fields = job.item.fields(); // the job keeps them
     what.payload = job.item.message();

@@ -7,6 +7,7 @@ Each message has a process of its own (`recycle-after=1`), four slots, for so ma
 parts, of ten processes that have loaded numpy (python3-numpy), the fork server among them.
 """
 import argparse
+import importlib.util
 import pathlib
 import statistics
 import sys
@@ -88,14 +89,19 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
+    if not importlib.util.find_spec("numpy"):
+        parser.error(f"{sys.executable} has no numpy; Debian's has with python3-numpy: /usr/bin/python3 {sys.argv[0]}")
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(pathlib.Path(folder))
-        rates = {kind: [] for kind in (False, True)}
-        for _ in range(options.rounds):
-            for kind, measured in rates.items():
-                measured.append(fresh_processes(cluster, kind, options.seconds))
-        started, forked = (statistics.median(rates[kind]) for kind in (False, True))
-        apart, shared = (memory_of_ten(cluster, kind) for kind in (False, True))
+        try:
+            rates = {kind: [] for kind in (False, True)}
+            for _ in range(options.rounds):
+                for kind, measured in rates.items():
+                    measured.append(fresh_processes(cluster, kind, options.seconds))
+            apart, shared = (memory_of_ten(cluster, kind) for kind in (False, True))
+        finally:
+            cluster.end()
+    started, forked = (statistics.median(rates[kind]) for kind in (False, True))
     table = f"""| | started | loaded once |
 |---|---|---|
 | a fresh process for each message, messages/s | {started:,.0f} | {forked:,.0f} |

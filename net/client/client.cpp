@@ -85,7 +85,7 @@ bool client::flush() {
 bool client::read_once() {
   if (closed_) return false;
   if (!buffer_) buffer_ = std::make_shared_for_overwrite<char[]>(limits::read_bytes);
-  switch (receive_into(decoder_, *connection_, buffer_.get())) {
+  switch (receive_into(decoder_, *connection_, buffer_.get()).state) {
   case stream::state::ok:
   case stream::state::blocked:
     return true;

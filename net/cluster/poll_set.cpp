@@ -12,6 +12,8 @@ namespace ropewalk {
 
 namespace {
 
+constexpr int most_at_a_time = 64;
+
 int made(int fd, const char* what) {
   if (fd < 0) throw std::system_error{errno, std::generic_category(), what};
   return fd;
@@ -19,11 +21,11 @@ int made(int fd, const char* what) {
 
 } // namespace
 
-poll_set::poll_set(shared_loop& loop)
-    : loop_source(loop, made(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {}
+poll_set::poll_set(shared_loop& loop, budget turn)
+    : loop_source(loop, made(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), turn_(turn) {}
 
-std::shared_ptr<poll_set> poll_set::open(shared_loop& loop) {
-  auto result = std::make_shared<poll_set>(loop);
+std::shared_ptr<poll_set> poll_set::open(shared_loop& loop, budget turn) {
+  auto result = std::make_shared<poll_set>(loop, turn);
   result->alive_ = result;
   result->add_to_loop();
   return result;
@@ -88,10 +90,26 @@ void poll_set::on_timer() {
   if (what) what();
 }
 
-// Whoever is called may forget others that are in the same lot: each is looked up.
+// The kernel puts what it has named behind all that it has not: who is named is served, so that with a
+// budget they are fetched one by one, and everybody has a turn.
 void poll_set::on_readable() {
-  std::array<epoll_event, 64> events;
-  const int count = ::epoll_wait(fd(), events.data(), static_cast<int>(events.size()), 0);
+  if (turn_ == budget{}) {
+    serve(most_at_a_time);
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + turn_;
+  while (serve(1) > 0) {
+    if (const auto now = std::chrono::steady_clock::now(); now >= end) {
+      last_left_ = now;
+      return;
+    }
+  }
+}
+
+// Whoever is called may forget others that are in the same lot: each is looked up.
+int poll_set::serve(int most) {
+  std::array<epoll_event, most_at_a_time> events;
+  const int count = ::epoll_wait(fd(), events.data(), most, 0);
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
     const auto found = watched_.find(event.data.u64);
@@ -99,6 +117,7 @@ void poll_set::on_readable() {
     const auto what = found->second.what; // it may forget itself
     (*what)(event.events);
   }
+  return count;
 }
 
 } // namespace ropewalk

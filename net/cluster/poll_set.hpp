@@ -15,11 +15,18 @@ namespace ropewalk {
 /// on the loop's thread.
 class poll_set final : public loop_source {
 public:
-  explicit poll_set(shared_loop& loop);
+  /// How long all that is ready may be served in a turn of the loop. Zero: it is all served.
+  /// Else what is left comes first in the next turn, and the rest of the loop has its turn between.
+  using budget = std::chrono::microseconds;
+
+  explicit poll_set(shared_loop& loop, budget turn = {});
 
   /// Begins, and ends; in between the loop may call, and keeps it alive.
-  static std::shared_ptr<poll_set> open(shared_loop& loop);
+  static std::shared_ptr<poll_set> open(shared_loop& loop, budget turn = {});
   void close();
+
+  /// When something that was ready was left for another turn, for want of time; the epoch: never.
+  [[nodiscard]] std::chrono::steady_clock::time_point last_left() const { return last_left_; }
 
   /// Names a descriptor here; never used twice. 0: none.
   using id = std::uint64_t;
@@ -46,7 +53,10 @@ private:
   void on_readable() override;
   void on_removed() override;
   void on_timer();
+  int serve(int most);
 
+  const budget turn_;
+  std::chrono::steady_clock::time_point last_left_{};
   std::unordered_map<id, watched> watched_;
   id last_id_ = 0;
   int timer_ = -1;

@@ -53,7 +53,7 @@ std::uint16_t stream_scribe::port() const {
 void stream_scribe::add_to_loop() {
   assert(checked_cast<shared_loop>(loop()).is_leading());
   wanted_ = true;
-  events_.listen_for_reads();
+  listen();
   if (stream_->pending())
     loop().post([self = caf::intrusive_ptr<stream_scribe>{this}] {
       if (self->reads_on()) self->read_once();
@@ -62,7 +62,14 @@ void stream_scribe::add_to_loop() {
 
 void stream_scribe::remove_from_loop() {
   wanted_ = false;
-  events_.passivate();
+  stop_listening();
+}
+
+void stream_scribe::bytes_came() {
+  const caf::intrusive_ptr<stream_scribe> guard{this};
+  if (detached()) return;
+  read_once();
+  if (!detached() && !events_.writing && !outbox_.empty()) flush();
 }
 
 void stream_scribe::read_once() {
@@ -159,9 +166,7 @@ void stream_scribe::events::handle_event(operation op) {
   const caf::intrusive_ptr<stream_scribe> guard{&owner_};
   switch (op) {
   case operation::read:
-    if (owner_.detached()) break;
-    owner_.read_once();
-    if (!owner_.detached() && !writing && !owner_.outbox_.empty()) owner_.flush();
+    owner_.bytes_came();
     break;
   case operation::write:
     if (owner_.stream_->reads_by_writing() && !owner_.detached()) owner_.read_once();

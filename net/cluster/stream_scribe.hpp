@@ -56,8 +56,17 @@ protected:
   [[nodiscard]] int fd() const { return events_.fd(); }
   [[nodiscard]] stream& wire() { return *stream_; }
 
+  /// Has `bytes_came` called when there are bytes (or their end), and `hung_up` when the connection is
+  /// over, and no more. It is the loop that calls, unless a derived class has somebody else do it.
+  virtual void listen() { events_.listen_for_reads(); }
+  virtual void stop_listening() { events_.passivate(); }
+  void bytes_came();
+
   /// Goes on without TLS: the peer does not speak it.
   void speak_plain() { stream_ = make_plain_stream(fd()); }
+
+  /// Somebody wants to read.
+  [[nodiscard]] bool wanted() const { return wanted_; }
 
   /// True if bytes wait in the connection that the loop will say nothing of, and are wanted.
   [[nodiscard]] bool reads_on() const { return wanted_ && !detached() && stream_->pending(); }
@@ -98,7 +107,7 @@ private:
   events events_;
   std::unique_ptr<stream> stream_;
   outbox outbox_;
-  bool wanted_ = false;    // somebody wants to read
+  bool wanted_ = false;
   bool finishing_ = false; // FIN when the outbox is empty
   bool failed_ = false;
 };

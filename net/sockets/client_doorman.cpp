@@ -29,7 +29,7 @@ void client_doorman::let_in(descriptor accepted, const sockaddr_storage& peer) {
   if (!connection) return;
   (void)accepted.release(); // the scribe closes it
   auto scribe = caf::make_counted<client_scribe>(
-      loop_, std::move(connection), settings_.max_message_bytes, settings_.hangups,
+      loop_, std::move(connection), settings_.max_message_bytes, settings_.hangups, settings_.bulk,
       std::move(permit),
       settings_.http ? std::make_unique<http_decoder>(settings_.max_message_bytes) : nullptr);
   const auto hdl = scribe->hdl();

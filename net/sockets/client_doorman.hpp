@@ -16,6 +16,7 @@ struct client_acceptor_settings {
   std::size_t max_message_bytes = 0;
   bool http = false;                     ///< who comes speaks HTTP, and not frames or lines
   std::shared_ptr<hangup_watch> hangups; ///< for connections that are not read
+  std::shared_ptr<poll_set> bulk;        ///< for those that bring more than there is time for
 
   /// How bytes go over a connection that was accepted: plainly or by TLS. Null: it cannot be
   /// served, and is closed.

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -60,10 +62,16 @@ std::size_t client_scribe::max_read() const {
   return std::max(limits::read_bytes >> halvings_, limits::little_read_bytes);
 }
 
+stream::result client_scribe::receive() {
+  if (discarding_) return discard();
+  if (http_) return receive_http();
+  return receive_into(decoder_, wire(), shared_read_buffer(), max_read());
+}
+
 bool client_scribe::read_and_tell() {
-  switch (discarding_ ? discard()
-          : http_     ? receive_http()
-                      : receive_into(decoder_, wire(), shared_read_buffer(), max_read())) {
+  const auto got = receive();
+  has_read(got.bytes);
+  switch (got.state) {
   case stream::state::failed:
     return false;
   case stream::state::blocked:
@@ -81,12 +89,12 @@ bool client_scribe::read_and_tell() {
 }
 
 // Little while there are heads, which are short and each worth an answer; much of a body.
-stream::state client_scribe::receive_http() {
+stream::result client_scribe::receive_http() {
   auto* const buffer = shared_read_buffer();
   const iovec into{buffer, http_->in_body() ? limits::read_bytes : limits::lines_read_bytes};
   const auto result = wire().receive({&into, 1});
   if (result.state == stream::state::ok) http_->feed({buffer, result.bytes});
-  return result.state;
+  return result;
 }
 
 std::size_t client_scribe::unacknowledged() const {
@@ -106,9 +114,47 @@ void client_scribe::probe_peer() {
   ::setsockopt(fd(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-stream::state client_scribe::discard() {
+stream::result client_scribe::discard() {
   const iovec buffer{shared_read_buffer(), limits::read_bytes};
-  return wire().receive({&buffer, 1}).state;
+  return wire().receive({&buffer, 1});
+}
+
+// -- bulk -------------------------------------------------------------------------------------------
+
+void client_scribe::become_bulk() {
+  if (is_bulk_) return;
+  if (wanted()) stop_listening();
+  is_bulk_ = true;
+  if (wanted()) listen();
+}
+
+void client_scribe::leave_bulk() {
+  if (wanted()) stop_listening();
+  is_bulk_ = false;
+  if (wanted()) listen();
+}
+
+void client_scribe::listen() {
+  if (is_bulk_ && in_bulk_ == 0)
+    in_bulk_ = bulk_->watch(fd(), EPOLLIN, [this](std::uint32_t events) { bulk_came(events); });
+  if (in_bulk_ == 0) stream_scribe::listen();
+}
+
+void client_scribe::stop_listening() {
+  if (in_bulk_ != 0)
+    bulk_->forget(in_bulk_);
+  else
+    stream_scribe::stop_listening();
+}
+
+void client_scribe::bulk_came(std::uint32_t events) {
+  const caf::intrusive_ptr<client_scribe> guard{this};
+  if (detached()) return stop_listening();
+  if ((events & EPOLLIN) == 0) return hung_up();
+  bytes_came();
+  constexpr std::chrono::milliseconds rest{limits::bulk_rest_ms};
+  if (!detached() && !discarding_ && std::chrono::steady_clock::now() - bulk_->last_left() > rest)
+    leave_bulk();
 }
 
 } // namespace ropewalk

@@ -17,12 +17,16 @@ class client_scribe final : public stream_scribe, public client_connection {
 public:
   client_scribe(shared_loop& loop, std::unique_ptr<stream> connection,
                 std::size_t max_message_bytes, std::shared_ptr<hangup_watch> hangups,
-                std::shared_ptr<void> permit, std::unique_ptr<http_decoder> http = nullptr)
+                std::shared_ptr<poll_set> bulk, std::shared_ptr<void> permit,
+                std::unique_ptr<http_decoder> http = nullptr)
       : stream_scribe(loop, std::move(connection), limits::client_buffer_bytes),
         client_connection(decoder_, stream_scribe::output(), http.get()),
         decoder_(max_message_bytes), http_(std::move(http)), hangups_(std::move(hangups)),
-        permit_(std::move(permit)) {}
-  ~client_scribe() override { hangups_->forget(fd()); }
+        bulk_(std::move(bulk)), permit_(std::move(permit)) {}
+  ~client_scribe() override {
+    hangups_->forget(fd());
+    bulk_->forget(in_bulk_);
+  }
 
   /// While nothing is read, as always, the end of the connection is noticed.
   void add_to_loop() override;
@@ -48,25 +52,37 @@ public:
   void pause_reading() override { halt(); }
   void resume_reading() override { trigger(); }
   void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
-  void discard_input() override { discarding_ = true; }
+  void become_bulk() override;
+  [[nodiscard]] bool is_bulk() const override { return is_bulk_; }
+  void discard_input() override {
+    discarding_ = true;
+    become_bulk(); // for good: however much it is, nobody waits for it
+  }
   void finish_writing() override { stream_scribe::finish_writing(); }
   void close() override { graceful_shutdown(); }
   void cut_off() override { stream_scribe::cut_off(); }
 
 protected:
   bool read_some() override;
+  void listen() override;
+  void stop_listening() override;
 
 private:
+  void bulk_came(std::uint32_t events);
+  void leave_bulk();
   [[nodiscard]] std::size_t max_read() const;
   bool read_and_tell();
-  stream::state discard();
-
-  stream::state receive_http();
+  stream::result receive();
+  stream::result receive_http();
+  stream::result discard();
 
   decoder decoder_;
   std::unique_ptr<http_decoder> http_; // null: it speaks frames or lines
   std::shared_ptr<hangup_watch> hangups_;
+  std::shared_ptr<poll_set> bulk_; // shared by all
+  poll_set::id in_bulk_ = 0;       // 0: the loop itself says when there are bytes
   std::shared_ptr<void> permit_;
+  bool is_bulk_ = false;
   std::uint8_t halvings_ = 0; // of what a read fetches
   bool discarding_ = false;
   bool looked_ = false; // at the first byte

@@ -56,6 +56,14 @@ public:
   /// lines) halved so often, and no less than little_read_bytes (or little_lines_bytes).
   virtual void read_less(std::uint8_t halvings) = 0;
 
+  /// From now on it is bulk: read in turn with others that are, and all of them together for
+  /// limits::bulk_time_us in a turn of the loop. That ends by itself when there is time for all.
+  virtual void become_bulk() = 0;
+  [[nodiscard]] virtual bool is_bulk() const = 0;
+
+  /// What the last read brought, in bytes.
+  [[nodiscard]] std::size_t last_read_bytes() const { return last_read_bytes_; }
+
   /// From now on bytes are read and thrown away.
   virtual void discard_input() = 0;
 
@@ -75,11 +83,13 @@ protected:
 
   void end_input() { input_ended_ = true; }
   void go_without_tls() { without_tls_ = true; }
+  void has_read(std::size_t bytes) { last_read_bytes_ = bytes; }
 
 private:
   decoder& input_;
   outbox& output_;
   http_decoder* http_;
+  std::size_t last_read_bytes_ = 0;
   bool input_ended_ = false;
   bool without_tls_ = false;
 };

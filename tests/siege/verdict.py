@@ -5,10 +5,9 @@ MIB = 1 << 20
 SLACK_MIB = 64  # what allocators, sockets and the program itself may take besides what the limits say
 ANNOUNCED_MIB = 64  # what may be there of messages that were announced and have not come (announced_memory::allowance)
 CONNECTION_KIB = 16  # a connection's own, as the README has it: `ropewalk limits`, --connections
-# Below this a time says nothing: two processors run the broker, its workers, a hundred clients and whatever else there
-# is, and each turn of the broker's loop serves every one of the hundred. (24 and 61 ms beside two compilers; what this
-# is to find, such as texts made for each who asks, took a second.)
-FLOOR_MS = 250
+# Below this a time says nothing of the broker: two processors run it, its worker, a hundred clients and whatever else
+# there is. (5 to 8 ms on a machine that does nothing else, and 24 to 61 before those who flood were read as bulk.)
+FLOOR_MS = 50
 
 
 @dataclasses.dataclass

@@ -17,6 +17,7 @@ outcome run(handler& code, std::string_view message, const std::atomic<bool>* st
   what.service = "svc";
   what.payload = shared_bytes::copy_of(message);
   what.attempt = 2;
+  what.begun = now;
   what.deadline = now + 5s;
   what.stop = stop;
   return code.run(what);

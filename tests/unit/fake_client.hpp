@@ -29,6 +29,7 @@ public:
   void says(std::string_view bytes) { under_way_ += bytes; }
   void arrive() {
     arrived_ = std::exchange(under_way_, {});
+    has_read(arrived_.size());
     if (http_)
       http_->feed(arrived_);
     else
@@ -45,6 +46,7 @@ public:
     says(frame_kind::request, id, service, payload);
   }
   void closes_its_half() { end_input(); }
+  void is_alone_again() { bulk_ = false; }   // there is time for all that bring much
   void is_cut_short() { cut_short_ = true; } // by somebody in between, which TLS sees
 
   /// Its socket has room for so many bytes, and its kernel has acknowledged all but so many.
@@ -79,6 +81,8 @@ public:
   void pause_reading() override { reading_ = false; }
   void resume_reading() override { reading_ = true; }
   void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
+  void become_bulk() override { bulk_ = true; }
+  [[nodiscard]] bool is_bulk() const override { return bulk_; }
   void discard_input() override { discarded_ = true; }
   void finish_writing() override {
     flush();
@@ -126,6 +130,7 @@ private:
   bool cut_short_ = false;
   bool reading_ = true;
   std::uint8_t halvings_ = 0;
+  bool bulk_ = false;
   bool discarded_ = false;
   bool finished_ = false;
   bool closed_ = false;

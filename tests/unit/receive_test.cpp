@@ -54,7 +54,7 @@ std::size_t reads_for(std::size_t payload_bytes, std::size_t messages) {
   decoder to{limits::default_max_message_bytes, decoder::mode::binary};
   std::vector<char> buffer(limits::read_bytes);
   std::size_t got = 0;
-  while (receive_into(to, from, buffer.data()) == stream::state::ok)
+  while (receive_into(to, from, buffer.data()).state == stream::state::ok)
     while (auto* event = to.next()) {
       const auto& frame = std::get<incoming_frame>(*event);
       REQUIRE(frame.head.id == got);

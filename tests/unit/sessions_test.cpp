@@ -328,58 +328,6 @@ TEST_CASE("who may ask for some services sees in STATUS what offers these, and n
     CHECK(text.find(hidden) == std::string::npos);
 }
 
-TEST_CASE("frames that ask for no work are read little by little until it is work again") {
-  broker_by_hand b;
-  b.add_node("echo", 1000);
-  const auto c = b.connect();
-  for (int i = 0; i < 300; ++i) c->says(frame_kind::ping, 1, "", "");
-  b.read(c);
-  CHECK(c->halvings() == turn_share::most_halvings);
-  std::uint64_t id = 0;
-  for (int i = 0; i < 31; ++i) {
-    c->asks(++id, "echo");
-    b.read(c);
-  }
-  CHECK(c->halvings() == turn_share::most_halvings);
-  b.end_turn();
-  for (int i = 0; i < turn_share::most_halvings; ++i) {
-    c->asks(++id, "echo");
-    b.read(c);
-  }
-  CHECK(c->halvings() == 0);
-}
-
-TEST_CASE(
-    "who brings many frames is read in smaller pieces while all together bring too many a turn") {
-  broker_by_hand b;
-  b.add_node("echo", 1000);
-  const std::vector loud{b.connect(), b.connect()};
-  const auto modest = b.connect();
-  std::uint64_t id = 0;
-  const auto turn = [&](std::uint64_t frames) {
-    for (const auto& c : loud) {
-      for (std::uint64_t i = 0; i < frames; ++i) c->asks(++id, "echo");
-      b.hear(c);
-    }
-    modest->asks(++id, "echo");
-    b.hear(modest);
-    b.end_turn();
-  };
-  turn(100);
-  CHECK(loud[0]->halvings() == 0);
-  for (int i = 0; i < 4; ++i) turn(turn_share::max_frames);
-  CHECK(loud[0]->halvings() == 3);
-  CHECK(loud[1]->halvings() == 4);
-  CHECK(modest->halvings() == 0);
-  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(turn_share::max_frames);
-  CHECK(loud[0]->halvings() == turn_share::most_halvings);
-  for (int i = 0; i < turn_share::most_halvings + 3; ++i)
-    turn(turn_share::max_frames / 3); // between half and the whole: stays
-  CHECK(loud[0]->halvings() == turn_share::most_halvings);
-  for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(100);
-  CHECK(loud[0]->halvings() == 0);
-}
-
 TEST_CASE("a client that goes away takes its requests and its bytes with it") {
   broker_by_hand b;
   b.add_node("echo", 1);

@@ -29,10 +29,10 @@ connection_id client_sessions::connected(std::shared_ptr<client_connection> conn
 void client_sessions::read(connection_id which, instant now) {
   auto* s = sessions_.find(which);
   if (!s) return;
-  if (s->http) [[unlikely]]
-    http_.read(*s, now);
-  else
-    intake_.read(*s, now);
+  if (!s->http) [[likely]]
+    return intake_.read(*s, now);
+  intake_.charge(*s, 1);
+  http_.read(*s, now);
 }
 
 void client_sessions::disconnected(connection_id which, instant now) {

@@ -83,13 +83,22 @@ void request_intake::take_last_line(session& from, instant now) {
   with_.sessions.count_incoming(from, input.held_bytes());
 }
 
+void request_intake::charge(session& from, std::uint64_t frames) {
+  auto& connection = *from.connection;
+  const auto bytes = connection.last_read_bytes();
+  turn_.count(frames, bytes);
+  if (!connection.is_bulk() && turn_.is_bulk(frames, bytes)) connection.become_bulk();
+}
+
 void request_intake::share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid) {
-  turn_.count(frames);
+  charge(from, frames);
   from.paid_reads = 2 * unpaid < frames ? from.paid_reads + 1 : 0;
   if (unpaid > max_unpaid_frames) from.talks_idly = true;
   if (from.paid_reads >= enough_paid_reads) from.talks_idly = false;
   const auto halvings =
       from.talks_idly ? turn_share::most_halvings : turn_.halvings(from.halvings, frames);
+  // While there is no time for all, more from each would only make the turns longer.
+  if (halvings < from.halvings && from.connection->is_bulk()) return;
   if (std::exchange(from.halvings, halvings) != halvings) from.connection->read_less(halvings);
 }
 

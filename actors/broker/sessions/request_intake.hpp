@@ -38,6 +38,9 @@ public:
   /// The connection has bytes, or its end.
   void read(session& from, instant now);
 
+  /// What was read of it last brought so many frames, or parts of what is no frame.
+  void charge(session& from, std::uint64_t frames);
+
   /// What was read until now is one turn of the loop.
   [[nodiscard]] turn_share& turn() { return turn_; }
   [[nodiscard]] const turn_share& turn() const { return turn_; }

@@ -1,0 +1,98 @@
+#include "net/cluster/poll_set.hpp"
+#include "net/cluster/shared_loop.hpp"
+#include "net/transport/socket.hpp"
+#include "tests/catch.hpp"
+
+#include <algorithm>
+#include <caf/all.hpp>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <thread>
+
+using namespace ropewalk;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A loop that the test leads.
+struct led_loop {
+  led_loop() {
+    loop.start();
+    const auto me = loop.enlist();
+    while (!loop.acquire_leadership(me)) {
+      loop.post([this] { loop.yield_to_follower(); });
+      std::this_thread::yield();
+    }
+  }
+  ~led_loop() { loop.release_leadership(); }
+
+  void turn() {
+    loop.post([] {}); // or it would wait for something
+    loop.handle_events();
+  }
+
+  struct config : caf::actor_system_config {
+    config() {
+      set("scheduler.max-threads", std::size_t{1});
+      shared_loop::use_for(*this);
+    }
+  } settings;
+  caf::actor_system system{settings};
+  shared_loop& loop = shared_loop::of(system);
+};
+
+// It can always be read from.
+descriptor always_ready() {
+  return descriptor{::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)};
+}
+
+} // namespace
+
+TEST_CASE("what is ready within a budget is served in turn, and the rest of the loop meanwhile") {
+  constexpr std::size_t count = 200; // more than are fetched at a time
+  led_loop l;
+  const auto all = poll_set::open(l.loop, 1ms);
+  std::vector<descriptor> sockets;
+  std::vector<int> times(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    sockets.push_back(always_ready());
+    REQUIRE(all->watch(sockets.back().get(), EPOLLIN, [&times, i](std::uint32_t) {
+      ++times[i];
+      std::this_thread::sleep_for(100us);
+    }) != 0);
+  }
+  const auto other = poll_set::open(l.loop);
+  const auto lone = always_ready();
+  int turns = 0;
+  int lone_times = 0;
+  REQUIRE(other->watch(lone.get(), EPOLLIN, [&](std::uint32_t) { ++lone_times; }) != 0);
+  CHECK(all->last_left() == std::chrono::steady_clock::time_point{});
+  while (*std::max_element(times.begin(), times.end()) < 3) {
+    l.turn();
+    ++turns;
+  }
+  CHECK(*std::min_element(times.begin(), times.end()) >= 2); // nobody is passed over
+  CHECK(turns > 30);                                         // of some ten each
+  CHECK(lone_times >= turns - 2);
+  CHECK(std::chrono::steady_clock::now() - all->last_left() < 10s);
+  all->close();
+  other->close();
+  l.turn();
+}
+
+TEST_CASE("what is ready without a budget is served in one turn") {
+  constexpr std::size_t count = 50;
+  led_loop l;
+  const auto all = poll_set::open(l.loop);
+  std::vector<descriptor> sockets;
+  int times = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    sockets.push_back(always_ready());
+    REQUIRE(all->watch(sockets.back().get(), EPOLLIN, [&](std::uint32_t) { ++times; }) != 0);
+  }
+  while (times == 0) l.turn();
+  CHECK(times == count);
+  CHECK(all->last_left() == std::chrono::steady_clock::time_point{});
+  all->close();
+  l.turn();
+}
