@@ -1,12 +1,14 @@
 #pragma once
 
 #include "net/bytes/shared_bytes.hpp"
+#include "net/bytes/small_blocks.hpp"
 
 #include <string>
 
 namespace ropewalk {
 
-/// A string's bytes, moved and not copied. (One as small as fits into the string itself is copied.)
+/// A string's bytes, moved and not copied. (Of a small one the copy costs less than its memory, which
+/// another thread would give back.)
 inline shared_bytes share(std::string&& text) {
   class held_string final : public shared_memory {
   public:
@@ -16,7 +18,7 @@ inline shared_bytes share(std::string&& text) {
   private:
     const std::string text_;
   };
-  if (text.empty()) return {};
+  if (text.size() <= small_blocks::largest) return shared_bytes::copy_of(text);
   auto* const memory = new held_string{std::move(text)}; // its holders delete it
   return {memory, memory->view()};
 }
