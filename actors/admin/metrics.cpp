@@ -63,25 +63,46 @@ std::string label(std::string_view name, std::string_view value) {
   return result + '"';
 }
 
+// Thousands of lines have these: made once.
+std::vector<std::string> make_bound_labels() {
+  std::vector<std::string> result;
+  for (auto bound = first_bound; bound <= last_bound; bound += bound_step) {
+    auto& le = result.emplace_back("le=\"");
+    append(le, 1e-9 * static_cast<double>(std::uint64_t{1} << bound));
+    le += '"';
+  }
+  return result;
+}
+
+std::vector<std::string> make_code_labels() {
+  std::vector<std::string> result;
+  for (std::size_t code = 0; code < error_counts{}.size(); ++code)
+    result.push_back(label("code", name_of(static_cast<error_code>(code))));
+  return result;
+}
+
 void append_value(std::string& out, std::string_view name, std::string_view labels,
                   const latency_histogram& times) {
-  for (auto bound = first_bound; bound <= last_bound; bound += bound_step) {
-    std::string le = "le=\"";
-    append(le, 1e-9 * static_cast<double>(std::uint64_t{1} << bound));
-    append_line(out, name, "_bucket", labels, le + '"', times.below(bound));
+  static const auto bounds = make_bound_labels();
+  std::uint64_t below = 0;
+  std::size_t exponent = 0;
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    while (exponent < first_bound + i * bound_step) below += times.buckets[exponent++];
+    append_line(out, name, "_bucket", labels, bounds[i], below);
   }
-  append_line(out, name, "_bucket", labels, "le=\"+Inf\"", times.count());
+  while (exponent < times.buckets.size()) below += times.buckets[exponent++];
+  append_line(out, name, "_bucket", labels, "le=\"+Inf\"", below);
   append_line(out, name, "_sum", labels, {}, 1e-9 * static_cast<double>(times.sum_ns));
-  append_line(out, name, "_count", labels, {}, times.count());
+  append_line(out, name, "_count", labels, {}, below);
 }
 
 void append_value(std::string& out, std::string_view name, std::string_view labels,
                   const error_counts& counts) {
   // Those that never came, too: a counter that is not there before its first event is never seen to
   // grow by it, and an alert on that sleeps through it.
+  static const auto codes = make_code_labels();
   for (std::size_t code = 1; code < counts.size(); ++code)
-    append_line(out, name, {}, labels, label("code", name_of(static_cast<error_code>(code))),
-                counts[code]);
+    append_line(out, name, {}, labels, codes[code], counts[code]);
 }
 
 void append_value(std::string& out, std::string_view name, std::string_view labels,

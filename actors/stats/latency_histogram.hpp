@@ -31,17 +31,12 @@ struct latency_histogram {
     return result;
   }
 
-  /// How many lasted less than 2^`exponent` ns.
-  [[nodiscard]] std::uint64_t below(std::size_t exponent) const {
-    std::uint64_t result = 0;
-    for (std::size_t i = 0; i < std::min(exponent, size); ++i) result += buckets[i];
-    return result;
-  }
-
   /// What the part `q` (0 to 1) of all is no longer than, in seconds, with the values of a bucket
   /// spread evenly over it; 0 if there are none.
   [[nodiscard]] double quantile(double q) const {
-    const auto wanted = std::max(1.0, std::ceil(q * static_cast<double>(count())));
+    const auto all = count();
+    if (all == 0) return 0;
+    const auto wanted = std::max(1.0, std::ceil(q * static_cast<double>(all)));
     double seen = 0;
     for (std::size_t i = 0; i < size; ++i) {
       const auto here = static_cast<double>(buckets[i]);
