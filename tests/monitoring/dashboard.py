@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 
-from place import DOCKER, Service
+from place import DOCKER, Service, get
 
 FILE = DOCKER / "grafana/dashboards/ropewalk.json"
 # What Prometheus itself puts on everything that it scrapes, and on alerts.
@@ -25,9 +25,10 @@ class Busy(Service):
         super().__init__(binary, folder / "busy", "--shards", "2", "--startup-grace", "0s", "--cluster-tls",
                          self.made(certs) / "broker")
         for node in ("left", "right"):
-            self.worker(node, "--cluster-tls", certs / "worker", "--slots", "1", "--service", "nap=builtin:sleep", "--service",
+            self.worker(node, "--cluster-tls", certs / "worker", "--http", "127.0.0.1:0", "--slots", "1", "--service", "nap=builtin:sleep", "--service",
                         "no=cmd:sh -c 'sleep 0.05; exit 3'", "--service", "idle=builtin:echo")
         self.has_nodes(2)
+        self.workers = [self.where_a_worker_listens(node) for node in ("left", "right")]
         self.sending = [self.sends("nap", "--data", "20", "--count", "1000000", "--window", "8"),
                         self.sends("no", "--data", "x", "--count", "1000000", "--window", "2")]
         assert self.post("/v1/pause/idle") == 200
@@ -144,7 +145,7 @@ def is_answered(board, prometheus):
 def check(busy, prometheus):
     board = json.loads(FILE.read_text())
     well_formed(board)
-    there = names_what_is_there(board, busy.metrics())
+    there = names_what_is_there(board, busy.metrics() + get(busy.workers[0], "/metrics"))
     used = set(re.findall(rf"\b{NAME}", " ".join(e for _, e, _ in expressions(board)))) & set(there)
     count = is_answered(board, prometheus)
     print(f"dashboard: {count} expressions on {len(used)} of {len(there)} names; all are there, all have a result")

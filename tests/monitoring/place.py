@@ -80,6 +80,9 @@ class Service(Processes):
     def metrics(self):
         return get(self.http, "/metrics")
 
+    def where_a_worker_listens(self, name):
+        return eventually(lambda: re.search(r"ready for HTTP: http=(\S+)", self.log(name)), why=lambda: self.log(name))[1]
+
 
 def get(where, path):
     connection = http.client.HTTPConnection(where, timeout=10)
@@ -99,12 +102,14 @@ def quick(rules):
 class Prometheus(Processes):
     """Debian's, with docker/prometheus.yaml: other targets, and less time."""
 
-    def __init__(self, folder, targets):
+    def __init__(self, folder, targets, workers):
         super().__init__(folder)
         (self.folder / "alerts.yaml").write_text(quick((DOCKER / "alerts.yaml").read_text()))
         config = (DOCKER / "prometheus.yaml").read_text()
         config, count = re.subn(r"(    static_configs:\n)      - targets: .*\n", lambda m: m[1] + "".join(
             f"      - {{targets: ['{where}'], labels: {{instance: {name}}}}}\n" for name, where in targets.items()), config)
+        assert count == 1, config
+        config, count = re.subn(r"    dns_sd_configs:\n      - .*\n", lambda _: f"    static_configs:\n      - targets: {list(workers)}\n", config)
         assert count == 1, config
         config, count = re.subn(r"(scrape_interval|evaluation_interval|scrape_timeout): \w+", rf"\1: {SCRAPE_MS}ms", config)
         assert count == 3, config
