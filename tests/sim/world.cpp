@@ -36,6 +36,7 @@ constexpr milliseconds look_interval{2};
 constexpr milliseconds stall_timeout{5};
 constexpr milliseconds connection_timeout{3000};
 constexpr milliseconds long_run{4};
+constexpr std::uint32_t max_nodes = 8;
 
 dispatch_settings plan_limits(random_source& random) {
   dispatch_settings result;
@@ -113,7 +114,7 @@ bool world::is_for_node(what kind) const {
          kind == what::leased || kind == what::dropped || kind == what::beat ||
          kind == what::others || kind == what::others_go || kind == what::others_on ||
          kind == what::look || kind == what::slot_done || kind == what::slot_up ||
-         kind == what::pool_up;
+         kind == what::pool_up || kind == what::succeed;
 }
 
 void world::step(const event& e) {
@@ -313,6 +314,20 @@ void world::drain(std::uint32_t which) {
   to_broker(which, {.kind = what::retire});
 }
 
+// Its services are read anew: a node with the new ones joins beside it, and then it drains.
+void world::reload(std::uint32_t which) {
+  if (const auto& n = nodes_[which]; !n.alive || n.draining || n.frozen || n.cut) return;
+  auto next = static_cast<std::uint32_t>(
+      std::find_if(nodes_.begin(), nodes_.end(), [](const node& n) { return !n.alive; }) -
+      nodes_.begin());
+  if (next == max_nodes) return;
+  if (next == nodes_.size()) nodes_.emplace_back();
+  note("node %u is reloaded", which);
+  start(next);
+  after(microseconds{random_.below(50'000)},
+        {.kind = what::succeed, .who = which, .epoch = nodes_[which].epoch});
+}
+
 void world::drain_further(std::uint32_t which) {
   auto& n = nodes_[which];
   if (!n.retired || n.said_goodbye) return;
@@ -377,6 +392,8 @@ void world::node_step(node& n, const event& e) {
     to_broker(which, {.kind = what::failing, .service = e.service, .flag = false});
     return begin_work(which, e.service);
   }
+  case what::succeed:
+    return drain(which);
   default:
     throw violation{"no such event for a node"};
   }
@@ -644,7 +661,7 @@ void world::chaos() {
         {.kind = what::chaos});
   const auto which = random_.below(static_cast<std::uint32_t>(nodes_.size()));
   auto& n = nodes_[which];
-  switch (random_.below(10)) {
+  switch (random_.below(11)) {
   case 0:
   case 1:
     return die(which);
@@ -662,7 +679,9 @@ void world::chaos() {
     return hold_node(which);
   case 7:
     return pause_service();
-  case 8: {
+  case 8:
+    return reload(which);
+  case 9: {
     auto& c = clients_[random_.below(static_cast<std::uint32_t>(clients_.size()))];
     return leave(c);
   }

@@ -55,6 +55,7 @@ private:
     undrain,   // a node that somebody drained is let work again
     resume,    // a service that somebody paused goes on
     start,     // a node comes (again)
+    succeed,   // a node's successor is a member: now it drains
     turn,      // the broker's turn ends: what was placed leaves
     tick,      // time is told to the dispatcher
     chaos,     // something goes wrong
@@ -146,6 +147,7 @@ private:
   void start(std::uint32_t which);
   void die(std::uint32_t which);
   void drain(std::uint32_t which);
+  void reload(std::uint32_t which);
   void begin_work(std::uint32_t which, std::uint16_t service);
   [[nodiscard]] static bool may_start(const pool& p, std::uint16_t slot, const event& item);
   void slot_done(std::uint32_t which, const event& e);
