@@ -21,16 +21,17 @@ sub receive {
 
 sub tell_node {
     my ($kind, $code, $id, $said) = @_;
+    utf8::encode($said) if utf8::is_utf8($said);
     my $frame = pack('N C C n a8', 12 + length $said, $kind, $code, 0, $id) . $said;
     while (length $frame) { substr($frame, 0, syswrite($channel, $frame) // exit) = '' }
 }
 
 sub opinion {
     my $mail = $judge->parse($_[0]);
-    my $found = $judge->check($mail);
-    my $said = sprintf("%s %.1f %s\n", $found->is_spam ? 'spam' : 'ham', $found->get_score, $found->get_names_of_tests_hit);
-    $_->finish for $found, $mail;
-    return $said;
+    my $found = eval { $judge->check($mail) };
+    my $said = $found && sprintf("%s %.1f %s\n", $found->is_spam ? 'spam' : 'ham', $found->get_score, $found->get_names_of_tests_hit);
+    $_->finish for grep { $_ } $found, $mail;
+    return $said || die $@;
 }
 
 while (1) {

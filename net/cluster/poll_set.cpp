@@ -1,5 +1,6 @@
 #include "net/cluster/poll_set.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <sys/epoll.h>
@@ -49,8 +50,8 @@ poll_set::id poll_set::watch(int descriptor, std::uint32_t events,
   event.events = events;
   event.data.u64 = result;
   if (::epoll_ctl(fd(), EPOLL_CTL_ADD, descriptor, &event) != 0) return 0;
-  watched_[result] = {descriptor,
-                      std::make_shared<const std::function<void(std::uint32_t)>>(std::move(what))};
+  watched_[result] = {
+      descriptor, std::make_shared<const std::function<void(std::uint32_t)>>(std::move(what)), 0};
   return result;
 }
 
@@ -90,20 +91,37 @@ void poll_set::on_timer() {
   if (what) what();
 }
 
-// The kernel puts what it has named behind all that it has not: who is named is served, so that with a
-// budget they are fetched one by one, and everybody has a turn.
 void poll_set::on_readable() {
-  if (turn_ == budget{}) {
+  if (turn_ == budget{})
     serve(most_at_a_time);
-    return;
-  }
-  const auto end = std::chrono::steady_clock::now() + turn_;
-  while (serve(1) > 0) {
-    if (const auto now = std::chrono::steady_clock::now(); now >= end) {
-      last_left_ = now;
-      return;
+  else
+    serve_within_budget();
+}
+
+// The kernel puts what it has named behind all that it has not: who is named is served, so that they
+// are fetched one by one, and everybody has a turn.
+void poll_set::serve_within_budget() {
+  auto now = std::chrono::steady_clock::now();
+  // So many others may be ready that it is long until it is asked for these again.
+  const auto rest = now - last_end_;
+  const auto end = now + std::min<std::chrono::steady_clock::duration>(
+                             rest > 50 * turn_ ? rest / 4 : turn_, 20 * turn_);
+  do {
+    const auto begin = now;
+    if (serve(1) == 0) {
+      begin_round(); // nobody is left
+      break;
     }
-  }
+    now = std::chrono::steady_clock::now();
+    round_took_ += now - begin;
+    if (round_took_ > 10 * turn_) last_crowded_ = now;
+  } while (now < end);
+  last_end_ = now;
+}
+
+void poll_set::begin_round() {
+  ++round_;
+  round_took_ = {};
 }
 
 // Whoever is called may forget others that are in the same lot: each is looked up.
@@ -114,6 +132,8 @@ int poll_set::serve(int most) {
     const auto& event = events[static_cast<std::size_t>(i)];
     const auto found = watched_.find(event.data.u64);
     if (found == watched_.end()) continue;
+    if (found->second.round == round_) begin_round();
+    found->second.round = round_;
     const auto what = found->second.what; // it may forget itself
     (*what)(event.events);
   }

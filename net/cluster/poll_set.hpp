@@ -15,8 +15,9 @@ namespace ropewalk {
 /// on the loop's thread.
 class poll_set final : public loop_source {
 public:
-  /// How long all that is ready may be served in a turn of the loop. Zero: it is all served.
-  /// Else what is left comes first in the next turn, and the rest of the loop has its turn between.
+  /// How long all that is ready may be served in a turn of the loop: so long, and up to twenty times
+  /// that if the rest of the loop has taken very long since. What is left comes first in the next turn.
+  /// Zero: it is all served.
   using budget = std::chrono::microseconds;
 
   explicit poll_set(shared_loop& loop, budget turn = {});
@@ -25,8 +26,8 @@ public:
   static std::shared_ptr<poll_set> open(shared_loop& loop, budget turn = {});
   void close();
 
-  /// When something that was ready was left for another turn, for want of time; the epoch: never.
-  [[nodiscard]] std::chrono::steady_clock::time_point last_left() const { return last_left_; }
+  /// When it last took more than ten budgets to serve all that was ready once; the epoch: never.
+  [[nodiscard]] std::chrono::steady_clock::time_point last_crowded() const { return last_crowded_; }
 
   /// Names a descriptor here; never used twice. 0: none.
   using id = std::uint64_t;
@@ -48,15 +49,22 @@ private:
   struct watched {
     int fd = -1;
     std::shared_ptr<const std::function<void(std::uint32_t)>> what;
+    std::uint64_t round = 0; // in which it was served last
   };
 
   void on_readable() override;
   void on_removed() override;
   void on_timer();
   int serve(int most);
+  void serve_within_budget();
+  void begin_round();
 
   const budget turn_;
-  std::chrono::steady_clock::time_point last_left_{};
+  std::chrono::steady_clock::time_point last_end_{}; // of a turn here
+  std::chrono::steady_clock::time_point last_crowded_{};
+  // In a round all that is ready is served once.
+  std::uint64_t round_ = 1;
+  std::chrono::steady_clock::duration round_took_{};
   std::unordered_map<id, watched> watched_;
   id last_id_ = 0;
   int timer_ = -1;

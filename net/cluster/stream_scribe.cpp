@@ -4,6 +4,7 @@
 #include "net/cluster/shared_loop.hpp"
 #include "net/protocol/limits.hpp"
 
+#include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/native_socket.hpp>
 #include <cassert>
 #include <memory>
@@ -69,7 +70,7 @@ void stream_scribe::bytes_came() {
   const caf::intrusive_ptr<stream_scribe> guard{this};
   if (detached()) return;
   read_once();
-  if (!detached() && !events_.writing && !outbox_.empty()) flush();
+  if (!detached() && !events_.listens_for_writes() && !outbox_.empty()) flush();
 }
 
 void stream_scribe::read_once() {
@@ -78,7 +79,7 @@ void stream_scribe::read_once() {
 }
 
 void stream_scribe::flush() {
-  if (!events_.writing && !failed_) send_some();
+  if (!events_.listens_for_writes() && !failed_) send_some();
 }
 
 void stream_scribe::send_some() {
@@ -143,23 +144,38 @@ stream_scribe::events::events(shared_loop& loop, int fd, stream_scribe& owner)
     : event_handler(loop, fd), owner_(owner) {}
 
 void stream_scribe::events::listen_for_reads() {
-  reading.reset(&owner_);
+  reading_.reset(&owner_);
   backend().add(operation::read, fd(), this);
 }
 
+void stream_scribe::events::stop_reads() {
+  backend().del(operation::read, fd(), this);
+  if ((eventbf() & caf::io::network::input_mask) == 0) let_go(reading_);
+}
+
 void stream_scribe::events::listen_for_writes() {
-  if (writing) return;
-  writing.reset(&owner_);
+  if (std::exchange(listens_for_writes_, true)) return;
+  writing_.reset(&owner_);
   backend().add(operation::write, fd(), this);
 }
 
 void stream_scribe::events::stop_writes() {
-  if (writing) backend().del(operation::write, fd(), this);
+  if (!std::exchange(listens_for_writes_, false)) return;
+  backend().del(operation::write, fd(), this);
+  if ((eventbf() & caf::io::network::output_mask) == 0) let_go(writing_);
+}
+
+// CAF drops a wish that is taken back before it was carried out, and does not say so. Not at once:
+// who calls still uses the scribe.
+void stream_scribe::events::let_go(caf::intrusive_ptr<stream_scribe>& held) {
+  if (held) backend().post([last = std::move(held)] {});
 }
 
 void stream_scribe::events::removed_from_loop(operation op) {
   // Letting go may be the end of the scribe, and of this.
-  (op == operation::read ? reading : writing).reset();
+  if (op == operation::read) return reading_.reset();
+  listens_for_writes_ = false;
+  writing_.reset();
 }
 
 void stream_scribe::events::handle_event(operation op) {

@@ -59,7 +59,7 @@ protected:
   /// Has `bytes_came` called when there are bytes (or their end), and `hung_up` when the connection is
   /// over, and no more. It is the loop that calls, unless a derived class has somebody else do it.
   virtual void listen() { events_.listen_for_reads(); }
-  virtual void stop_listening() { events_.passivate(); }
+  virtual void stop_listening() { events_.stop_reads(); }
   void bytes_came();
 
   /// Goes on without TLS: the peer does not speak it.
@@ -90,15 +90,20 @@ private:
     void graceful_shutdown() override { owner_.graceful_shutdown(); }
 
     void listen_for_reads();
+    void stop_reads();
     void listen_for_writes();
     void stop_writes();
-
-    // While the loop may call, somebody must hold the scribe.
-    caf::intrusive_ptr<stream_scribe> reading;
-    caf::intrusive_ptr<stream_scribe> writing;
+    [[nodiscard]] bool listens_for_writes() const { return listens_for_writes_; }
 
   private:
+    void let_go(caf::intrusive_ptr<stream_scribe>& held);
+
     stream_scribe& owner_;
+    bool listens_for_writes_ = false;
+
+    // While the loop may call, somebody must hold the scribe.
+    caf::intrusive_ptr<stream_scribe> reading_;
+    caf::intrusive_ptr<stream_scribe> writing_;
   };
 
   void send_some();

@@ -81,8 +81,9 @@ bool client_scribe::read_and_tell() {
     remove_from_loop();
     break;
   case stream::state::ok:
-    if (discarding_) return true;
-    break;
+    if (!discarding_) break;
+    become_bulk(); // for good: however much it is, nobody waits for it
+    return true;
   }
   notify_broker();
   return true;
@@ -125,19 +126,23 @@ void client_scribe::become_bulk() {
   if (is_bulk_) return;
   if (wanted()) stop_listening();
   is_bulk_ = true;
+  bulk_since_ = std::chrono::steady_clock::now();
   if (wanted()) listen();
 }
 
 void client_scribe::leave_bulk() {
+  if (!is_bulk_) return;
   if (wanted()) stop_listening();
   is_bulk_ = false;
   if (wanted()) listen();
 }
 
 void client_scribe::listen() {
-  if (is_bulk_ && in_bulk_ == 0)
+  if (is_bulk_ && in_bulk_ == 0) {
     in_bulk_ = bulk_->watch(fd(), EPOLLIN, [this](std::uint32_t events) { bulk_came(events); });
-  if (in_bulk_ == 0) stream_scribe::listen();
+    is_bulk_ = in_bulk_ != 0;
+  }
+  if (!is_bulk_) stream_scribe::listen();
 }
 
 void client_scribe::stop_listening() {
@@ -152,9 +157,10 @@ void client_scribe::bulk_came(std::uint32_t events) {
   if (detached()) return stop_listening();
   if ((events & EPOLLIN) == 0) return hung_up();
   bytes_came();
+  if (detached() || discarding_) return;
   constexpr std::chrono::milliseconds rest{limits::bulk_rest_ms};
-  if (!detached() && !discarding_ && std::chrono::steady_clock::now() - bulk_->last_left() > rest)
-    leave_bulk();
+  const auto crowded = std::max(bulk_since_, bulk_->last_crowded());
+  if (std::chrono::steady_clock::now() - crowded > rest) leave_bulk();
 }
 
 } // namespace ropewalk

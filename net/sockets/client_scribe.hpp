@@ -8,6 +8,8 @@
 #include "net/transport/client_connection.hpp"
 #include "net/transport/receive.hpp"
 
+#include <chrono>
+
 namespace ropewalk {
 
 /// A client's connection, over which go frames, lines or HTTP: reads into the loop's shared buffer, or straight into a large payload's
@@ -53,11 +55,9 @@ public:
   void resume_reading() override { trigger(); }
   void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
   void become_bulk() override;
+  void leave_bulk() override;
   [[nodiscard]] bool is_bulk() const override { return is_bulk_; }
-  void discard_input() override {
-    discarding_ = true;
-    become_bulk(); // for good: however much it is, nobody waits for it
-  }
+  void discard_input() override { discarding_ = true; }
   void finish_writing() override { stream_scribe::finish_writing(); }
   void close() override { graceful_shutdown(); }
   void cut_off() override { stream_scribe::cut_off(); }
@@ -69,7 +69,6 @@ protected:
 
 private:
   void bulk_came(std::uint32_t events);
-  void leave_bulk();
   [[nodiscard]] std::size_t max_read() const;
   bool read_and_tell();
   stream::result receive();
@@ -82,6 +81,7 @@ private:
   std::shared_ptr<poll_set> bulk_; // shared by all
   poll_set::id in_bulk_ = 0;       // 0: the loop itself says when there are bytes
   std::shared_ptr<void> permit_;
+  std::chrono::steady_clock::time_point bulk_since_{};
   bool is_bulk_ = false;
   std::uint8_t halvings_ = 0; // of what a read fetches
   bool discarding_ = false;

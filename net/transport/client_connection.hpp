@@ -57,8 +57,10 @@ public:
   virtual void read_less(std::uint8_t halvings) = 0;
 
   /// From now on it is bulk: read in turn with others that are, and all of them together for
-  /// limits::bulk_time_us in a turn of the loop. That ends by itself when there is time for all.
+  /// limits::bulk_time_us in a turn of the loop. That ends by itself when there is time for all, or
+  /// it is told to.
   virtual void become_bulk() = 0;
+  virtual void leave_bulk() = 0;
   [[nodiscard]] virtual bool is_bulk() const = 0;
 
   /// What the last read brought, in bytes.

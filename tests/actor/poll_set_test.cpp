@@ -1,10 +1,10 @@
 #include "net/cluster/poll_set.hpp"
-#include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
+#include "tests/actor/led_loop.hpp"
 #include "tests/catch.hpp"
 
 #include <algorithm>
-#include <caf/all.hpp>
+#include <array>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <thread>
@@ -13,33 +13,6 @@ using namespace ropewalk;
 using namespace std::chrono_literals;
 
 namespace {
-
-// A loop that the test leads.
-struct led_loop {
-  led_loop() {
-    loop.start();
-    const auto me = loop.enlist();
-    while (!loop.acquire_leadership(me)) {
-      loop.post([this] { loop.yield_to_follower(); });
-      std::this_thread::yield();
-    }
-  }
-  ~led_loop() { loop.release_leadership(); }
-
-  void turn() {
-    loop.post([] {}); // or it would wait for something
-    loop.handle_events();
-  }
-
-  struct config : caf::actor_system_config {
-    config() {
-      set("scheduler.max-threads", std::size_t{1});
-      shared_loop::use_for(*this);
-    }
-  } settings;
-  caf::actor_system system{settings};
-  shared_loop& loop = shared_loop::of(system);
-};
 
 // It can always be read from.
 descriptor always_ready() {
@@ -66,7 +39,7 @@ TEST_CASE("what is ready within a budget is served in turn, and the rest of the 
   int turns = 0;
   int lone_times = 0;
   REQUIRE(other->watch(lone.get(), EPOLLIN, [&](std::uint32_t) { ++lone_times; }) != 0);
-  CHECK(all->last_left() == std::chrono::steady_clock::time_point{});
+  CHECK(all->last_crowded() == std::chrono::steady_clock::time_point{});
   while (*std::max_element(times.begin(), times.end()) < 3) {
     l.turn();
     ++turns;
@@ -74,7 +47,7 @@ TEST_CASE("what is ready within a budget is served in turn, and the rest of the 
   CHECK(*std::min_element(times.begin(), times.end()) >= 2); // nobody is passed over
   CHECK(turns > 30);                                         // of some ten each
   CHECK(lone_times >= turns - 2);
-  CHECK(std::chrono::steady_clock::now() - all->last_left() < 10s);
+  CHECK(std::chrono::steady_clock::now() - all->last_crowded() < 10s);
   all->close();
   other->close();
   l.turn();
@@ -92,7 +65,23 @@ TEST_CASE("what is ready without a budget is served in one turn") {
   }
   while (times == 0) l.turn();
   CHECK(times == count);
-  CHECK(all->last_left() == std::chrono::steady_clock::time_point{});
+  CHECK(all->last_crowded() == std::chrono::steady_clock::time_point{});
+  all->close();
+  l.turn();
+}
+
+TEST_CASE("what is ready is not crowded where all of it is served before long, again and again") {
+  led_loop l;
+  const auto all = poll_set::open(l.loop, 10ms);
+  const std::array sockets{always_ready(), always_ready()};
+  int times = 0;
+  for (const auto& one : sockets)
+    REQUIRE(all->watch(one.get(), EPOLLIN, [&](std::uint32_t) {
+      ++times;
+      std::this_thread::sleep_for(12ms); // more than there is for both in a turn
+    }) != 0);
+  while (times < 20) l.turn();
+  CHECK(all->last_crowded() == std::chrono::steady_clock::time_point{});
   all->close();
   l.turn();
 }

@@ -82,6 +82,7 @@ public:
   void resume_reading() override { reading_ = true; }
   void read_less(std::uint8_t halvings) override { halvings_ = halvings; }
   void become_bulk() override { bulk_ = true; }
+  void leave_bulk() override { bulk_ = false; }
   [[nodiscard]] bool is_bulk() const override { return bulk_; }
   void discard_input() override { discarded_ = true; }
   void finish_writing() override {

@@ -52,7 +52,7 @@ TEST_CASE(
     turn(turn_share::max_frames / 3); // between half and the whole: stays
   CHECK(loud[0]->halvings() == turn_share::most_halvings);
   turn(100);
-  for (const auto& c : loud) c->is_alone_again();
+  for (const auto& c : loud) c->leave_bulk();
   for (int i = 0; i < turn_share::most_halvings + 3; ++i) turn(100);
   CHECK(loud[0]->halvings() == 0);
 }
@@ -84,7 +84,7 @@ TEST_CASE(
   };
   for (int i = 0; i < 3; ++i) turn(100, 100'000); // there is time for all of it
   CHECK(bulk() == std::vector{false, false, false, false});
-  for (int i = 0; i < 2; ++i) turn(turn_share::max_cost / 2, 100'000);
+  for (int i = 0; i < 2; ++i) turn(turn_share::max_cost / 2 - 20, 200'000);
   CHECK(bulk() == std::vector{true, true, true, false});
   CHECK(frames[0]->halvings() == 0); // it is the others that would wait, and they do not
 
@@ -94,7 +94,7 @@ TEST_CASE(
   CHECK(halvings > 0);
   for (int i = 0; i < 4; ++i) turn(10, 1);
   CHECK(frames[0]->halvings() == halvings);
-  for (const auto& c : all) c->is_alone_again();
+  for (const auto& c : all) c->leave_bulk();
   for (int i = 0; i < turn_share::most_halvings; ++i) turn(10, 1);
   CHECK(bulk() == std::vector{false, false, false, false});
   CHECK(frames[0]->halvings() == 0);

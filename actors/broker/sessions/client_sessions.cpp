@@ -31,8 +31,8 @@ void client_sessions::read(connection_id which, instant now) {
   if (!s) return;
   if (!s->http) [[likely]]
     return intake_.read(*s, now);
-  intake_.charge(*s, 1);
-  http_.read(*s, now);
+  const auto events = http_.read(*s, now);
+  if (auto* const still = sessions_.find(which)) intake_.charge(*still, events);
 }
 
 void client_sessions::disconnected(connection_id which, instant now) {

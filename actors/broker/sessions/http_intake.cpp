@@ -37,30 +37,35 @@ void http_intake::begin(session& with) {
   with.http = std::make_unique<http_exchange>();
 }
 
-void http_intake::read(session& from, instant now) {
-  if (from.connection->input_ended()) return hear_end(from, now);
+std::uint64_t http_intake::read(session& from, instant now) {
+  if (from.connection->input_ended()) {
+    hear_end(from, now);
+    return 0;
+  }
   auto& input = *from.connection->http();
   from.last_heard = now;
   if (from.connection->without_tls()) {
     with_.rejections.connection(now, "a client (" + from.connection->address() +
                                          ") is refused: it does not speak TLS");
-    return handle(from, http_refusal{400, "this port speaks TLS: say https"}, now);
+    handle(from, http_refusal{400, "this port speaks TLS: say https"}, now);
+    return 1;
   }
   const auto admitted = with_.work.totals().admitted;
-  bool any = false;
+  std::uint64_t events = 0;
   while (!from.http->ended()) {
     const auto* event = input.next();
     if (!event) break;
-    any = true;
+    ++events;
     std::visit([&](const auto& what) { handle(from, what, now); }, *event);
   }
   from.requests += with_.work.totals().admitted - admitted;
   if (from.http->ended()) input.stop();
   if (!input.in_message())
     from.message_since = {};
-  else if (any || from.message_since == instant{})
+  else if (events > 0 || from.message_since == instant{})
     from.message_since = now;
   count_incoming(from);
+  return events;
 }
 
 // Who closes its half while it waits for an answer has closed the whole, as clients of HTTP do when

@@ -27,7 +27,7 @@ public:
   static void begin(session& with);
 
   /// It has bytes, or its end.
-  void read(session& from, instant now);
+  std::uint64_t read(session& from, instant now);
 
   void begin_drain() { draining_ = true; }
 

@@ -22,6 +22,9 @@ constexpr std::uint64_t max_unpaid_frames = 256;
 // others.
 constexpr std::uint32_t enough_paid_reads = 32;
 
+// So many reads in a row that brought little, and it does not have to wait with those that bring much.
+constexpr std::uint32_t enough_little_reads = 32;
+
 } // namespace
 
 void request_intake::read(session& from, instant now) {
@@ -87,7 +90,13 @@ void request_intake::charge(session& from, std::uint64_t frames) {
   auto& connection = *from.connection;
   const auto bytes = connection.last_read_bytes();
   turn_.count(frames, bytes);
-  if (!connection.is_bulk() && turn_.is_bulk(frames, bytes)) connection.become_bulk();
+  from.little_reads = turn_share::is_much(frames, bytes) ? 0 : from.little_reads + 1;
+  if (connection.is_bulk()) {
+    // Unless it is little because no more is read of it.
+    if (from.little_reads >= enough_little_reads && from.halvings == 0) connection.leave_bulk();
+  } else if (turn_.is_bulk(frames, bytes)) {
+    connection.become_bulk();
+  }
 }
 
 void request_intake::share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid) {

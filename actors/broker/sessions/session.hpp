@@ -58,6 +58,7 @@ struct session {
   text_order lines;
   std::unique_ptr<http_exchange> http; ///< null: it speaks in frames or lines
   std::uint32_t paid_reads = 0;        ///< in a row
+  std::uint32_t little_reads = 0;      ///< in a row
   std::uint8_t halvings = 0;           ///< of what a read of it fetches: turn_share
   bool talks_idly = false;             ///< most of its frames ask for no work
   std::uint64_t requests = 0;          ///< that were admitted

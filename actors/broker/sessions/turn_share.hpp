@@ -45,7 +45,10 @@ public:
 
   /// Whether a client that a read brought so much of is to be bulk.
   [[nodiscard]] bool is_bulk(std::uint64_t frames, std::uint64_t bytes) const {
-    return std::max(cost_, last_cost_) > max_cost && cost(frames, bytes) >= much_cost;
+    return std::max(cost_, last_cost_) > max_cost && is_much(frames, bytes);
+  }
+  [[nodiscard]] static bool is_much(std::uint64_t frames, std::uint64_t bytes) {
+    return cost(frames, bytes) >= much_cost;
   }
 
   /// How often the size of the next read is to be halved for a client whose last one, halved

@@ -10,6 +10,7 @@ import sys
 import zlib
 
 import pytest
+import question
 from cluster import ENOUGH, ROOT, program
 
 EXAMPLES = ROOT / "apps/examples"
@@ -84,6 +85,14 @@ def test_with_one_line_changed_a_process_may_die_at_any_time(server):
 
     asyncio.run(many())
     assert len(answers) == 1000 and len(killed) == 2
+
+
+def test_two_hundred_connections_with_2_mb_lose_nothing_while_one_of_two_nodes_is_killed_every_second(tmp_path, monkeypatch):
+    if program() is None:
+        pytest.skip("the program ropewalk is not built (cmake --build --preset release), and ROPEWALK_PROGRAM names none")
+    monkeypatch.setenv("ROPEWALK_PROGRAM", program())
+    counts = question.with_executor(tmp_path, float(os.environ.get("ROPEWALK_TEST_SECONDS", 5)))
+    assert counts["wrong"] == counts["lost"] == 0 and counts["answered"] > 200 and counts["killed"] > 2, counts
 
 
 def is_below(pid, ancestor):
