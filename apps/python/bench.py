@@ -61,9 +61,8 @@ def processor_seconds():
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def put_into_readme(name, table):
+def put_into_readme(name, table, readme=HERE / "README.md"):
     """In place of the one of that name."""
-    readme = HERE / "README.md"
     before, _, rest = readme.read_text().partition(f"<!-- {name} -->\n")
     _, _, after = rest.partition(f"<!-- /{name} -->")
     readme.write_text(f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}")
