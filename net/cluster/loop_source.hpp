@@ -1,6 +1,7 @@
 #pragma once
 
 #include <caf/io/network/event_handler.hpp>
+#include <memory>
 
 namespace ropewalk {
 
@@ -26,9 +27,14 @@ protected:
   virtual void on_removed() {}
 
 private:
+  struct life {};
+
   void handle_event(caf::io::network::operation op) final;
   void removed_from_loop(caf::io::network::operation op) final;
   void graceful_shutdown() final { remove_from_loop(); }
+
+  bool added_ = false;
+  std::shared_ptr<life> life_ = std::make_shared<life>(); // as long as this is there
 };
 
 } // namespace ropewalk

@@ -85,3 +85,18 @@ TEST_CASE("what is ready is not crowded where all of it is served before long, a
   all->close();
   l.turn();
 }
+
+TEST_CASE("a set that is closed in the turn in which it was opened is gone, and so is one that is "
+          "closed later") {
+  led_loop l;
+  const bool later = GENERATE(false, true);
+  std::weak_ptr<poll_set> gone;
+  {
+    const auto all = poll_set::open(l.loop);
+    gone = all;
+    if (later) l.turn();
+    all->close();
+  }
+  for (int i = 0; i < 3; ++i) l.turn();
+  CHECK(gone.expired());
+}

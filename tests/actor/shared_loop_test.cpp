@@ -1,7 +1,6 @@
-#include "net/cluster/shared_loop.hpp"
+#include "tests/actor/shared_system.hpp"
 #include "tests/catch.hpp"
 
-#include <caf/all.hpp>
 #include <future>
 
 using namespace ropewalk;
@@ -9,10 +8,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A system whose loop is shared, and that has started.
-struct shared_system {
-  shared_system() { loop.start(); }
-
+struct served_system : shared_system {
   // True if what is posted now runs before long.
   bool serves() {
     auto served = std::make_shared<std::promise<void>>();
@@ -29,15 +25,6 @@ struct shared_system {
     });
     done.get_future().wait();
   }
-
-  struct config : caf::actor_system_config {
-    config() {
-      set("scheduler.max-threads", std::size_t{1});
-      shared_loop::use_for(*this);
-    }
-  } settings;
-  caf::actor_system system{settings};
-  shared_loop& loop = shared_loop::of(system);
 };
 
 // False if the fallback poller came back first.
@@ -52,7 +39,7 @@ bool eventually_leads(shared_loop& loop, leader_id who) {
 } // namespace
 
 TEST_CASE("a loop at which nobody leads is led by the fallback poller") {
-  shared_system s;
+  served_system s;
   REQUIRE(s.serves());
   s.yield_to_follower();
   REQUIRE(s.serves());
@@ -60,7 +47,7 @@ TEST_CASE("a loop at which nobody leads is led by the fallback poller") {
 
 TEST_CASE(
     "the fallback poller keeps out while a slot leads, and comes back when it is away for long") {
-  shared_system s;
+  served_system s;
   const auto me = s.loop.enlist();
   do s.yield_to_follower(); // again if the fallback poller was back before us
   while (!eventually_leads(s.loop, me));
@@ -79,7 +66,7 @@ TEST_CASE("threads that take turns at the loop run everything once, one at a tim
   constexpr int posters = 2;
   constexpr int followers = 3;
   constexpr int each = 20'000;
-  shared_system s;
+  served_system s;
   std::atomic<int> ran{0};
   std::atomic<int> inside{0};
   std::atomic<bool> overlapped{false};

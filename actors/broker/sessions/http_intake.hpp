@@ -26,7 +26,7 @@ public:
   /// A client has come.
   static void begin(session& with);
 
-  /// It has bytes, or its end.
+  /// It has bytes, or its end. Returns how many events these were: heads, and whole requests.
   std::uint64_t read(session& from, instant now);
 
   void begin_drain() { draining_ = true; }

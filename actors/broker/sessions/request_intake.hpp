@@ -38,7 +38,8 @@ public:
   /// The connection has bytes, or its end.
   void read(session& from, instant now);
 
-  /// What was read of it last brought so many frames, or parts of what is no frame.
+  /// What was read of it last brought so many frames, or lines, or events of HTTP: whether it is bulk
+  /// follows from that.
   void charge(session& from, std::uint64_t frames);
 
   /// What was read until now is one turn of the loop.
