@@ -5,6 +5,7 @@
 #include "net/transport/socket.hpp"
 
 #include <spdlog/spdlog.h>
+#include <system_error>
 
 namespace ropewalk {
 
@@ -22,8 +23,13 @@ instant clock_now() {
 
 result<void> client_acceptors::open(const settings& s, const std::function<void()>& on_pause) {
   auto& loop = shared_loop::of(owner_.system());
-  hangups_ = std::make_shared<hangup_watch>(loop);
-  bulk_ = poll_set::open(loop, std::chrono::microseconds{limits::bulk_time_us});
+  try {
+    hangups_ = std::make_shared<hangup_watch>(loop);
+    bulk_ = poll_set::open(loop, std::chrono::microseconds{limits::bulk_time_us});
+  } catch (const std::system_error& e) {
+    return failure{failure_kind::unavailable, "cannot watch connections: " + e.code().message(),
+                   "raise `ulimit -n`"};
+  }
   for (const auto& address : s.listen)
     if (auto opened = open_one(address, false, s, on_pause); !opened) return opened;
   for (const auto& address : s.http)

@@ -239,6 +239,29 @@ std::vector<std::unique_ptr<raw>> starve(cluster& c, rlim_t descriptors, int cli
   return result;
 }
 
+TEST_CASE("a broker that has too few descriptors to start says so, at each of what it opens") {
+  cluster c;
+  int starts = 0;
+  for (int count = 9; count <= 18; ++count) {
+    CAPTURE(count);
+    const auto command = "ulimit -n " + std::to_string(count) +
+                         "; exec " ROPEWALK_PROGRAM
+                         " broker --listen 127.0.0.1:0 --cluster 127.0.0.1:0";
+    process broker{{"/bin/sh", "-c", command},
+                   c.folder() + "/few-" + std::to_string(count) + ".log"};
+    const auto is_ready = [&] { return broker.log().find("ready:") != std::string::npos; };
+    REQUIRE(eventually([&] { return is_ready() || broker.wait(0ms); }));
+    if (is_ready()) {
+      ++starts;
+      continue;
+    }
+    CHECK(broker.says("Too many open files"));
+    CHECK(broker.log().find("please report it") == std::string::npos);
+  }
+  CHECK(starts > 0);
+  CHECK(starts < 10);
+}
+
 TEST_CASE(
     "out of descriptors the broker serves whom it has, idles, and accepts again when it can") {
   cluster c;
