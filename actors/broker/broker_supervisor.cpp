@@ -15,21 +15,21 @@ namespace {
 // The transport does not wait for anybody to close a port.
 constexpr std::chrono::seconds close_timeout{1};
 
-using self_pointer = caf::stateful_actor<broker_supervisor_state>*;
+using supervisor_pointer = caf::stateful_actor<broker_supervisor_state>*;
 
-void give_up(self_pointer self, const std::string& why) {
+void give_up(supervisor_pointer self, const std::string& why) {
   spdlog::error("{}", why);
   self->quit(caf::make_error(caf::sec::runtime_error, why));
 }
 
-void start_front(self_pointer self) {
+void start_front(supervisor_pointer self) {
   self->state.front = self->state.dependencies.start_front(self, self->state.settings);
   self->monitor(self->state.front);
   if (self->state.cluster) self->send(self->state.cluster, new_front_atom_v, self->state.front);
 }
 
 // The broker is ready when its last shard is.
-void opened(self_pointer self, const std::string& clients, std::uint16_t port) {
+void opened(supervisor_pointer self, const std::string& clients, std::uint16_t port) {
   const auto& s = self->state.settings;
   if (!s.shard.group->opened(s.shard.number, port)) return;
   const auto ports = *s.shard.group->ports();
@@ -39,7 +39,7 @@ void opened(self_pointer self, const std::string& clients, std::uint16_t port) {
 }
 
 // Gives up the cluster port, so that the next broker can have it, and then the clients'.
-void begin_drain(self_pointer self) {
+void begin_drain(supervisor_pointer self) {
   auto& state = self->state;
   state.draining = true;
   if (state.acceptor) self->send_exit(state.acceptor, caf::exit_reason::user_shutdown);
@@ -51,7 +51,7 @@ void begin_drain(self_pointer self) {
             [self, front](const caf::error&) { self->send(front, drain_atom_v); });
 }
 
-void open_cluster(self_pointer self, const std::string& clients) {
+void open_cluster(supervisor_pointer self, const std::string& clients) {
   self->state.cluster =
       self->spawn<caf::monitored>(cluster, self->state.front, self->state.settings.shard.group);
   self->state.acceptor = self->spawn<caf::monitored>(join_acceptor, self->state.cluster);
@@ -80,7 +80,7 @@ void reload_cluster_tls(const broker_dependencies& with) {
   warn_of_certificates(with.cluster_tls->current().get());
 }
 
-void on_exit(self_pointer self, const caf::down_msg& down) {
+void on_exit(supervisor_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.acceptor && state.draining) return;
   if (down.source == state.cluster || down.source == state.acceptor)
@@ -111,7 +111,7 @@ broker_dependencies default_broker_dependencies(caf::actor transport) {
           nullptr};
 }
 
-caf::behavior broker_supervisor(self_pointer self, broker_settings settings,
+caf::behavior broker_supervisor(supervisor_pointer self, broker_settings settings,
                                 broker_dependencies dependencies) {
   self->state.policy = restart_policy{settings.restarts};
   self->state.settings = std::move(settings);

@@ -1,5 +1,6 @@
 #include "actors/broker/client_acceptors.hpp"
 
+#include "actors/time/clock.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/sockets/client_doorman.hpp"
 #include "net/transport/socket.hpp"
@@ -14,10 +15,6 @@ namespace {
 // How long accepting pauses when there is no descriptor left, and how often the log says so.
 constexpr milliseconds pause_time{100};
 constexpr std::chrono::seconds log_interval{10};
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 } // namespace
 

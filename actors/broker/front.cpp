@@ -4,6 +4,7 @@
 #include "actors/broker/message_round.hpp"
 #include "actors/log/wall_clock.hpp"
 #include "actors/settings/units.hpp"
+#include "actors/time/clock.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/sockets/client_scribe.hpp"
@@ -16,10 +17,6 @@ namespace {
 
 // Deadlines and slow readers are looked at so often, while there are any.
 constexpr milliseconds tick_interval{20};
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 request_intake::shards others_of(const shard_place& shard) {
   const auto group = shard.group;

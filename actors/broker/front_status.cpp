@@ -1,15 +1,9 @@
 #include "actors/broker/front.hpp"
 
+#include "actors/time/clock.hpp"
+
 /// What a front says of itself, to whoever asks and to whoever listens, and what it is made do.
 namespace ropewalk {
-
-namespace {
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
-} // namespace
 
 // Rates, the last hour, and the open pages: once a second.
 void front::sample() {

@@ -1,7 +1,5 @@
 #include "actors/broker/message_round.hpp"
 
-#include "actors/time/instant.hpp"
-
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -9,9 +7,6 @@
 namespace ropewalk {
 
 namespace {
-
-// A shard that does not answer within this is being started again: what the others know must do.
-constexpr milliseconds shard_timeout{1000};
 
 struct round {
   std::vector<message_report> known;
@@ -33,7 +28,8 @@ void ask_shards(caf::io::broker& self, const shard_place& shard, const message_q
   const auto all = std::make_shared<round>();
   *all = {std::move(own), others.size(), std::move(when_done)};
   for (const auto& other : others)
-    self.request(other, shard_timeout, explain_atom_v, std::make_shared<const message_query>(query))
+    self.request(other, shard_group::answer_timeout, explain_atom_v,
+                 std::make_shared<const message_query>(query))
         .then(
             [all](const shared_reports& theirs) {
               all->known.insert(all->known.end(), theirs->begin(), theirs->end());

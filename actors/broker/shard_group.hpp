@@ -5,6 +5,7 @@
 
 #include <caf/actor.hpp>
 #include <caf/actor_addr.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,10 @@ namespace ropewalk {
 /// A broker of one shard has a group of one. Any thread.
 class shard_group {
 public:
+  /// A shard that does not answer another within this is being started again: what the others know
+  /// must do.
+  static constexpr std::chrono::milliseconds answer_timeout{1000};
+
   explicit shard_group(std::uint16_t shards = 1, const connection_limiter::settings& census = {})
       : census_(connection_limiter::make(census)), places_(shards), history_(shards) {}
 

@@ -1,16 +1,8 @@
 #include "actors/broker/status_round.hpp"
 
 #include "actors/messages.hpp"
-#include "actors/time/instant.hpp"
 
 namespace ropewalk {
-
-namespace {
-
-// A shard that does not answer within this is being started again: the others' numbers must do.
-constexpr milliseconds shard_timeout{1000};
-
-} // namespace
 
 void status_round::begin(broker_report own, when_done done) {
   sum_ = std::move(own);
@@ -19,7 +11,7 @@ void status_round::begin(broker_report own, when_done done) {
   outstanding_ = others.size();
   if (others.empty()) return done_(sum_);
   for (const auto& other : others)
-    self_.request(other, shard_timeout, status_atom_v)
+    self_.request(other, shard_group::answer_timeout, status_atom_v)
         .then(
             [this](const broker_report& theirs) {
               sum_.add(theirs);

@@ -13,8 +13,8 @@ namespace {
 
 // Of those that wait in one place so many are looked at for the oldest; they are in the order of
 // arrival, but for a few that came back.
-constexpr std::uint32_t looked_at = 64;
-constexpr std::size_t looked_at_in_all = 65'536;
+constexpr std::uint32_t most_looked_at = 64;
+constexpr std::size_t most_looked_at_in_all = 65'536;
 
 std::string count_of(std::uint64_t count, std::string_view one, std::string_view several) {
   return std::to_string(count) + ' ' + std::string{count == 1 ? one : several};
@@ -163,8 +163,8 @@ void dispatcher::find_open(const message_query& query, std::vector<message_repor
     return requests_[i].has_fields && find_field(fields_[i].view(), field::client) == *query.who;
   };
   const auto look = [&](const request_list& list) {
-    if (found.size() >= looked_at_in_all) return;
-    auto left = looked_at;
+    if (found.size() >= most_looked_at_in_all) return;
+    auto left = most_looked_at;
     for (auto i = list.head(); i != no_index && left > 0; i = requests_[i].next, --left)
       if (requests_[i].connection != no_index && is_whose(i)) found.push_back(i);
   };

@@ -10,7 +10,7 @@ namespace {
 
 // Of a list that need not be in the order of arrival so many are looked at: what was given back is
 // few, and what it says of the oldest is right but for a flood of them.
-constexpr std::uint32_t looked_at = 256;
+constexpr std::uint32_t most_looked_at_for_the_oldest = 256;
 
 } // namespace
 
@@ -18,7 +18,7 @@ constexpr std::uint32_t looked_at = 256;
 std::chrono::nanoseconds dispatcher::oldest_waiting(const service& s, instant now) const {
   auto oldest = now;
   const auto look = [&](const request_list& list) {
-    std::uint32_t left = looked_at;
+    std::uint32_t left = most_looked_at_for_the_oldest;
     for (auto i = list.head(); i != no_index && left > 0; i = requests_[i].next, --left) {
       oldest = std::min(oldest, deadlines_.inserted(i));
       if (requests_[i].stage == stage::fresh || requests_[i].stage == stage::behind_key) break;

@@ -17,7 +17,7 @@ namespace ropewalk {
 
 namespace {
 
-struct functions {
+struct library_functions {
   decltype(&ropewalk_open) open = nullptr;
   decltype(&ropewalk_run) run = nullptr;
   decltype(&ropewalk_close) close = nullptr;
@@ -36,7 +36,7 @@ bool find(void* handle, const char* name, F& into) {
 
 // Runs what the library does when it is loaded. Never unloaded: memory of its own may be on its way
 // to a client.
-result<functions> load(const std::string& path) {
+result<library_functions> load(const std::string& path) {
   void* const handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     const char* const why = ::dlerror();
@@ -44,7 +44,7 @@ result<functions> load(const std::string& path) {
                        "write its whole path, and see `ldd` for what it needs");
   }
   const std::uint32_t* version = nullptr;
-  functions found;
+  library_functions found;
   const char* missing = nullptr;
   if (!find(handle, "ropewalk_library_version", version)) missing = "ropewalk_library_version";
   if (!missing && *version != ROPEWALK_LIBRARY_VERSION)
@@ -177,7 +177,7 @@ public:
   result<void> start() override {
     const auto loaded = load(path_);
     if (!loaded) return loaded.why();
-    const functions all = *loaded;
+    const library_functions all = *loaded;
     std::array<char, 256> error{};
     const ropewalk_slot slot{sizeof slot, service_.c_str(), argument_.c_str(), error.data(),
                              error.size()};
@@ -205,7 +205,7 @@ private:
   const std::string path_;
   const std::string argument_;
   const std::string service_;
-  functions functions_;
+  library_functions functions_;
   void* state_ = nullptr;
 };
 

@@ -1,5 +1,7 @@
 #include "actors/node/fork_server.hpp"
 
+#include "actors/time/clock.hpp"
+
 #include <algorithm>
 #include <spdlog/spdlog.h>
 #include <utility>
@@ -7,10 +9,6 @@
 namespace ropewalk {
 
 namespace {
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 // Nobody else's in this process: what is forked is marked by it.
 std::uint64_t next_fork() {

@@ -1,5 +1,6 @@
 #include "actors/node/handler_process.hpp"
 
+#include "actors/time/clock.hpp"
 #include "net/protocol/readable.hpp"
 #include "net/transport/receive.hpp"
 
@@ -17,10 +18,6 @@
 namespace ropewalk {
 
 namespace {
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 // A process that has closed its channel is on its way out; how long that may take.
 constexpr milliseconds exit_time{1000};

@@ -1,5 +1,6 @@
 #include "actors/handlers/start_trouble.hpp"
 #include "actors/node/handler_process.hpp"
+#include "actors/time/clock.hpp"
 #include "net/protocol/readable.hpp"
 
 #include <csignal>
@@ -12,10 +13,6 @@
 namespace ropewalk {
 
 namespace {
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 // How often one that was killed is killed again: the word may have been lost.
 constexpr milliseconds kill_interval{1000};

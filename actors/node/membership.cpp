@@ -10,18 +10,18 @@ namespace ropewalk {
 
 namespace {
 
-using self_pointer = caf::stateful_actor<membership_state>*;
+using membership_pointer = caf::stateful_actor<membership_state>*;
 
 // A broker that answers at all answers a join within this.
 constexpr std::chrono::seconds join_timeout{5};
 
-void end_of_attempt(self_pointer self) {
+void end_of_attempt(membership_pointer self) {
   auto& state = self->state;
   state.joining = false;
   if (state.draining) self->send(state.settings.node, settled_atom_v, state.settings.me.shard);
 }
 
-void search_again(self_pointer self, std::uint64_t round, const std::string& why) {
+void search_again(membership_pointer self, std::uint64_t round, const std::string& why) {
   auto& state = self->state;
   if (!state.joining || round != state.round) return; // of an attempt that was given up before
   end_of_attempt(self);
@@ -32,7 +32,7 @@ void search_again(self_pointer self, std::uint64_t round, const std::string& why
   self->delayed_send(self, state.timeout.next(), join_atom_v);
 }
 
-void joined(self_pointer self, std::uint32_t number, const caf::actor& front,
+void joined(membership_pointer self, std::uint32_t number, const caf::actor& front,
             std::vector<std::uint16_t> ports) {
   auto& state = self->state;
   const auto& s = state.settings;
@@ -47,7 +47,8 @@ void joined(self_pointer self, std::uint32_t number, const caf::actor& front,
   end_of_attempt(self);
 }
 
-void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor_ptr& cluster) {
+void ask_to_join(membership_pointer self, std::uint64_t round,
+                 const caf::strong_actor_ptr& cluster) {
   auto& state = self->state;
   if (round != state.round) return;
   if (!cluster) return search_again(self, round, "the broker is starting, or going down");
@@ -64,7 +65,7 @@ void ask_to_join(self_pointer self, std::uint64_t round, const caf::strong_actor
           [self, round](const caf::error& error) { search_again(self, round, words_of(error)); });
 }
 
-void join(self_pointer self) {
+void join(membership_pointer self) {
   auto& state = self->state;
   if (state.draining) return;
   state.joining = true;
@@ -78,7 +79,7 @@ void join(self_pointer self) {
             [self, round](const caf::error& error) { search_again(self, round, words_of(error)); });
 }
 
-void on_exit(self_pointer self, const caf::down_msg& down) {
+void on_exit(membership_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (state.front && down.source == state.front) {
     spdlog::warn("the broker at {} is gone", state.settings.broker.text());
@@ -92,7 +93,7 @@ void on_exit(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-caf::behavior membership(self_pointer self, membership_settings settings) {
+caf::behavior membership(membership_pointer self, membership_settings settings) {
   auto& state = self->state;
   state.settings = std::move(settings);
   state.timeout = backoff{milliseconds{50}, milliseconds{1000}, unguessable_seed()};

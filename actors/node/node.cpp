@@ -19,27 +19,27 @@ namespace ropewalk {
 
 namespace {
 
-using self_pointer = caf::stateful_actor<node_state>*;
+using node_pointer = caf::stateful_actor<node_state>*;
 
-void start_pool(self_pointer self, std::uint16_t service) {
+void start_pool(node_pointer self, std::uint16_t service) {
   auto& state = self->state;
   state.pools[service] =
       state.dependencies.start_pool(self, service, state.queues[service], state.gateway);
   self->monitor(state.pools[service]);
 }
 
-void give_up(self_pointer self, const std::string& why) {
+void give_up(node_pointer self, const std::string& why) {
   spdlog::error("{}", why);
   self->quit(caf::make_error(caf::sec::runtime_error, why));
 }
 
-void tell_master(self_pointer self, std::string_view line) {
+void tell_master(node_pointer self, std::string_view line) {
   if (self->state.settings.master_fd < 0) return;
   if (::write(self->state.settings.master_fd, line.data(), line.size()) < 0)
     spdlog::warn("the master does not listen any more");
 }
 
-void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
+void join(node_pointer self, std::uint16_t shard, std::uint16_t port) {
   auto& state = self->state;
   const auto& s = state.settings;
   membership_settings m;
@@ -57,7 +57,7 @@ void join(self_pointer self, std::uint16_t shard, std::uint16_t port) {
   state.members[shard] = {self->spawn<caf::monitored>(membership, std::move(m)), port};
 }
 
-void part(self_pointer self, std::uint16_t shard) {
+void part(node_pointer self, std::uint16_t shard) {
   auto& member = self->state.members[shard];
   self->demonitor(member.membership);
   self->send_exit(member.membership, caf::exit_reason::user_shutdown);
@@ -65,7 +65,7 @@ void part(self_pointer self, std::uint16_t shard) {
 }
 
 // The first shard has let this node in, and says where all of them are.
-void join_others(self_pointer self, const std::vector<std::uint16_t>& ports) {
+void join_others(node_pointer self, const std::vector<std::uint16_t>& ports) {
   auto& members = self->state.members;
   while (members.size() > std::max<std::size_t>(ports.size(), 1)) {
     part(self, static_cast<std::uint16_t>(members.size() - 1));
@@ -83,7 +83,7 @@ void join_others(self_pointer self, const std::vector<std::uint16_t>& ports) {
   }
 }
 
-void joined(self_pointer self, std::uint16_t shard, const std::vector<std::uint16_t>& ports) {
+void joined(node_pointer self, std::uint16_t shard, const std::vector<std::uint16_t>& ports) {
   auto& state = self->state;
   if (shard >= state.members.size()) return; // a membership that was just ended
   state.members[shard].joined = true;
@@ -103,20 +103,20 @@ bool starts_slowly(const service_settings& service) {
   return service.handler.stays_up.has_value();
 }
 
-void service_ready(self_pointer self) {
+void service_ready(node_pointer self) {
   auto& state = self->state;
   if (state.not_ready > 0 && --state.not_ready == 0 && !state.draining)
     join(self, 0, state.settings.broker.port);
 }
 
-void service_failing(self_pointer self, std::uint16_t service, const std::string& why) {
+void service_failing(node_pointer self, std::uint16_t service, const std::string& why) {
   auto& state = self->state;
   if (state.not_ready > 0 && state.dependencies.owner)
     self->send(state.dependencies.owner, failing_atom_v, state.settings.services[service].name,
                why);
 }
 
-void settled(self_pointer self, std::uint16_t shard) {
+void settled(node_pointer self, std::uint16_t shard) {
   auto& members = self->state.members;
   if (shard >= members.size()) return;
   members[shard].settled = true;
@@ -125,7 +125,7 @@ void settled(self_pointer self, std::uint16_t shard) {
 }
 
 // Its process goes on, and it leaves nothing there.
-void end_replaced(self_pointer self) {
+void end_replaced(node_pointer self) {
   auto& state = self->state;
   for (const auto& queue : state.queues)
     for (std::uint32_t slot = 0; slot < queue->slots(); ++slot)
@@ -139,13 +139,13 @@ void end_replaced(self_pointer self) {
   self->quit(caf::exit_reason::user_shutdown);
 }
 
-void leave(self_pointer self) {
+void leave(node_pointer self) {
   if (self->state.replaced) return end_replaced(self);
   spdlog::info("drained");
   self->quit(caf::exit_reason::user_shutdown);
 }
 
-void on_exit(self_pointer self, const caf::down_msg& down) {
+void on_exit(node_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.gateway)
     return give_up(self, "the gateway fell: " + caf::to_string(down.reason));
@@ -196,7 +196,7 @@ caf::actor start_own_actors(caf::event_based_actor& self, const node_settings& s
       queue, gateway, caf::actor{&self});
 }
 
-void replace_for(self_pointer self, const std::string& why) {
+void replace_for(node_pointer self, const std::string& why) {
   if (self->state.settings.master_fd < 0)
     return spdlog::warn("{}: with --processes its process would be replaced", why);
   spdlog::warn("asking the master for a replacement of this process: {}", why);
@@ -216,7 +216,7 @@ hang_settings hangs_of(caf::event_based_actor* self, const service_settings& off
 }
 
 // Programs that stay up are started anew from what is on the disk now.
-void reload(self_pointer self) {
+void reload(node_pointer self) {
   auto& state = self->state;
   std::string names;
   for (std::size_t i = 0; i < state.pools.size() && !state.draining; ++i) {
@@ -232,7 +232,7 @@ void reload(self_pointer self) {
 }
 
 // What stays up may come to its end by itself, before the process that starts programs ends it.
-void stop_processes(self_pointer self) {
+void stop_processes(node_pointer self) {
   auto& state = self->state;
   for (std::size_t i = 0; i < state.pools.size(); ++i) {
     const auto& service = state.settings.services[i];
@@ -247,7 +247,7 @@ void stop_processes(self_pointer self) {
   if (state.stopping == 0) leave(self);
 }
 
-void drain(self_pointer self) {
+void drain_node(node_pointer self) {
   auto& state = self->state;
   if (std::exchange(state.draining, true)) return;
   bool joins = false;
@@ -309,7 +309,7 @@ node_dependencies default_node_dependencies(const node_settings& settings, caf::
   return dependencies;
 }
 
-caf::behavior node(self_pointer self, node_settings settings, node_dependencies dependencies) {
+caf::behavior node(node_pointer self, node_settings settings, node_dependencies dependencies) {
   auto& state = self->state;
   state.settings = std::move(settings);
   state.dependencies = std::move(dependencies);
@@ -355,12 +355,12 @@ caf::behavior node(self_pointer self, node_settings settings, node_dependencies 
       },
       [self](release_atom) {
         self->state.replaced = true;
-        drain(self);
+        drain_node(self);
       },
       [self](drain_atom) {
         if (self->state.draining && !self->state.replaced) return;
         self->state.replaced = false;
-        drain(self);
+        drain_node(self);
         spdlog::info("draining: what runs may finish within {} ms",
                      self->state.settings.drain_time.count());
         self->delayed_send(self, self->state.settings.drain_time, drained_atom_v);

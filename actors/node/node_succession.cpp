@@ -9,7 +9,7 @@ namespace ropewalk {
 
 namespace {
 
-using self_pointer = caf::stateful_actor<succession_state>*;
+using succession_pointer = caf::stateful_actor<succession_state>*;
 
 const service_settings* find(const std::vector<service_settings>& services,
                              const std::string& name) {
@@ -25,13 +25,13 @@ bool same(const std::vector<service_settings>& a, const std::vector<service_sett
          });
 }
 
-caf::actor start(self_pointer self, const node_settings& settings) {
+caf::actor start(succession_pointer self, const node_settings& settings) {
   auto started = self->state.with.start(self, settings);
   self->monitor(started);
   return started;
 }
 
-void reload(self_pointer self) {
+void reload(succession_pointer self) {
   auto& state = self->state;
   if (state.draining) return;
   if (state.next) {
@@ -51,17 +51,17 @@ void reload(self_pointer self) {
   state.next = start(self, state.next_settings);
 }
 
-void reload_again(self_pointer self) {
+void reload_again(succession_pointer self) {
   if (std::exchange(self->state.reload_again, false)) reload(self);
 }
 
-void release(self_pointer self, caf::actor& node) {
+void release(succession_pointer self, caf::actor& node) {
   self->send(node, release_atom_v);
   self->state.leaving.push_back(std::exchange(node, nullptr));
 }
 
 // It is a member of the broker, and has all that it offers.
-void promote(self_pointer self) {
+void promote(succession_pointer self) {
   auto& state = self->state;
   if (self->current_sender() != state.next) return; // the first, or one that was given up
   for (const auto& line : service_changes(state.settings.services, state.next_settings.services))
@@ -72,7 +72,7 @@ void promote(self_pointer self) {
   reload_again(self);
 }
 
-void give_up(self_pointer self, const std::string& service, const std::string& why) {
+void give_up(succession_pointer self, const std::string& service, const std::string& why) {
   auto& state = self->state;
   if (self->current_sender() != state.next) return;
   spdlog::error("SIGHUP: service {} does not start: {}; nothing is reloaded, and what runs goes on",
@@ -82,7 +82,7 @@ void give_up(self_pointer self, const std::string& service, const std::string& w
 }
 
 // All are gone that were to drain.
-void leave(self_pointer self) {
+void leave(succession_pointer self) {
   auto& state = self->state;
   if (state.current || !state.leaving.empty()) return;
   // Before the broker hears that this process is gone and runs again elsewhere what had no time.
@@ -90,7 +90,7 @@ void leave(self_pointer self) {
   self->quit(caf::exit_reason::user_shutdown);
 }
 
-void on_exit(self_pointer self, const caf::down_msg& down) {
+void on_exit(succession_pointer self, const caf::down_msg& down) {
   auto& state = self->state;
   if (down.source == state.current) {
     state.current = nullptr;
@@ -107,7 +107,7 @@ void on_exit(self_pointer self, const caf::down_msg& down) {
   leave(self);
 }
 
-void drain(self_pointer self) {
+void drain_running(succession_pointer self) {
   auto& state = self->state;
   if (std::exchange(state.draining, true)) return;
   if (state.next) release(self, state.next);
@@ -136,7 +136,7 @@ std::vector<std::string> service_changes(const std::vector<service_settings>& be
   return lines;
 }
 
-caf::behavior node_succession(self_pointer self, succession_settings settings) {
+caf::behavior node_succession(succession_pointer self, succession_settings settings) {
   auto& state = self->state;
   state.with = std::move(settings);
   state.settings = state.with.first;
@@ -144,7 +144,7 @@ caf::behavior node_succession(self_pointer self, succession_settings settings) {
   state.current = start(self, state.settings);
   return {
       [self](reload_atom) { reload(self); },
-      [self](drain_atom) { drain(self); },
+      [self](drain_atom) { drain_running(self); },
       [self](ready_atom) { promote(self); },
       [self](failing_atom, const std::string& service, const std::string& why) {
         give_up(self, service, why);

@@ -14,12 +14,9 @@ namespace ropewalk {
 namespace {
 
 // How often deadlines are looked at, while something is open.
-constexpr milliseconds beat_interval{20};
+constexpr milliseconds deadline_interval{20};
 
-// How long what is to run alone waits for its actor to have nothing else before it goes back.
-constexpr milliseconds parked_time{1000};
-
-std::string text_of(const caf::error& why) {
+std::string reply_text(const caf::error& why) {
   return why.context().match_elements<std::string>() ? why.context().get_as<std::string>(0)
                                                      : caf::to_string(why);
 }
@@ -167,7 +164,7 @@ void own_actor_pool::went_down(const caf::down_msg& down) {
     return start(number);
   }
   const auto now = now_is();
-  const auto why = text_of(down.reason);
+  const auto why = reply_text(down.reason);
   m.who = nullptr;
   const auto runs = m.load.died(now);
   const auto cause = runs.size() == 1 ? queue_->message_in(runs.front().seat) : std::nullopt;
@@ -246,8 +243,8 @@ void own_actor_pool::go_on(member& m, instant now) {
 
 void own_actor_pool::failed(std::uint32_t number, std::uint64_t id, const caf::error& why) {
   if (why == caf::sec::request_receiver_down) return; // its end comes, and says whose fault it is
-  if (is_busy(why)) return answered(number, id, error_code::busy, text_of(why));
-  answered(number, id, error_code::failed, text_of(why));
+  if (is_busy(why)) return answered(number, id, error_code::busy, reply_text(why));
+  answered(number, id, error_code::failed, reply_text(why));
 }
 
 void own_actor_pool::answered(std::uint32_t number, std::uint64_t id, error_code code,
@@ -301,7 +298,7 @@ void own_actor_pool::answer_for(const std::vector<process_load::verdict>& runs,
 // -- time ---------------------------------------------------------------------------------------------
 
 void own_actor_pool::expect_beat() {
-  if (!std::exchange(beats_, true)) delayed_send(this, beat_interval, beat_atom_v);
+  if (!std::exchange(beats_, true)) delayed_send(this, deadline_interval, beat_atom_v);
 }
 
 void own_actor_pool::beat() {
@@ -335,7 +332,7 @@ void own_actor_pool::check_parked(member& m, instant now) {
   if (now < job.deadline) {
     code = error_code::cancelled;
     if (!job.stop || !job.stop->load()) {
-      if (now - m.parked->since < parked_time) return;
+      if (now - m.parked->since < milliseconds{limits::parked_ms}) return;
       how = item_end::returned;
       code = error_code::ok;
     }

@@ -8,15 +8,15 @@ namespace ropewalk {
 
 namespace {
 
-using self_pointer = caf::stateful_actor<pool_state>*;
+using pool_pointer = caf::stateful_actor<pool_state>*;
 
-void start_slot(self_pointer self, std::uint32_t number) {
+void start_slot(pool_pointer self, std::uint32_t number) {
   auto& state = self->state;
   state.slots[number] = state.settings.start_slot(self, number);
   self->send(state.gateway, slot_up_atom_v, state.settings.service, number, state.slots[number]);
 }
 
-std::string text_of(const caf::error& reason) {
+std::string thrown_text(const caf::error& reason) {
   // What a handler threw stands in the error's context as a string.
   if (reason == caf::sec::runtime_error && reason.context().match_elements<std::string>())
     return reason.context().get_as<std::string>(0);
@@ -26,7 +26,7 @@ std::string text_of(const caf::error& reason) {
 // How often runs are looked at that cannot be ended.
 constexpr milliseconds hang_interval{100};
 
-void write_off(self_pointer self, std::uint32_t number) {
+void write_off(pool_pointer self, std::uint32_t number) {
   auto& s = self->state;
   const auto& hangs = *s.settings.hangs;
   const auto why = "service " + s.settings.name + ": a run in slot " + std::to_string(number) +
@@ -39,7 +39,7 @@ void write_off(self_pointer self, std::uint32_t number) {
   hangs.replace_process(why);
 }
 
-void check_hangs(self_pointer self) {
+void check_hangs(pool_pointer self) {
   auto& s = self->state;
   const auto now = self->clock().now();
   for (std::uint32_t number = 0; number < s.slots.size(); ++number)
@@ -50,7 +50,7 @@ void check_hangs(self_pointer self) {
 }
 
 // True if it was one that had been written off: its run has come to an end.
-bool is_back(self_pointer self, const caf::down_msg& down) {
+bool is_back(pool_pointer self, const caf::down_msg& down) {
   auto& s = self->state;
   const auto found = std::find(s.written_off.begin(), s.written_off.end(), down.source);
   if (found == s.written_off.end()) return false;
@@ -64,7 +64,7 @@ bool is_back(self_pointer self, const caf::down_msg& down) {
 
 } // namespace
 
-caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway) {
+caf::behavior pool(pool_pointer self, pool_settings settings, caf::actor gateway) {
   auto& state = self->state;
   state.policy = restart_policy{settings.restarts, settings.service + 1u};
   state.settings = std::move(settings);
@@ -76,7 +76,7 @@ caf::behavior pool(self_pointer self, pool_settings settings, caf::actor gateway
     if (found == s.slots.end()) return;
     *found = nullptr;
     const auto number = static_cast<std::uint32_t>(found - s.slots.begin());
-    const auto why = text_of(down.reason);
+    const auto why = thrown_text(down.reason);
     // Before the gateway hears of it, which then takes the message out of there.
     const auto cause =
         s.settings.message_in ? s.settings.message_in(number) : std::optional<std::uint64_t>{};

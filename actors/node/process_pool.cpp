@@ -2,6 +2,7 @@
 
 #include "actors/node/settings.hpp"
 #include "net/cluster/shared_loop.hpp"
+#include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
 
 #include <algorithm>
@@ -11,9 +12,6 @@
 namespace ropewalk {
 
 namespace {
-
-// How long what is to run alone waits for a process to be empty before it goes back to the broker.
-constexpr milliseconds parked_time{1000};
 
 // What a handler may answer, and what becomes of it. `notified`: why it was told to stop.
 void judge(error_code said, error_code notified, shared_bytes&& payload, answer_item& into) {
@@ -54,10 +52,6 @@ std::uint32_t process_count(const process_pool_settings& s) {
 }
 
 } // namespace
-
-instant process_pool::clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 answer_item process_pool::answer_to(const work_head& what) {
   answer_item result;
@@ -290,7 +284,7 @@ void process_pool::check_parked(member& m, instant now) {
     unpark(m, item_end::answered, error_code::timeout, now);
   else if (m.parked_job.stop && m.parked_job.stop->load())
     unpark(m, item_end::answered, error_code::cancelled, now);
-  else if (now - m.parked_since >= parked_time)
+  else if (now - m.parked_since >= milliseconds{limits::parked_ms})
     unpark(m, item_end::returned, error_code::ok, now);
   else
     return;

@@ -7,6 +7,7 @@
 #include "actors/node/start_pause.hpp"
 #include "actors/supervise/process_scaling.hpp"
 #include "actors/supervise/restart_policy.hpp"
+#include "actors/time/clock.hpp"
 
 #include <caf/io/broker.hpp>
 #include <memory>
@@ -115,7 +116,6 @@ private:
   void on_fork_answered(std::uint64_t id, pid_t pid, const std::string& why) override;
   void on_no_fork_server() override;
 
-  static instant clock_now();
   static answer_item answer_to(const work_head& what);
   [[nodiscard]] bool may_begin(const member& m) const;
   [[nodiscard]] bool is_worn(const member& m) const;

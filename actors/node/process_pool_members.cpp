@@ -25,7 +25,7 @@ std::string why_in_a_line(const handler_process::ending& how) {
 }
 
 // How often deadlines, cancellations and restarts are looked at, while there is one to look at.
-constexpr milliseconds tick_interval{20};
+constexpr milliseconds member_look_interval{20};
 
 // How often age and memory are, where there are limits to them. What takes a gigabyte a second has
 // half a gigabyte more by then.
@@ -280,7 +280,7 @@ void process_pool::tick() {
 
 void process_pool::expect_ticks() {
   if (std::exchange(ticks_, true)) return;
-  polls_->tick_every(tick_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
+  polls_->tick_every(member_look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
     if (!getf(is_terminated_flag)) tick();
   });
 }

@@ -14,7 +14,7 @@ microseconds one_of(std::string_view unit) {
   return microseconds{unit == unit::microseconds ? 1 : 0};
 }
 
-failure bad(std::string what, std::string advice = {}) {
+failure bad_value(std::string what, std::string advice = {}) {
   return {failure_kind::bad_input, std::move(what), std::move(advice)};
 }
 
@@ -24,14 +24,15 @@ result<std::uint64_t> parse(const setting& of, std::string_view text) {
     const auto time = parse_duration(text, one);
     if (!time) return time.why();
     if (*time % one != microseconds{0})
-      return bad("'" + std::string{text} + "' is no whole number of " + std::string{of.unit()});
+      return bad_value("'" + std::string{text} + "' is no whole number of " +
+                       std::string{of.unit()});
     return static_cast<std::uint64_t>(*time / one);
   }
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::result_out_of_range) return UINT64_MAX; // no bounds are so wide
   if (error != std::errc{} || end != text.data() + text.size())
-    return bad("'" + std::string{text} + "' is no whole number of " + std::string{of.unit()});
+    return bad_value("'" + std::string{text} + "' is no whole number of " + std::string{of.unit()});
   return number;
 }
 
@@ -52,8 +53,8 @@ std::string value_text(const setting& of, std::uint64_t value) {
 result<std::uint64_t> read_value(const setting& of, std::string_view text) {
   auto value = parse(of, text);
   if (value && (*value < of.min() || *value > of.max()))
-    return bad(std::string{text} + " is not between " + value_text(of, of.min()) + " and " +
-               value_text(of, of.max()));
+    return bad_value(std::string{text} + " is not between " + value_text(of, of.min()) + " and " +
+                     value_text(of, of.max()));
   return value;
 }
 

@@ -10,24 +10,24 @@ namespace ropewalk {
 
 namespace {
 
-struct unit {
+struct unit_name {
   std::string_view name;
   std::uint64_t factor;
 };
 
 // Both from the largest to the smallest.
-constexpr std::array times{unit{"d", 86'400'000'000}, unit{"h", 3'600'000'000},
-                           unit{"m", 60'000'000},     unit{"s", 1'000'000},
-                           unit{"ms", 1000},          unit{"us", 1}};
-constexpr std::array sizes{unit{"TiB", 1ull << 40},
-                           unit{"TB", 1'000'000'000'000},
-                           unit{"GiB", 1ull << 30},
-                           unit{"GB", 1'000'000'000},
-                           unit{"MiB", 1ull << 20},
-                           unit{"MB", 1'000'000},
-                           unit{"KiB", 1ull << 10},
-                           unit{"kB", 1000},
-                           unit{"B", 1}};
+constexpr std::array times{unit_name{"d", 86'400'000'000}, unit_name{"h", 3'600'000'000},
+                           unit_name{"m", 60'000'000},     unit_name{"s", 1'000'000},
+                           unit_name{"ms", 1000},          unit_name{"us", 1}};
+constexpr std::array sizes{unit_name{"TiB", 1ull << 40},
+                           unit_name{"TB", 1'000'000'000'000},
+                           unit_name{"GiB", 1ull << 30},
+                           unit_name{"GB", 1'000'000'000},
+                           unit_name{"MiB", 1ull << 20},
+                           unit_name{"MB", 1'000'000},
+                           unit_name{"KiB", 1ull << 10},
+                           unit_name{"kB", 1000},
+                           unit_name{"B", 1}};
 
 constexpr std::uint64_t max_number = INT64_MAX; // what microseconds can count
 
@@ -87,7 +87,7 @@ std::string_view take_letters(std::string_view& text) {
   return result;
 }
 
-failure bad(std::string_view text, const char* what, const char* advice) {
+failure not_of_unit(std::string_view text, const char* what, const char* advice) {
   return {failure_kind::bad_input, "'" + std::string{text} + "' is no " + what, advice};
 }
 
@@ -99,7 +99,7 @@ bool same_letters(std::string_view a, std::string_view b) {
 }
 
 // As few units as say it, the largest first.
-std::string text_in(std::span<const unit> units, std::uint64_t number) {
+std::string text_in(std::span<const unit_name> units, std::uint64_t number) {
   std::string result;
   for (const auto& u : units) {
     if (number < u.factor) continue;
@@ -113,9 +113,10 @@ std::string text_in(std::span<const unit> units, std::uint64_t number) {
 
 result<microseconds> parse_duration(std::string_view text, microseconds plain) {
   const auto failed = [&] {
-    return bad(text, "time",
-               plain.count() > 0 ? "write a number and its unit, such as 250ms, 5s, 2m, 1h or 1d"
-                                 : "it needs a unit, such as 250ms, 5s, 2m, 1h or 1d");
+    return not_of_unit(text, "time",
+                       plain.count() > 0
+                           ? "write a number and its unit, such as 250ms, 5s, 2m, 1h or 1d"
+                           : "it needs a unit, such as 250ms, 5s, 2m, 1h or 1d");
   };
   std::uint64_t total = 0;
   auto rest = text;
@@ -127,7 +128,7 @@ result<microseconds> parse_duration(std::string_view text, microseconds plain) {
     auto factor = static_cast<std::uint64_t>(plain.count());
     if (!letters.empty()) {
       const auto* const found = std::find_if(times.begin() + larger, times.end(),
-                                             [&](const unit& u) { return u.name == letters; });
+                                             [&](const unit_name& u) { return u.name == letters; });
       if (found == times.end()) return failed();
       factor = found->factor;
       larger = static_cast<std::size_t>(found - times.begin()) + 1;
@@ -157,13 +158,14 @@ result<std::chrono::milliseconds> parse_wait(std::string_view text) {
 
 result<std::uint64_t> parse_size(std::string_view text) {
   const auto failed = [&] {
-    return bad(text, "size", "write bytes, or a number and its unit, such as 64KiB, 512MiB or 2MB");
+    return not_of_unit(text, "size",
+                       "write bytes, or a number and its unit, such as 64KiB, 512MiB or 2MB");
   };
   auto rest = text;
   const auto number = take_decimal(rest);
   if (!number) return failed();
   const auto letters = take_letters(rest);
-  const auto* const found = std::find_if(sizes.begin(), sizes.end(), [&](const unit& u) {
+  const auto* const found = std::find_if(sizes.begin(), sizes.end(), [&](const unit_name& u) {
     return same_letters(u.name, letters.empty() ? "B" : letters);
   });
   if (found == sizes.end() || !rest.empty() || (number->has_fraction && found->factor == 1))
@@ -181,7 +183,7 @@ std::string duration_text(microseconds time) {
 std::string size_text(std::uint64_t bytes) {
   if (bytes == 0) return "0B";
   const auto* const whole = std::find_if(sizes.begin(), sizes.end(),
-                                         [&](const unit& u) { return bytes % u.factor == 0; });
+                                         [&](const unit_name& u) { return bytes % u.factor == 0; });
   return std::to_string(bytes / whole->factor).append(whole->name);
 }
 

@@ -21,7 +21,7 @@ namespace {
 // How long a run's answer waits for what the program has left behind, which is under SIGKILL: so
 // many waits in which nothing ended.
 constexpr long one_wait_ns = 10'000'000;
-constexpr int max_waits = 200;
+constexpr int max_waits_for_leftovers = 200;
 
 sigset_t all_signals() {
   sigset_t all;
@@ -244,8 +244,8 @@ void program_runs::finish_ended(int waited) {
   end_leftovers();
   for (auto at = channels_.begin(); at != channels_.end();) {
     auto& c = at->second;
-    const bool over =
-        c.run && c.run->status && (!c.run->has_leftovers || (c.run->waits += waited) > max_waits);
+    const bool over = c.run && c.run->status &&
+                      (!c.run->has_leftovers || (c.run->waits += waited) > max_waits_for_leftovers);
     if (!over) {
       ++at;
       continue;

@@ -1,4 +1,5 @@
 #include "actors/settings/units.hpp"
+#include "actors/time/clock.hpp"
 #include "apps/ropewalk/commands.hpp"
 #include "apps/ropewalk/exit_status.hpp"
 #include "apps/ropewalk/options.hpp"
@@ -36,10 +37,6 @@ struct top_options {
 };
 
 constexpr std::array tabs{top_tab::services, top_tab::nodes, top_tab::clients};
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 std::string time_of_day() {
   const auto now = std::time(nullptr);

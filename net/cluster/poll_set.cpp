@@ -1,5 +1,7 @@
 #include "net/cluster/poll_set.hpp"
 
+#include "net/cluster/new_fd.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -15,15 +17,10 @@ namespace {
 
 constexpr int most_at_a_time = 64;
 
-int made(int fd, const char* what) {
-  if (fd < 0) throw std::system_error{errno, std::generic_category(), what};
-  return fd;
-}
-
 } // namespace
 
 poll_set::poll_set(shared_loop& loop, budget turn)
-    : loop_source(loop, made(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), turn_(turn) {}
+    : loop_source(loop, new_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")), turn_(turn) {}
 
 std::shared_ptr<poll_set> poll_set::open(shared_loop& loop, budget turn) {
   auto result = std::make_shared<poll_set>(loop, turn);
@@ -73,8 +70,9 @@ void poll_set::forget(id& which) {
 
 void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void()> what) {
   if (timer_ < 0) {
-    timer_ = made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
-    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0) made(-1, "epoll_ctl");
+    timer_ =
+        new_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0) new_fd(-1, "epoll_ctl");
   }
   on_tick_ = std::move(what);
   const auto seconds = std::chrono::floor<std::chrono::seconds>(interval);

@@ -2,6 +2,7 @@
 
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/compact_basp.hpp"
+#include "net/cluster/new_fd.hpp"
 
 #include <algorithm>
 #include <caf/actor_system.hpp>
@@ -29,11 +30,6 @@ constexpr std::chrono::milliseconds fallback_interval{2};
 // two actors.
 constexpr int max_rounds = 16;
 
-int made(int fd, const char* what) {
-  if (fd < 0) throw std::system_error{errno, std::generic_category(), what};
-  return fd;
-}
-
 class shared_middleman final : public caf::io::middleman {
 public:
   static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>) {
@@ -60,7 +56,7 @@ private:
 class shared_loop::wake_up final : public caf::io::network::event_handler {
 public:
   explicit wake_up(shared_loop& loop)
-      : event_handler(loop, made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      : event_handler(loop, new_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
         loop_(loop) {}
 
   void notify() const {
@@ -83,8 +79,8 @@ private:
 class shared_loop::timer final : public caf::io::network::event_handler {
 public:
   explicit timer(shared_loop& loop)
-      : event_handler(loop, made(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-                                 "timerfd_create")) {}
+      : event_handler(loop, new_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+                                   "timerfd_create")) {}
 
   // Once, or again and again.
   void set(std::chrono::microseconds after, std::function<void()> what, bool repeats) {

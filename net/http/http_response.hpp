@@ -6,6 +6,10 @@
 
 namespace ropewalk {
 
+/// What a body is, as Content-Type says it.
+inline constexpr std::string_view json_type = "application/json";
+inline constexpr std::string_view text_type = "text/plain; charset=utf-8";
+
 /// The head of an answer.
 struct http_response_head {
   int status = 200;

@@ -129,6 +129,9 @@ inline constexpr std::uint32_t last_words_ms = 20;
 /// milliseconds: then that was no fault of the message. A service manager signals all processes of
 /// a service within one, a loaded machine takes some more to let the node hear of it.
 inline constexpr std::uint32_t stop_spread_ms = 100;
+/// How long what is to run alone waits for its slot to have nothing else, in milliseconds; then it
+/// goes back to the broker, and may begin elsewhere. As long as most handlers' longest run.
+inline constexpr std::uint32_t parked_ms = 1000;
 /// What a process keeps of its log while nobody takes it, in bytes; what comes after that is counted
 /// and dropped. Some 8,000 lines: minutes of a reader that stalls, and little beside a message.
 inline constexpr std::size_t log_queue_bytes = 1 * mib;

@@ -3,6 +3,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
+#include "tests/matches.hpp"
 
 #include <csignal>
 #include <filesystem>
@@ -10,14 +11,6 @@
 using namespace ropewalk;
 
 /// Certificates that are not valid yet, or not for long, and what TLS refuses, in words.
-
-namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
-
-} // namespace
 
 TEST_CASE("certificates that end soon are said by everybody who uses them, and in status") {
   const certificates certs{{"--days", "10", "--client", "alice"}}; // the authority: four times that

@@ -15,10 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool says(const process& node, const std::string& text) {
-  return node.says(text);
-}
-
 // Asks until the answer is another; the answer, or nothing.
 std::string until_another(client& connection, const std::string& question,
                           const std::string& than) {
@@ -98,7 +94,7 @@ TEST_CASE("a process that has more memory than it should, itself or by a child, 
   const auto pid = ask(connection, "pid");
   CHECK(ask(connection, eat) == "OK eaten");
   CHECK(until_another(connection, "pid", pid).find("OK ") == 0);
-  CHECK(says(node, "more than its max-memory: it is replaced"));
+  CHECK(node.says("more than its max-memory: it is replaced"));
   CHECK(c.status()["restarts"] == 0);
   CHECK(c.status()["redispatched"] == 0);
 }
@@ -113,7 +109,7 @@ TEST_CASE("a process with twice the memory that it should have is ended, and wha
   CHECK(answer.find("WORKER_LOST") == 0);
   CHECK(answer.find("more than twice its max-memory (40 MiB)") != std::string::npos);
   CHECK(ask(connection, "echo again") == "OK again");
-  CHECK(says(node, "twice its max-memory"));
+  CHECK(node.says("twice its max-memory"));
 }
 
 TEST_CASE("the programs of a service run as another user, if the worker is root") {
@@ -135,7 +131,7 @@ TEST_CASE("the programs of a service run as another user, if the worker is root"
   REQUIRE(c.has_nodes(2));
   auto connection = c.connect();
   CHECK(ask(connection, "").find("OK nobody\n/nonexistent nobody\n") == 0);
-  CHECK(says(b, "says: I am nobody"));
+  CHECK(b.says("says: I am nobody"));
 }
 
 TEST_CASE("the programs of a service are nicer than the worker") {

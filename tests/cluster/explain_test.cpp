@@ -3,6 +3,7 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/terminal.hpp"
+#include "tests/matches.hpp"
 
 #include <array>
 #include <csignal>
@@ -19,10 +20,6 @@ namespace {
 
 const std::string traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 output explain(const cluster& c, std::vector<std::string> words) {
   words.insert(words.begin(), {"explain", "--broker", c.clients().text()});

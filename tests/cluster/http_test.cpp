@@ -2,6 +2,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
+#include "tests/matches.hpp"
 
 #include <csignal>
 #include <fstream>
@@ -12,10 +13,6 @@ using namespace ropewalk;
 /// HTTP as its usual clients speak it.
 
 namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 // A broker that speaks HTTP, and curl.
 class http_cluster : public cluster {

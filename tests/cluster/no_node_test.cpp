@@ -1,5 +1,6 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/matches.hpp"
 
 #include <csignal>
 #include <filesystem>
@@ -7,14 +8,6 @@
 using namespace ropewalk;
 
 /// A service whose last node has left: what waits for it, and what becomes of that, is said.
-
-namespace {
-
-bool contains(std::string_view text, std::string_view what) {
-  return text.find(what) != std::string_view::npos;
-}
-
-} // namespace
 
 TEST_CASE(
     "a request for a service whose last node has left is told since when nobody offers it, and "
@@ -32,9 +25,9 @@ TEST_CASE(
     options.timeout = 1200ms;
     const auto answer = c.connect().call("echo", "x", options);
     CHECK(answer.code == error_code::timeout);
-    CHECK(contains(answer.payload.view(),
+    CHECK(contains(std::string{answer.payload.view()},
                    "no node has offered service 'echo' since its last one left "));
-    CHECK(contains(answer.payload.view(), "start a worker that does"));
+    CHECK(contains(std::string{answer.payload.view()}, "start a worker that does"));
     options.timeout = 20s;
     auto waits = c.connect();
     waits.send("echo", shared_bytes::copy_of("waited"), options);
@@ -60,7 +53,7 @@ TEST_CASE("a broker that has just begun lets requests wait for the workers that 
   c.restart_broker();
   const auto wrong = c.connect().call("nobody's", "x");
   CHECK(wrong.code == error_code::no_service);
-  CHECK(contains(wrong.payload.view(), "no worker has offered service 'nobody's'"));
+  CHECK(contains(std::string{wrong.payload.view()}, "no worker has offered service 'nobody's'"));
   auto connection = c.connect();
   for (int i = 0; i < 10; ++i) CHECK(connection.call("echo", "x").code == error_code::ok);
   CHECK(eventually([&] {

@@ -1,5 +1,6 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/matches.hpp"
 
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -15,10 +16,6 @@ namespace {
 const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
 const std::string sampled = "00-" + trace + "-00f067aa0ba902b7-01";
 const std::string not_sampled = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 class collector {
 public:

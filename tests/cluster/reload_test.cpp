@@ -34,7 +34,7 @@ std::string handler_that_says(const std::string& version, const std::string& mor
          version + "\"\n" + more;
 }
 
-bool says(const process& node, const std::string& text) {
+bool says_in_time(const process& node, const std::string& text) {
   return eventually([&] { return node.log().find(text) != std::string::npos; }, 20s);
 }
 
@@ -138,15 +138,15 @@ TEST_CASE("a reload brings services, takes some away, and says what it did with 
   file.write(keep + "[worker.service.fresh]\nhandler = \"cmd:echo -n fresh\"\n" +
              "[worker.service.other]\nhandler = \"cmd:echo -n two\"\n");
   node.signal(SIGHUP);
-  CHECK(says(node, "service keep is as it was"));
-  CHECK(says(node, "service fresh is new: cmd:echo -n fresh"));
-  CHECK(says(node, "service other is now cmd:echo -n two, in place of cmd:echo -n one"));
-  CHECK(says(node, "service old is offered no more, and drains"));
+  CHECK(says_in_time(node, "service keep is as it was"));
+  CHECK(says_in_time(node, "service fresh is new: cmd:echo -n fresh"));
+  CHECK(says_in_time(node, "service other is now cmd:echo -n two, in place of cmd:echo -n one"));
+  CHECK(says_in_time(node, "service old is offered no more, and drains"));
   CHECK(text(connection.wait(10s)) == "OK old");
   CHECK(text(connection.call("fresh", "")) == "OK fresh");
   CHECK(text(connection.call("other", "")) == "OK two");
   CHECK(text(connection.call("keep", "x")) == "OK x");
-  CHECK(says(node, "what was replaced has drained"));
+  CHECK(says_in_time(node, "what was replaced has drained"));
   CHECK(eventually([&] { return c.status()["nodes"].size() == 1; }));
   CHECK(text(connection.call("old", "x", {.timeout = 200ms})).find("TIMEOUT") == 0);
   node.signal(SIGTERM);
@@ -164,17 +164,17 @@ TEST_CASE("what does not start, and a file that makes no sense, leave what runs 
   file.write("[worker.service.h]\nhandler = \"exec:sh -c 'echo no model; exit 3'\"\n" +
              std::string{"[worker.service.more]\nhandler = \"builtin:echo\"\n"});
   node.signal(SIGHUP);
-  CHECK(says(node, "SIGHUP: service h does not start: it ended with exit status 3"));
-  CHECK(says(node, "what was replaced has drained")); // the new one
+  CHECK(says_in_time(node, "SIGHUP: service h does not start: it ended with exit status 3"));
+  CHECK(says_in_time(node, "what was replaced has drained")); // the new one
   CHECK(ask(connection, "version") == "OK v1");
   CHECK(text(connection.call("more", "x")).find("NO_SERVICE") == 0);
 
   file.write(handler_that_says("v2", "slots = \"many\"\n"));
   node.signal(SIGHUP);
-  CHECK(says(node, "'many' is no number"));
+  CHECK(says_in_time(node, "'many' is no number"));
   file.write("[worker.service.h]\nhandler = \"exec:no-such-program\"\n");
   node.signal(SIGHUP);
-  CHECK(says(node, "cannot find the program 'no-such-program'"));
+  CHECK(says_in_time(node, "cannot find the program 'no-such-program'"));
   CHECK(ask(connection, "version") == "OK v1");
 
   file.write(handler_that_says("v3"));
@@ -192,10 +192,10 @@ TEST_CASE("options that have changed come with a reload, and the file that has n
   auto connection = ready_client(c);
   const auto pid = ask(connection, "pid");
   node.signal(SIGHUP);
-  CHECK(says(node, "SIGHUP: the processes of h are replaced by fresh ones"));
+  CHECK(says_in_time(node, "SIGHUP: the processes of h are replaced by fresh ones"));
   file.write(handler_that_says("v1", "timeout = \"300ms\"\n"));
   node.signal(SIGHUP);
-  CHECK(says(node, "service h has other options"));
+  CHECK(says_in_time(node, "service h has other options"));
   CHECK(eventually(
       [&] { return ask(connection, "sleep 1000", {.timeout = 5s}).find("TIMEOUT it ran") == 0; }));
 }

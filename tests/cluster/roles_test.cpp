@@ -5,6 +5,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
+#include "tests/matches.hpp"
 
 #include <array>
 #include <csignal>
@@ -62,10 +63,6 @@ public:
 private:
   temporary_folder folder_;
 };
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 std::shared_ptr<const tls_context>
 context_of(const result<std::shared_ptr<const tls_context>>& made) {

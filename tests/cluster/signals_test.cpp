@@ -18,12 +18,12 @@ namespace {
 
 using strings = std::vector<std::string>;
 
-bool says(const process& p, const std::string& what) {
+bool has_said(const process& p, const std::string& what) {
   return p.log().find(what) != std::string::npos;
 }
 
 bool comes_to_say(const process& p, const std::string& what) {
-  return eventually([&] { return says(p, what); });
+  return eventually([&] { return has_said(p, what); });
 }
 
 bool is_alive(pid_t pid) {
@@ -64,8 +64,8 @@ struct busy_worker {
     CHECK(worker->wait(10s) == 0);
     CHECK(c.status()["restarts"] == 0);
     CHECK(c.status()["redispatched"] == 0);
-    CHECK_FALSE(says(*worker, "at once"));
-    CHECK_FALSE(says(*worker, "fell"));
+    CHECK_FALSE(has_said(*worker, "at once"));
+    CHECK_FALSE(has_said(*worker, "fell"));
   }
 
   cluster c;
@@ -108,7 +108,7 @@ TEST_CASE("a second signal to a master after a second kills its processes, exit 
   REQUIRE_FALSE(b.worker->wait(1200ms));
   b.worker->signal(SIGTERM);
   REQUIRE(b.worker->wait(5s) == 1);
-  CHECK(says(*b.worker, "ending at once"));
+  CHECK(has_said(*b.worker, "ending at once"));
   for (const auto pid : children) CHECK_FALSE(is_alive(pid));
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("processes told to leave again and again do not make their master give
     REQUIRE(eventually([&] { return !is_alive(child); }));
   }
   REQUIRE(c.has_nodes(1));
-  CHECK_FALSE(says(master, "fell"));
+  CHECK_FALSE(has_said(master, "fell"));
 }
 
 TEST_CASE("a signal right after the start is a drain, not a death") {
@@ -312,7 +312,7 @@ TEST_CASE("when a master is killed its processes finish what they run") {
   REQUIRE(answer);
   CHECK(answer->code == error_code::ok);
   CHECK(b.c.has_nodes(0));
-  CHECK(says(*b.worker, "the master is gone"));
+  CHECK(has_said(*b.worker, "the master is gone"));
   CHECK(b.c.status()["redispatched"] == 0);
   for (const auto pid : children) CHECK(eventually([pid] { return !is_alive(pid); }));
 }
@@ -331,7 +331,7 @@ TEST_CASE("the replacement of a recycled process that dies is started again, and
   // The fifth has it replaced; the broker, which is stopped, lets nobody join.
   connection.send("sleep", shared_bytes::copy_of("0"));
   connection.flush();
-  REQUIRE(eventually([&] { return says(master, "asking the master for a replacement"); }));
+  REQUIRE(eventually([&] { return has_said(master, "asking the master for a replacement"); }));
   c.broker().signal(SIGSTOP);
   pid_t replacement = 0;
   REQUIRE(eventually([&] {

@@ -1,6 +1,7 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/matches.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -12,10 +13,6 @@ using namespace ropewalk;
 /// What `ropewalk status` says and how it ends, which is what health checks and scripts read.
 
 namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 // A broker that asks for tokens, and one that it knows.
 struct with_tokens {

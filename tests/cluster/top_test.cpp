@@ -1,6 +1,7 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/terminal.hpp"
+#include "tests/matches.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -12,10 +13,6 @@ using namespace ropewalk;
 /// `ropewalk top` and `ropewalk status --watch` on a terminal: what they draw, and how they leave it.
 
 namespace {
-
-bool contains(const std::string& text, std::string_view what) {
-  return text.find(what) != std::string::npos;
-}
 
 std::vector<std::string> top_of(const cluster& c, const std::vector<std::string>& more = {}) {
   std::vector<std::string> words{"top", "--broker", c.clients().text(), "--delay", "100ms"};

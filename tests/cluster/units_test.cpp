@@ -1,6 +1,7 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
+#include "tests/matches.hpp"
 
 #include <array>
 #include <csignal>
@@ -12,10 +13,6 @@ using namespace ropewalk;
 /// Limits as people write them, and those that could never work.
 
 namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 output check(const std::string& command, const std::vector<std::string>& options,
              const std::string& file = {}) {

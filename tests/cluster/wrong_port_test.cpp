@@ -3,6 +3,7 @@
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
+#include "tests/matches.hpp"
 
 #include <csignal>
 #include <string>
@@ -14,10 +15,6 @@ using namespace ropewalk;
 /// release: both sides say what is wrong and what to do, in the product's words.
 
 namespace {
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != std::string::npos;
-}
 
 // Words of CAF's and OpenSSL's that say nothing to who uses the product.
 void check_own_words(const std::string& text) {

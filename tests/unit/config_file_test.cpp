@@ -11,8 +11,8 @@ namespace {
 using words = std::vector<std::string>;
 
 // The options of a program that are as the real one's, as far as a file is concerned.
-struct program {
-  program() {
+struct file_options {
+  file_options() {
     auto* broker = app.add_subcommand("broker");
     broker->add_option("--listen", listen)->check(is_endpoint())->allow_extra_args(false);
     broker->add_option("--access-file", file);
@@ -48,7 +48,7 @@ struct program {
 TEST_CASE(
     "a file of options is TOML: a # within quotes is a letter, and every table is read by the "
     "subcommand that it is for") {
-  program p;
+  file_options p;
   const auto text = "# comment\n[broker]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n"
                     "access-file = \"a#b\" # comment\ninsecure-cluster = true\nattempts = 5\n"
                     "[worker]\nservice = [\"a=builtin:echo\"]\nrecycle-after = 7\n";
@@ -63,7 +63,7 @@ TEST_CASE(
 }
 
 TEST_CASE("services are a table of their own, each with its handler, or on a line") {
-  program p;
+  file_options p;
   const auto said = p.read("[worker.service]\nup = \"builtin:upper\"\n"
                            "[worker.service.sum]\nhandler = \"cmd:sha256sum\"\n",
                            "worker");
@@ -77,7 +77,7 @@ TEST_CASE("services are a table of their own, each with its handler, or on a lin
 }
 
 TEST_CASE("what the command line says goes before what the file says") {
-  program p;
+  file_options p;
   const auto* text = "[broker]\nattempts = 5\nlisten = \"127.0.0.1:1\"\n";
   CHECK(p.read(text, "broker", {"broker", "--attempts", "2"}).words ==
         words{"--listen=127.0.0.1:1"});
@@ -86,7 +86,7 @@ TEST_CASE("what the command line says goes before what the file says") {
 
 TEST_CASE("a typo in a file of options is an error that names the key, the line and the nearest "
           "key, so is every other mistake, and all are said") {
-  program p;
+  file_options p;
   CHECK(p.only_error("[broker]\n\nacess-file = \"a\"\n") ==
         "f.toml:3: there is no key 'acess-file' in [broker]; do you mean 'access-file'?");
   CHECK(p.only_error("[brokr]\nattempts = 5\n") ==

@@ -45,10 +45,10 @@ using said = std::vector<std::string>;
 
 const std::string host = "Host: x\r\n";
 
-std::string get(const std::string& fields) {
+std::string get_with(const std::string& fields) {
   return "GET / HTTP/1.1\r\n" + fields + "\r\n";
 }
-std::string post(const std::string& fields, const std::string& body = {}) {
+std::string post_with(const std::string& fields, const std::string& body = {}) {
   return "POST /p HTTP/1.1\r\n" + host + fields + "\r\n" + body;
 }
 
@@ -56,19 +56,19 @@ std::string post(const std::string& fields, const std::string& body = {}) {
 
 TEST_CASE(
     "requests over HTTP come out as they were sent, one behind the other, however they are cut") {
-  CHECK(events(get(host)) == said{"GET / []"});
-  CHECK(events(get(host) + get(host) + "\r\n" + get(host)).size() == 3);
-  CHECK(events(post("Content-Length: 3\r\n", "abc") + get(host)) ==
+  CHECK(events(get_with(host)) == said{"GET / []"});
+  CHECK(events(get_with(host) + get_with(host) + "\r\n" + get_with(host)).size() == 3);
+  CHECK(events(post_with("Content-Length: 3\r\n", "abc") + get_with(host)) ==
         said{"head POST", "POST /p [abc]", "GET / []"});
-  CHECK(events(post("Content-Length: 0\r\n")) == said{"POST /p []"});
-  CHECK(events(post("Transfer-Encoding: Chunked\r\n", "3\r\nabc\r\n2;a=b\r\nde\r\n0\r\n\r\n") +
-               get(host)) == said{"head POST", "POST /p [abcde]", "GET / []"});
-  CHECK(events(post("Expect: 100-continue\r\nContent-Length: 1\r\n", "a")) ==
+  CHECK(events(post_with("Content-Length: 0\r\n")) == said{"POST /p []"});
+  CHECK(events(post_with("Transfer-Encoding: Chunked\r\n", "3\r\nabc\r\n2;a=b\r\nde\r\n0\r\n\r\n") +
+               get_with(host)) == said{"head POST", "POST /p [abcde]", "GET / []"});
+  CHECK(events(post_with("Expect: 100-continue\r\nContent-Length: 1\r\n", "a")) ==
         said{"head POST waits", "POST /p [a]"});
 }
 
 TEST_CASE("a connection goes on after a request as its version and its Connection field say") {
-  CHECK(events(get(host + "Connection: close\r\n")) == said{"GET / [] last"});
+  CHECK(events(get_with(host + "Connection: close\r\n")) == said{"GET / [] last"});
   CHECK(events("GET / HTTP/1.0\r\n\r\n") == said{"GET / [] last"});
   CHECK(events("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n") == said{"GET / []"});
 }
@@ -78,31 +78,33 @@ TEST_CASE(
     "is read") {
   const auto lone = said{"refused 400"};
   const auto chunks = std::string{"0\r\n\r\n"};
-  CHECK(events(post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd") + get(host)) == lone);
-  CHECK(events(post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc") + get(host)) == lone);
-  CHECK(events(post("Content-Length: 3, 3\r\n", "abc") + get(host)) == lone);
-  CHECK(events(post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", chunks) + get(host)) ==
+  CHECK(events(post_with("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd") + get_with(host)) ==
         lone);
-  CHECK(events(post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", chunks) + get(host)) ==
+  CHECK(events(post_with("Content-Length: 3\r\nContent-Length: 3\r\n", "abc") + get_with(host)) ==
         lone);
-  CHECK(events(post("Transfer-Encoding: gzip, chunked\r\n", chunks)) == said{"refused 501"});
-  CHECK(events(post("Transfer-Encoding: identity\r\n", "abc")) == said{"refused 501"});
-  CHECK(events(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks)) ==
+  CHECK(events(post_with("Content-Length: 3, 3\r\n", "abc") + get_with(host)) == lone);
+  CHECK(events(post_with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", chunks) +
+               get_with(host)) == lone);
+  CHECK(events(post_with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", chunks) +
+               get_with(host)) == lone);
+  CHECK(events(post_with("Transfer-Encoding: gzip, chunked\r\n", chunks)) == said{"refused 501"});
+  CHECK(events(post_with("Transfer-Encoding: identity\r\n", "abc")) == said{"refused 501"});
+  CHECK(events(post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks)) ==
         lone);
-  CHECK(events(post("Transfer-Encoding : chunked\r\n", chunks)) == lone);
-  CHECK(events(post("Content-Length: +3\r\n", "abc")) == lone);
-  CHECK(events(post("Content-Length: 99999999999999999999\r\n")) == lone);
+  CHECK(events(post_with("Transfer-Encoding : chunked\r\n", chunks)) == lone);
+  CHECK(events(post_with("Content-Length: +3\r\n", "abc")) == lone);
+  CHECK(events(post_with("Content-Length: 99999999999999999999\r\n")) == lone);
   CHECK(events("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks) == lone);
-  CHECK(events(get(host + host)) == lone);
-  CHECK(events(get("")) == lone);
-  CHECK(events(get(host + "Authorization: a\r\nAuthorization: b\r\n")) == lone);
+  CHECK(events(get_with(host + host)) == lone);
+  CHECK(events(get_with("")) == lone);
+  CHECK(events(get_with(host + "Authorization: a\r\nAuthorization: b\r\n")) == lone);
 }
 
 TEST_CASE("a trailer says nothing of who asks and where") {
   http_decoder d{max_body};
   const auto bytes =
-      post("Transfer-Encoding: chunked\r\n",
-           "1\r\na\r\n0\r\nAuthorization: Bearer x\r\nHost: y\r\nRopewalk-Key: k\r\n\r\n");
+      post_with("Transfer-Encoding: chunked\r\n",
+                "1\r\na\r\n0\r\nAuthorization: Bearer x\r\nHost: y\r\nRopewalk-Key: k\r\n\r\n");
   d.feed(bytes);
   REQUIRE(d.next()); // the head
   const auto* event = d.next();
@@ -115,20 +117,21 @@ TEST_CASE("a trailer says nothing of who asks and where") {
 
 TEST_CASE("heads, bodies and what stands between chunks have their limits") {
   const std::string long_text(limits::max_http_head_bytes + 100, 'a');
-  CHECK(events(get(host + "A: " + long_text + "\r\n")) == said{"refused 431"});
+  CHECK(events(get_with(host + "A: " + long_text + "\r\n")) == said{"refused 431"});
   CHECK(events("GET /" + long_text) == said{"refused 431"});
-  CHECK(events(post("Content-Length: 1001\r\n")) == said{"refused 413"});
-  CHECK(events(post("Transfer-Encoding: chunked\r\n", "3e9\r\n" + std::string(1001, 'a'))).back() ==
-        "refused 413");
-  CHECK(events(post("Transfer-Encoding: chunked\r\n", "1;" + long_text)).back() == "refused 431");
-  CHECK(events(post("Content-Length: 1000\r\n", std::string(1000, 'a'))).size() == 2);
+  CHECK(events(post_with("Content-Length: 1001\r\n")) == said{"refused 413"});
+  CHECK(events(post_with("Transfer-Encoding: chunked\r\n", "3e9\r\n" + std::string(1001, 'a')))
+            .back() == "refused 413");
+  CHECK(events(post_with("Transfer-Encoding: chunked\r\n", "1;" + long_text)).back() ==
+        "refused 431");
+  CHECK(events(post_with("Content-Length: 1000\r\n", std::string(1000, 'a'))).size() == 2);
 }
 
 TEST_CASE("what is no HTTP, or not one of its versions, is refused") {
   CHECK(events("\x16\x03\x01 hello\r\n\r\n") == said{"refused 400"});
   CHECK(events("echo hello\r\n\r\n") == said{"refused 400"});
   CHECK(events("GET / HTTP/2.0\r\n\r\n") == said{"refused 505"});
-  CHECK(events(post("Expect: the-unexpected\r\n")) == said{"refused 417"});
+  CHECK(events(post_with("Expect: the-unexpected\r\n")) == said{"refused 417"});
 }
 
 TEST_CASE("a decoder of HTTP holds nothing between two requests") {

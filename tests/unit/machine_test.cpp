@@ -59,7 +59,7 @@ private:
   std::string path_;
 };
 
-constexpr auto mib = limits::mib;
+using limits::mib;
 
 } // namespace
 

@@ -5,7 +5,7 @@ using namespace ropewalk;
 
 namespace {
 
-constexpr auto mib = limits::mib;
+using limits::mib;
 
 // A process whose memory and work are as the test says, asked every two seconds.
 struct process_in_time {

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using about = message_query::about;
+using asked = message_query::about;
 
 const std::string traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -62,7 +62,7 @@ struct world {
     complete(id, 1us);
   }
 
-  std::vector<message_report> ask(about what, std::uint32_t limit = 1000) {
+  std::vector<message_report> ask(asked what, std::uint32_t limit = 1000) {
     message_query query;
     query.what = what;
     query.limit = limit;
@@ -71,7 +71,7 @@ struct world {
 
   std::vector<message_report> ask(std::uint64_t id) {
     message_query query;
-    query.what = about::one;
+    query.what = asked::one;
     query.id = message_id{0, client.index, client.generation, id};
     return d.messages(query, now);
   }
@@ -111,7 +111,7 @@ TEST_CASE("a message that lost a worker is kept with every attempt, and so is on
   w.now += 5ms;
   w.complete(2, 5ms, error_code::failed, "exit status 3: no such picture");
 
-  const auto failed = w.ask(about::failed);
+  const auto failed = w.ask(asked::failed);
   REQUIRE(ids_of(failed) == std::vector<std::uint64_t>{2, 1}); // the last one first
   const auto& retried = failed[1];
   CHECK(retried.code == error_code::ok);
@@ -176,16 +176,16 @@ TEST_CASE("of the others the slowest five of every minute are kept, and one a se
   for (; id < 5; ++id) w.run(id + 1, 10ms); // the first are the slowest so far
   for (; id < 3000; ++id) w.run(id + 1, 1ms);
   for (; id < 3008; ++id) w.run(id + 1, 20ms + id * 1us);
-  CHECK(ids_of(w.ask(about::slow)) == std::vector<std::uint64_t>{3008, 3007, 3006, 3005, 3004});
-  const auto all = w.ask(about::recent);
+  CHECK(ids_of(w.ask(asked::slow)) == std::vector<std::uint64_t>{3008, 3007, 3006, 3005, 3004});
+  const auto all = w.ask(asked::recent);
   CHECK(all.size() >= 5 + 2); // three seconds have gone by
   CHECK(all.size() <= 5 + 5);
   w.now += 61s;
   w.run(4000, 1ms);
   w.now += 1s;
   for (id = 4001; id < 4008; ++id) w.run(id, 1ms + id * 1us);
-  CHECK(ids_of(w.ask(about::slow)).size() == 10); // another minute
-  CHECK(w.ask(about::failed).empty());
+  CHECK(ids_of(w.ask(asked::slow)).size() == 10); // another minute
+  CHECK(w.ask(asked::failed).empty());
 }
 
 TEST_CASE("what is refused at once is kept ten times a second, so that it does not wash away the "
@@ -195,10 +195,10 @@ TEST_CASE("what is refused at once is kept ten times a second, so that it does n
   world w{with};
   w.submit(1); // waits: there is no node
   for (std::uint64_t id = 2; id < 5000; ++id) w.submit(id);
-  CHECK(w.ask(about::failed).size() == message_history::refusals_a_second);
+  CHECK(w.ask(asked::failed).size() == message_history::refusals_a_second);
   w.now += 1s;
   w.submit(6000);
-  const auto failed = w.ask(about::failed);
+  const auto failed = w.ask(asked::failed);
   CHECK(failed.size() == message_history::refusals_a_second + 1);
   CHECK(failed[0].code == error_code::busy);
   CHECK(*failed[0].detail == "this service's queue is full");
@@ -218,7 +218,7 @@ TEST_CASE("the history keeps to its memory, is quick to look through, and may be
   CHECK(w.ask(1).empty());
   CHECK(w.ask(60'000).size() == 1);
   const auto begin = std::chrono::steady_clock::now();
-  CHECK(w.ask(about::recent).size() == 1000);
+  CHECK(w.ask(asked::recent).size() == 1000);
   CHECK(w.ask(1).empty());
   CHECK(std::chrono::steady_clock::now() - begin < 50ms);
 
@@ -228,7 +228,7 @@ TEST_CASE("the history keeps to its memory, is quick to look through, and may be
   off.run(1, 1s);
   off.submit(2);
   off.complete(2, 1ms, error_code::failed, "x");
-  CHECK(off.ask(about::recent).empty());
+  CHECK(off.ask(asked::recent).empty());
 }
 
 TEST_CASE("attempts that are given back again and again are kept in part") {
@@ -277,7 +277,7 @@ TEST_CASE("of what waits it is said why") {
   CHECK(w.ask(with_node + 42)[0].waits ==
         "its service is paused by who runs the broker; 41 before it");
   w.d.set_paused(0, false, w.now);
-  const auto oldest = w.ask(about::open, 3);
+  const auto oldest = w.ask(asked::open, 3);
   CHECK(oldest.size() == 3);
   CHECK_FALSE(oldest[0].ended);
   w.now += 12s;
@@ -315,7 +315,7 @@ TEST_CASE("all messages of a trace are found, under way and ended") {
   w.submit(2);
   w.submit(3, {}, &fields);
   message_query query;
-  query.what = about::one;
+  query.what = asked::one;
   query.trace = context.trace;
   const auto found = w.d.messages(query, w.now);
   REQUIRE(found.size() == 2);

@@ -11,7 +11,7 @@ using namespace ropewalk;
 
 namespace {
 
-using about = message_query::about;
+using asked = message_query::about;
 
 // Clients whose tokens are their names: two may ask for echo, the watcher may see all, the chief act.
 access_file four_clients() {
@@ -61,15 +61,15 @@ std::shared_ptr<fake_client> hello(broker_by_hand& b, std::string_view token) {
 TEST_CASE("what is asked about messages is read, and what makes no sense is said") {
   const auto query = read_message_query("/v1/messages?failed&service=a%26b&limit=7");
   REQUIRE(query);
-  CHECK(query->what == about::failed);
+  CHECK(query->what == asked::failed);
   CHECK(query->service == "a&b");
   CHECK(query->limit == 7);
-  CHECK(read_message_query("/v1/messages")->what == about::recent);
-  CHECK(read_message_query("/v1/messages?slow")->what == about::slow);
-  CHECK(read_message_query("/v1/messages?open&service=x")->what == about::open);
+  CHECK(read_message_query("/v1/messages")->what == asked::recent);
+  CHECK(read_message_query("/v1/messages?slow")->what == asked::slow);
+  CHECK(read_message_query("/v1/messages?open&service=x")->what == asked::open);
   const auto one = read_message_query("/v1/messages/3.17.2-18446744073709551615");
   REQUIRE(one);
-  CHECK(one->what == about::one);
+  CHECK(one->what == asked::one);
   CHECK((one->id == message_id{3, 17, 2, 18446744073709551615u}));
   CHECK(one->id->text() == "3.17.2-18446744073709551615");
   CHECK(read_message_query("/v1/messages/4bf92f3577b34da6a3ce929d0e0e4736")->trace);

@@ -1,5 +1,6 @@
 #include "actors/admin/metrics.hpp"
 #include "tests/catch.hpp"
+#include "tests/matches.hpp"
 
 #include <fstream>
 #include <iterator>
@@ -11,20 +12,12 @@ using namespace ropewalk;
 
 namespace {
 
-bool about(double value, double wanted) {
-  return value > 0.999 * wanted && value < 1.001 * wanted;
-}
-
 service_report service(std::string name, std::uint64_t submitted) {
   service_report result;
   result.state.name = std::move(name);
   result.counts.submitted = submitted;
   result.counts.total.record(1'000'000); // 1 ms
   return result;
-}
-
-bool contains(const std::string& text, std::string_view what) {
-  return text.find(what) != std::string::npos;
 }
 
 // Each line's name and labels, and its value; REQUIREs that none comes twice, and that a number's

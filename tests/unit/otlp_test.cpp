@@ -22,7 +22,7 @@ message_report some_message() {
   return result;
 }
 
-struct world {
+struct queue_in_time {
   void push(int count = 1) {
     for (int i = 0; i < count; ++i) queue.push(some_message(), now);
   }
@@ -38,7 +38,7 @@ struct world {
 } // namespace
 
 TEST_CASE("a batch waits a second for more, and not when it is full or the broker ends") {
-  world w;
+  queue_in_time w;
   CHECK_FALSE(w.queue.due());
   w.push(3);
   CHECK(w.queue.due() == w.now + 1s);
@@ -64,7 +64,7 @@ TEST_CASE("a batch waits a second for more, and not when it is full or the broke
 
 TEST_CASE(
     "a batch that fails is tried again, ever later, as the collector asks, and then dropped") {
-  world w;
+  queue_in_time w;
   w.push();
   w.now += 1s;
   REQUIRE(w.begin() == 1);
@@ -96,7 +96,7 @@ TEST_CASE(
 }
 
 TEST_CASE("what a collector does not take is bounded, and the rest is counted") {
-  world w;
+  queue_in_time w;
   w.push(100'000);
   CHECK(w.queue.totals().dropped > 50'000);
   w.now += 1s;

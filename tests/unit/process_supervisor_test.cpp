@@ -15,9 +15,9 @@ constexpr process_exit crashed{kind::killed, SIGSEGV};
 
 // A supervisor, the time, and what it wants done, in short: "start 0.1", "start 0.1 after fall",
 // "tell 0.0", "kill 0.0"; what it logs is kept by itself.
-class stage {
+class supervised {
 public:
-  explicit stage(process_supervisor::settings with = {}) : supervisor(with) {
+  explicit supervised(process_supervisor::settings with = {}) : supervisor(with) {
     take(supervisor.begin());
   }
 
@@ -71,15 +71,15 @@ private:
   }
 };
 
-using words = stage::words;
+using words = supervised::words;
 
 constexpr process_ref first{0, 0};
 constexpr process_ref second{0, 1};
 constexpr process_ref third{0, 2};
 
 // The first process of the only place runs, and its replacement has been started.
-stage recycling() {
-  stage s;
+supervised recycling() {
+  supervised s;
   s.joined(first);
   REQUIRE(s.recycle(first) == words{"start 0.1"});
   return s;
@@ -88,7 +88,7 @@ stage recycling() {
 } // namespace
 
 TEST_CASE("every place gets a process, and each is told to leave when the master is") {
-  stage s{{2, milliseconds{1000}, {}}};
+  supervised s{{2, milliseconds{1000}, {}}};
   REQUIRE_FALSE(s.supervisor.ended());
   REQUIRE(s.stop() == words{"tell 0.0", "tell 1.0"});
   REQUIRE(s.exited({0, 0}, well).empty());
@@ -98,7 +98,7 @@ TEST_CASE("every place gets a process, and each is told to leave when the master
 }
 
 TEST_CASE("a process that falls is started again, and said to come after a fall") {
-  stage s;
+  supervised s;
   std::uint32_t generation = 0;
   for (const auto how : {crashed, process_exit{kind::killed, SIGKILL},
                          process_exit{kind::exited, 1}, process_exit{kind::unknown, 0}}) {
@@ -111,7 +111,7 @@ TEST_CASE("a process that falls is started again, and said to come after a fall"
 TEST_CASE("a place that falls too often has the master give up: all leave, exit status 1") {
   restart_policy::settings restarts;
   restarts.restarts = 2;
-  stage s{{2, milliseconds{1000}, restarts}};
+  supervised s{{2, milliseconds{1000}, restarts}};
   s.exited({0, 0}, crashed);
   REQUIRE(s.next() == words{"start 0.1 after fall"});
   s.exited({0, 1}, crashed);
@@ -123,7 +123,7 @@ TEST_CASE("a place that falls too often has the master give up: all leave, exit 
 }
 
 TEST_CASE("a process that somebody told to leave is started again at once, however often") {
-  stage s;
+  supervised s;
   for (std::uint32_t i = 0; i < 100; ++i) {
     const process_exit how = i % 4 == 0   ? well
                              : i % 4 == 1 ? process_exit{kind::killed, SIGTERM}
@@ -168,7 +168,7 @@ TEST_CASE("a replacement that falls before it joined is said, counted and starte
           "predecessor goes on") {
   restart_policy::settings restarts;
   restarts.restarts = 2;
-  stage s{{1, milliseconds{1000}, restarts}};
+  supervised s{{1, milliseconds{1000}, restarts}};
   s.joined(first);
   s.recycle(first);
   REQUIRE(s.exited(second, crashed).empty());
@@ -222,7 +222,7 @@ TEST_CASE("predecessor and replacement die at once: one is started") {
 }
 
 TEST_CASE("a process that cannot be started is tried again, for ever, and not counted") {
-  stage s;
+  supervised s;
   for (std::uint32_t i = 0; i < 20; ++i) {
     REQUIRE(s.start_failed({0, i}).empty());
     REQUIRE(s.said("no memory"));

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-bool about(double value, double wanted) {
+bool nearly(double value, double wanted) {
   return value > wanted - 0.001 && value < wanted + 0.001;
 }
 
@@ -65,15 +65,15 @@ TEST_CASE("rates are those of the last second, the last ten and the last sixty")
   s.read();
   CHECK(s.history.of(0).over_1s.submitted == 0);
   s.pass(100, 400);
-  CHECK(about(s.history.of(0).over_60s.submitted, 400));
+  CHECK(nearly(s.history.of(0).over_60s.submitted, 400));
   s.pass(5, 40);
   s.pass(1, 4);
   const auto rates = s.history.of(0);
-  CHECK(about(rates.over_1s.submitted, 4));
-  CHECK(about(rates.over_1s.answered, 2));
-  CHECK(about(rates.over_1s.errors, 1));
-  CHECK(about(rates.over_10s.submitted, (4 * 400 + 5 * 40 + 4) / 10.0));
-  CHECK(about(rates.over_60s.submitted, (54 * 400 + 5 * 40 + 4) / 60.0));
+  CHECK(nearly(rates.over_1s.submitted, 4));
+  CHECK(nearly(rates.over_1s.answered, 2));
+  CHECK(nearly(rates.over_1s.errors, 1));
+  CHECK(nearly(rates.over_10s.submitted, (4 * 400 + 5 * 40 + 4) / 10.0));
+  CHECK(nearly(rates.over_60s.submitted, (54 * 400 + 5 * 40 + 4) / 60.0));
   s.pass(61, 0);
   CHECK(s.history.of(0).over_60s.submitted == 0);
 }
@@ -82,16 +82,16 @@ TEST_CASE("rates of a broker that is younger than their window are over its age"
   counted_service s;
   s.read();
   s.pass(3, 300);
-  CHECK(about(s.history.of(0).over_1s.submitted, 300));
-  CHECK(about(s.history.of(0).over_10s.submitted, 300));
-  CHECK(about(s.history.of(0).over_60s.submitted, 300));
+  CHECK(nearly(s.history.of(0).over_1s.submitted, 300));
+  CHECK(nearly(s.history.of(0).over_10s.submitted, 300));
+  CHECK(nearly(s.history.of(0).over_60s.submitted, 300));
 }
 
 TEST_CASE("a sample that is late is of the time that has gone by") {
   counted_service s;
   s.read();
   s.pass(1, 1000, 5s);
-  CHECK(about(s.history.of(0).over_1s.submitted, 200));
+  CHECK(nearly(s.history.of(0).over_1s.submitted, 200));
 }
 
 TEST_CASE("a service that comes later had nothing before, and one that there is not has no rates") {
@@ -102,8 +102,8 @@ TEST_CASE("a service that comes later had nothing before, and one that there is 
     history.record(0, {});
     if (i == 10) history.record(1, {50, 50, 0});
   }
-  CHECK(about(history.of(1).over_1s.submitted, 50));
-  CHECK(about(history.of(1).over_10s.submitted, 5));
+  CHECK(nearly(history.of(1).over_1s.submitted, 50));
+  CHECK(nearly(history.of(1).over_10s.submitted, 5));
   CHECK(history.of(2).over_1s.submitted == 0);
 }
 

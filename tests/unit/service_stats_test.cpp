@@ -1,5 +1,6 @@
 #include "actors/dispatch/dispatcher.hpp"
 #include "tests/catch.hpp"
+#include "tests/matches.hpp"
 
 #include <map>
 
@@ -9,10 +10,6 @@ using namespace std::chrono_literals;
 /// What the dispatcher counts of its services.
 
 namespace {
-
-bool about(double value, double wanted) {
-  return value > 0.999 * wanted && value < 1.001 * wanted;
-}
 
 struct counted {
   counted() { client = d.connect(); }

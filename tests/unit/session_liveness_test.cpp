@@ -14,9 +14,9 @@ using namespace std::chrono_literals;
 namespace {
 
 // The front's work without CAF, with one node that never answers.
-class broker_by_hand {
+class broker_of_a_silent_node {
 public:
-  broker_by_hand() {
+  broker_of_a_silent_node() {
     REQUIRE(clients.load_access(now_));
     work_.join({{"s", 4}}, now_);
   }
@@ -64,7 +64,7 @@ public:
 TEST_CASE(
     "a client that has closed its sending half and waits is asked every two seconds whether it "
     "is there, and nobody else is") {
-  broker_by_hand b;
+  broker_of_a_silent_node b;
   auto pings = [](const fake_client& of) {
     std::size_t count = 0;
     const std::string ping{"\0\0\0\x0c\x08\0\0\0\0\0\0\0\0\0\0\0", frame_header_bytes};
@@ -98,7 +98,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a request that comes while the broker drains is told when to come again") {
-  broker_by_hand b;
+  broker_of_a_silent_node b;
   const auto client = b.connect();
   b.clients.begin_drain();
   client->asks(1, "s");
@@ -108,7 +108,7 @@ TEST_CASE("a request that comes while the broker drains is told when to come aga
 
 TEST_CASE(
     "a worker that comes to the client port is told where workers join, tokens asked or not") {
-  broker_by_hand b;
+  broker_of_a_silent_node b;
   const auto worker = b.connect();
   worker->says("ropewalk-cluster 1 0.1.0                       \n");
   b.read(worker);

@@ -1,6 +1,7 @@
 #include "actors/stats/broker_report.hpp"
 #include "actors/stats/histogram.hpp"
 #include "tests/catch.hpp"
+#include "tests/matches.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -10,10 +11,6 @@
 using namespace ropewalk;
 
 namespace {
-
-bool about(double value, double wanted) {
-  return value > 0.999 * wanted && value < 1.001 * wanted;
-}
 
 service_report service(std::string name, std::uint64_t waiting, double oldest) {
   service_report result;

@@ -1,6 +1,7 @@
 #include "actors/stats/broker_report.hpp"
 #include "apps/ropewalk/top_view.hpp"
 #include "tests/catch.hpp"
+#include "tests/matches.hpp"
 
 #include <algorithm>
 
@@ -13,7 +14,7 @@ namespace {
 
 using named = top_key::named;
 
-service_report service(std::string name, double oldest, double a_second) {
+service_report top_service(std::string name, double oldest, double a_second) {
   service_report result;
   result.state.name = std::move(name);
   result.state.waiting = static_cast<std::uint64_t>(oldest);
@@ -31,7 +32,8 @@ public:
   shown_broker() {
     numbers.front.version = "1.2.3";
     numbers.front.connections = 2;
-    numbers.services = {service("upper", 0, 1500), service("stuck", 7, 0), service("lower", 2, 5)};
+    numbers.services = {top_service("upper", 0, 1500), top_service("stuck", 7, 0),
+                        top_service("lower", 2, 5)};
     numbers.nodes = {{"left", "10.0.0.1", {"upper", "stuck"}, 2, 100, 7, 8},
                      {"right", "10.0.0.2", {"lower"}, 0, 50, 8, 8}};
     client_report quiet;
@@ -91,10 +93,6 @@ public:
   top_view view{"127.0.0.1:7070", 500ms};
   instant now{1h};
 };
-
-bool contains(const std::string& text, std::string_view what) {
-  return text.find(what) != std::string::npos;
-}
 
 using names = std::vector<std::string>;
 
@@ -219,7 +217,7 @@ TEST_CASE("rates of services are over a window, those of nodes and clients of tw
 TEST_CASE("a long list is walked through, never past its end, and says where one is") {
   shown_broker b;
   for (int i = 100; i < 200; ++i)
-    b.numbers.services.push_back(service("s" + std::to_string(i), 0, 0));
+    b.numbers.services.push_back(top_service("s" + std::to_string(i), 0, 0));
   b.report();
   b.type("SS"); // by name
   CHECK(contains(b.text(), "by service"));
@@ -350,8 +348,8 @@ TEST_CASE(
 TEST_CASE("a page for scripts has all rows, uncut, and the report is sorted and filtered") {
   shown_broker b;
   const std::string long_name(90, 'n');
-  for (int i = 0; i < 100; ++i) b.numbers.services.push_back(service("more", 0, 0));
-  b.numbers.services.push_back(service(long_name, 0, 0));
+  for (int i = 0; i < 100; ++i) b.numbers.services.push_back(top_service("more", 0, 0));
+  b.numbers.services.push_back(top_service(long_name, 0, 0));
   b.report();
   const auto page = b.view.page({top_tab::services, top_tab::nodes});
   CHECK(page.size() > 107);

@@ -6,6 +6,7 @@
 #include "actors/admin/openapi.hpp"
 #include "actors/admin/page.hpp"
 #include "actors/broker/sessions/fields_for_handler.hpp"
+#include "net/http/http_response.hpp"
 #include "net/protocol/trace_context.hpp"
 
 #include <algorithm>
@@ -15,9 +16,7 @@ namespace ropewalk {
 
 namespace {
 
-constexpr std::string_view plain_text = "text/plain; charset=utf-8";
 constexpr std::string_view html_text = "text/html; charset=utf-8";
-constexpr std::string_view json_text = "application/json";
 
 std::string allow(http_route route) {
   return "Allow: " + std::string{methods_of(route)} + "\r\n";
@@ -246,11 +245,11 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
   if (what.method == "OPTIONS") return page({204, {}, allow(as.place.route), {}});
   switch (as.place.route) {
   case http_route::health:
-    return page({200, plain_text, {}, shared_bytes::borrow("ok\n")});
+    return page({200, text_type, {}, shared_bytes::borrow("ok\n")});
   case http_route::ready:
-    if (draining_) return page({503, plain_text, {}, shared_bytes::borrow("draining\n")});
+    if (draining_) return page({503, text_type, {}, shared_bytes::borrow("draining\n")});
     if (side_ == http_side::broker)
-      return page({200, plain_text, {}, shared_bytes::borrow("ready\n")});
+      return page({200, text_type, {}, shared_bytes::borrow("ready\n")});
     asked.shows = gate_.asks_who() ? http_exchange::page::ready_or_not : http_exchange::page::ready;
     break;
   case http_route::page: {
@@ -258,7 +257,7 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
     return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
   }
   case http_route::openapi:
-    return page({200, json_text, {}, shared_bytes::borrow(openapi_document())});
+    return page({200, json_type, {}, shared_bytes::borrow(openapi_document())});
   case http_route::metrics:
     asked.shows = http_exchange::page::metrics;
     break;

@@ -4,6 +4,7 @@
 #include "actors/admin/message_pages.hpp"
 #include "actors/admin/operator_action.hpp"
 #include "actors/dispatch/dispatcher.hpp"
+#include "net/http/http_response.hpp"
 #include "net/protocol/limits.hpp"
 #include "net/protocol/readable.hpp"
 
@@ -73,7 +74,7 @@ void message_questions::answer_cancel(session& to, std::uint64_t id, const messa
                                       answer_writer& answers) {
   if (!known.empty() && !known.front().ended) {
     const auto json = action_json(taken_back(known.front()));
-    return answers.page(to, id, {200, "application/json", {}, shared_bytes::borrow(json)});
+    return answers.page(to, id, {200, json_type, {}, shared_bytes::borrow(json)});
   }
   const int status = known.empty() ? 404 : 409;
   const auto which = "message " + query.id->text();
@@ -98,7 +99,7 @@ void message_questions::answer(const question& what, std::vector<message_report>
   if (!what.sees_all) hide_nodes(known);
   const auto text = shared_bytes::copy_of(messages_json(known, now, wall));
   if (to->http)
-    answers.page(*to, what.id, {200, "application/json", {}, text});
+    answers.page(*to, what.id, {200, json_type, {}, text});
   else
     answers.frame(*to, frame_kind::status, what.id, {}, text);
 }

@@ -3,6 +3,7 @@
 #include "actors/admin/http_problem.hpp"
 #include "actors/admin/metrics.hpp"
 #include "actors/broker/sessions/visible_report.hpp"
+#include "net/http/http_response.hpp"
 
 #include <map>
 #include <spdlog/spdlog.h>
@@ -11,10 +12,6 @@
 namespace ropewalk {
 
 namespace {
-
-constexpr std::string_view json_type = "application/json";
-
-constexpr std::string_view plain_text = "text/plain; charset=utf-8";
 
 std::string json_for(const access* rights, const broker_report& all) {
   return rights ? visible_to(*rights, all).json() : all.json();
@@ -70,7 +67,7 @@ void status_queue::show(session& to, std::uint64_t id, texts& made, answer_write
     if (!why.empty() && asked->shows == http_exchange::page::ready) text += ": " + why;
     text += '\n';
     return answers.page(to, id,
-                        {why.empty() ? 200 : 503, plain_text, {}, shared_bytes::borrow(text)});
+                        {why.empty() ? 200 : 503, text_type, {}, shared_bytes::borrow(text)});
   }
   default:
     break;

@@ -5,6 +5,7 @@
 #include "actors/random/random_source.hpp"
 #include "actors/supervise/process_memory.hpp"
 #include "actors/supervise/spawner.hpp"
+#include "actors/time/clock.hpp"
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/protocol/cluster_greeting.hpp"
@@ -28,7 +29,7 @@ constexpr std::size_t max_body_bytes = 4096;
 constexpr std::uint64_t max_unread_bytes = 4 * limits::mib;
 
 // Slow readers are looked at so often, while there are any.
-constexpr milliseconds tick_interval{20};
+constexpr milliseconds reader_look_interval{20};
 
 // How long a gateway may take: longer than it gives its pools.
 constexpr milliseconds gateway_timeout{1000};
@@ -37,10 +38,6 @@ constexpr milliseconds gateway_timeout{1000};
 constexpr milliseconds programs_age{1000};
 
 constexpr milliseconds port_retry_interval{200};
-
-instant clock_now() {
-  return std::chrono::steady_clock::now();
-}
 
 broker_tuning tuning(std::uint64_t connections) {
   broker_tuning result;
@@ -153,7 +150,7 @@ result<void> http_front::open() {
   for (const auto& address : settings_.listen) // all or none
     if (const auto held = reserve_port(address); !held) return held.why();
   return acceptors_.open({{}, settings_.listen, false, limits_.max_message_bytes}, [this] {
-    if (!std::exchange(expects_tick_, true)) delayed_send(this, tick_interval, again_atom_v);
+    if (!std::exchange(expects_tick_, true)) delayed_send(this, reader_look_interval, again_atom_v);
   });
 }
 
@@ -180,7 +177,7 @@ void http_front::reload() {
 void http_front::carry_out() {
   clients_.carry_out(books_.pending());
   if (clients_.needs_ticks() && !std::exchange(expects_tick_, true))
-    delayed_send(this, tick_interval, again_atom_v);
+    delayed_send(this, reader_look_interval, again_atom_v);
   if (clients_.needs_flush() || clients_.wants_status_round()) expect_turn_end();
 }
 
@@ -203,7 +200,7 @@ void http_front::tick() {
   const auto now = clock_now();
   clients_.tick(now);
   acceptors_.resume(now);
-  if (expects_tick_) delayed_send(this, tick_interval, again_atom_v);
+  if (expects_tick_) delayed_send(this, reader_look_interval, again_atom_v);
   carry_out();
 }
 
