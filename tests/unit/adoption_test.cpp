@@ -1,5 +1,6 @@
 #include "actors/supervise/spawner.hpp"
 #include "tests/catch.hpp"
+#include "tests/unit/eventually.hpp"
 
 #include <array>
 #include <cerrno>
@@ -20,15 +21,6 @@ using namespace std::chrono_literals;
 namespace {
 
 using kind = program_channel::event::kind;
-
-bool eventually(const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    std::this_thread::sleep_for(2ms);
-  }
-  return true;
-}
 
 program_channel open(spawner& s, const std::string& script) {
   auto opened = s.open({"/bin/sh", {"sh", "-c", script}, {"PATH=/usr/bin:/bin"}, {}});

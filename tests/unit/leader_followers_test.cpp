@@ -1,5 +1,6 @@
 #include "net/loop/leader_followers.hpp"
 #include "tests/catch.hpp"
+#include "tests/unit/eventually.hpp"
 
 #include <functional>
 #include <vector>
@@ -72,16 +73,6 @@ private:
   std::atomic<bool> overlapped_{false};
   std::atomic<std::uint64_t> handled_{0};
 };
-
-template <class Condition>
-bool eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(100us);
-  }
-  return true;
-}
 
 constexpr std::chrono::milliseconds never = 1h; // the fallback poller does not look by itself
 

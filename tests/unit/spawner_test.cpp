@@ -1,5 +1,6 @@
 #include "actors/supervise/spawner.hpp"
 #include "tests/catch.hpp"
+#include "tests/unit/eventually.hpp"
 
 #include <array>
 #include <csignal>
@@ -19,15 +20,6 @@ using namespace ropewalk;
 using namespace std::chrono_literals;
 
 namespace {
-
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 5s) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    std::this_thread::sleep_for(2ms);
-  }
-  return true;
-}
 
 program shell(const std::string& script) {
   return {"/bin/sh", {"sh", "-c", script}, {"PATH=/usr/bin:/bin"}, {}};
