@@ -16,7 +16,7 @@ namespace {
 // How often deadlines are looked at, while something is open.
 constexpr milliseconds deadline_interval{20};
 
-std::string reply_text(const caf::error& why) {
+std::string error_text(const caf::error& why) {
   return why.context().match_elements<std::string>() ? why.context().get_as<std::string>(0)
                                                      : caf::to_string(why);
 }
@@ -164,7 +164,7 @@ void own_actor_pool::went_down(const caf::down_msg& down) {
     return start(number);
   }
   const auto now = now_is();
-  const auto why = reply_text(down.reason);
+  const auto why = error_text(down.reason);
   m.who = nullptr;
   const auto runs = m.load.died(now);
   const auto cause = runs.size() == 1 ? queue_->message_in(runs.front().seat) : std::nullopt;
@@ -243,8 +243,8 @@ void own_actor_pool::go_on(member& m, instant now) {
 
 void own_actor_pool::failed(std::uint32_t number, std::uint64_t id, const caf::error& why) {
   if (why == caf::sec::request_receiver_down) return; // its end comes, and says whose fault it is
-  if (is_busy(why)) return answered(number, id, error_code::busy, reply_text(why));
-  answered(number, id, error_code::failed, reply_text(why));
+  if (is_busy(why)) return answered(number, id, error_code::busy, error_text(why));
+  answered(number, id, error_code::failed, error_text(why));
 }
 
 void own_actor_pool::answered(std::uint32_t number, std::uint64_t id, error_code code,

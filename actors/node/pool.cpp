@@ -1,5 +1,7 @@
 #include "actors/node/pool.hpp"
 
+#include "net/cluster/error_words.hpp"
+
 #include <algorithm>
 #include <caf/all.hpp>
 #include <spdlog/spdlog.h>
@@ -14,13 +16,6 @@ void start_slot(pool_pointer self, std::uint32_t number) {
   auto& state = self->state;
   state.slots[number] = state.settings.start_slot(self, number);
   self->send(state.gateway, slot_up_atom_v, state.settings.service, number, state.slots[number]);
-}
-
-std::string thrown_text(const caf::error& reason) {
-  // What a handler threw stands in the error's context as a string.
-  if (reason == caf::sec::runtime_error && reason.context().match_elements<std::string>())
-    return reason.context().get_as<std::string>(0);
-  return caf::to_string(reason);
 }
 
 // How often runs are looked at that cannot be ended.
@@ -76,7 +71,7 @@ caf::behavior pool(pool_pointer self, pool_settings settings, caf::actor gateway
     if (found == s.slots.end()) return;
     *found = nullptr;
     const auto number = static_cast<std::uint32_t>(found - s.slots.begin());
-    const auto why = thrown_text(down.reason);
+    const auto why = words_of(down.reason);
     // Before the gateway hears of it, which then takes the message out of there.
     const auto cause =
         s.settings.message_in ? s.settings.message_in(number) : std::optional<std::uint64_t>{};

@@ -13,9 +13,7 @@ namespace ropewalk {
 
 namespace {
 
-// What a process under SIGKILL is waited for: so many waits of this length in which none ended.
-constexpr timespec one_wait{0, 10'000'000};
-constexpr int max_waits_for_descendants = 200;
+constexpr timespec one_wait{0, std::chrono::nanoseconds{killed_wait}.count()};
 
 // In a PID namespace without a /proc of its own the numbers there are other processes'.
 bool is_own_proc() {
@@ -82,7 +80,7 @@ void end_descendants(const child_list& children) {
   sigset_t wanted;
   ::sigemptyset(&wanted);
   ::sigaddset(&wanted, SIGCHLD);
-  for (int waits = 0; waits < max_waits_for_descendants;) {
+  for (int waits = 0; waits < max_killed_waits;) {
     for (const auto pid : children.read()) kill_with_group(pid);
     pid_t ended = 0;
     while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {

@@ -2,6 +2,7 @@
 
 #include "net/transport/socket.hpp"
 
+#include <chrono>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -24,6 +25,11 @@ public:
 private:
   descriptor list_;
 };
+
+/// What is under SIGKILL is waited for until in so many waits of this length nothing came to its end:
+/// two seconds. What takes longer waits for a disk, say, and no signal ends it.
+inline constexpr std::chrono::milliseconds killed_wait{10};
+inline constexpr int max_killed_waits = 200;
 
 /// SIGKILL for a child, and for its process group where that is surely of its own making: however
 /// fast the members start others, none is left.

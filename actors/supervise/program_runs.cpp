@@ -18,11 +18,6 @@ namespace ropewalk {
 
 namespace {
 
-// How long a run's answer waits for what the program has left behind, which is under SIGKILL: so
-// many waits in which nothing ended.
-constexpr long one_wait_ns = 10'000'000;
-constexpr int max_waits_for_leftovers = 200;
-
 sigset_t all_signals() {
   sigset_t all;
   ::sigfillset(&all);
@@ -245,7 +240,7 @@ void program_runs::finish_ended(int waited) {
   for (auto at = channels_.begin(); at != channels_.end();) {
     auto& c = at->second;
     const bool over = c.run && c.run->status &&
-                      (!c.run->has_leftovers || (c.run->waits += waited) > max_waits_for_leftovers);
+                      (!c.run->has_leftovers || (c.run->waits += waited) > max_killed_waits);
     if (!over) {
       ++at;
       continue;
@@ -263,7 +258,8 @@ void program_runs::set_timer() {
   std::uint64_t ticks = 0;
   if (timer_runs_ && ::read(timer_.get(), &ticks, sizeof ticks) < 0 && ended_ > 0) return;
   if (std::exchange(timer_runs_, ended_ > 0) == (ended_ > 0)) return;
-  const timespec period{0, ended_ > 0 ? one_wait_ns : 0};
+  // A run's answer waits for what its program has left behind, which is under SIGKILL.
+  const timespec period{0, ended_ > 0 ? std::chrono::nanoseconds{killed_wait}.count() : 0};
   const itimerspec when{period, period};
   ::timerfd_settime(timer_.get(), 0, &when, nullptr);
 }

@@ -72,7 +72,8 @@ void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void
   if (timer_ < 0) {
     timer_ =
         new_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
-    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0) new_fd(-1, "epoll_ctl");
+    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0)
+      throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
   }
   on_tick_ = std::move(what);
   const auto seconds = std::chrono::floor<std::chrono::seconds>(interval);

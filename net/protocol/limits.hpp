@@ -130,7 +130,8 @@ inline constexpr std::uint32_t last_words_ms = 20;
 /// a service within one, a loaded machine takes some more to let the node hear of it.
 inline constexpr std::uint32_t stop_spread_ms = 100;
 /// How long what is to run alone waits for its slot to have nothing else, in milliseconds; then it
-/// goes back to the broker, and may begin elsewhere. As long as most handlers' longest run.
+/// goes back to the broker, and may begin elsewhere. Less, and it would go back from every slot that is
+/// busy with ordinary messages; more, and a free slot elsewhere would stand unused for longer.
 inline constexpr std::uint32_t parked_ms = 1000;
 /// What a process keeps of its log while nobody takes it, in bytes; what comes after that is counted
 /// and dropped. Some 8,000 lines: minutes of a reader that stalls, and little beside a message.

@@ -27,15 +27,6 @@ std::chrono::seconds how_long(int standard) {
   return std::chrono::seconds{told ? std::atoi(told) : standard};
 }
 
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
 std::string file_text(const std::string& path) {
   std::ifstream in{path, std::ios::binary};
   std::ostringstream text;

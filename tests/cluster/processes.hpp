@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/client/client.hpp"
+#include "tests/eventually.hpp"
 
 #include <chrono>
 #include <functional>
@@ -29,9 +30,6 @@ constexpr int time_factor = 1;
 
 /// How long a load lasts: so many seconds, or ROPEWALK_TEST_SECONDS.
 std::chrono::seconds how_long(int standard);
-
-/// Waits until `holds` is true; false if it is not within `patience`. Never a fixed sleep.
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds patience = 10s);
 
 /// All of a file; empty if it is not there, or not any more: /proc of a process that ends meanwhile.
 std::string file_text(const std::string& path);

@@ -1,6 +1,6 @@
 #include "actors/supervise/spawner.hpp"
 #include "tests/catch.hpp"
-#include "tests/unit/eventually.hpp"
+#include "tests/eventually.hpp"
 
 #include <array>
 #include <csignal>

@@ -16,7 +16,7 @@ namespace ropewalk {
 
 namespace {
 
-constexpr std::string_view html_text = "text/html; charset=utf-8";
+constexpr std::string_view html_type = "text/html; charset=utf-8";
 
 std::string allow(http_route route) {
   return "Allow: " + std::string{methods_of(route)} + "\r\n";
@@ -254,7 +254,7 @@ void http_intake::show(session& from, const http_request& what, const admitted& 
     break;
   case http_route::page: {
     const auto text = the_admin_page();
-    return page({200, html_text, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
+    return page({200, html_type, std::string{text.fields}, shared_bytes::borrow(text.gzip)});
   }
   case http_route::openapi:
     return page({200, json_type, {}, shared_bytes::borrow(openapi_document())});
