@@ -191,8 +191,11 @@ void front::carry_out() {
     clients_.carry_out(decided);
   }
   if (dispatcher_.needs_time() || clients_.needs_ticks()) expect_tick();
-  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.wants_status_round() ||
-      clients_.questions().has_waiting() || dispatcher_.has_traced())
+  if (dispatcher_.has_more_to_end()) expect_more_ends();
+  if (clients_.wants_status_round())
+    clients_.status_is_due(clock_now()) ? expect_turn_end() : expect_tick();
+  if (nodes_.has_unsent() || clients_.needs_flush() || clients_.questions().has_waiting() ||
+      dispatcher_.has_traced())
     expect_turn_end();
 }
 
@@ -203,11 +206,21 @@ void front::expect_turn_end() {
   });
 }
 
+void front::expect_more_ends() {
+  if (std::exchange(expected_.more_ends, true)) return;
+  shared_loop::of(system()).defer([this, alive = caf::strong_actor_ptr{ctrl()}] {
+    if (getf(is_terminated_flag)) return;
+    expected_.more_ends = false;
+    dispatcher_.end_more(clock_now());
+    carry_out();
+  });
+}
+
 void front::end_turn() {
   expected_.turn_end = false;
   const auto now = clock_now();
   nodes_.flush(now);
-  if (clients_.wants_status_round()) begin_status_round();
+  if (clients_.status_is_due(now)) begin_status_round();
   if (clients_.questions().has_waiting()) answer_question(now);
   export_traces();
   clients_.flush(now);

@@ -43,6 +43,7 @@ private:
     bool turn_end = false;
     bool tick = false;
     bool timeouts = false;
+    bool more_ends = false;
     instant tick_due{};
     instant sample_due{};
   };
@@ -67,6 +68,7 @@ private:
 
   void carry_out();
   void expect_turn_end();
+  void expect_more_ends();
   void end_turn();
   void expect_tick();
   void tick();

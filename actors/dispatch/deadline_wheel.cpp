@@ -78,29 +78,27 @@ void deadline_wheel::cascade(std::uint32_t slot) {
   }
 }
 
-void deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired) {
-  if (now < start_) return;
+bool deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired, std::uint32_t max) {
+  if (now < start_) return false;
   const auto last =
       static_cast<std::uint64_t>(std::chrono::floor<milliseconds>(now - start_) / tick);
   if (size_ == 0) { // nothing to find on the way
     now_ = std::max(now_, last + 1);
-    return;
+    return false;
   }
   for (; now_ <= last; ++now_) {
-    if (now_ % near_slots == 0) {
+    if (now_ % near_slots == 0) { // where the last call stopped there is nothing left to do
       if (now_ / near_slots % far_slots == 0) cascade(farthest_slot(now_));
       cascade(far_slot(now_));
     }
-    for (auto entry = take_slot(near_slot(now_)); entry != none;) {
-      auto& me = links_[entry];
-      assert(me.due <= now_);
-      const auto next = me.next;
-      me.slot = none;
-      --size_;
+    for (auto entry = heads_[near_slot(now_)]; entry != none; entry = heads_[near_slot(now_)]) {
+      if (max-- == 0) return true;
+      assert(links_[entry].due <= now_);
+      erase(entry);
       expired.push_back(entry);
-      entry = next;
     }
   }
+  return false;
 }
 
 } // namespace ropewalk

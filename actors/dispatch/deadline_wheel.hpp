@@ -40,8 +40,9 @@ public:
   /// Does nothing if `entry` is not in the wheel.
   void erase(std::uint32_t entry);
 
-  /// Takes out every entry whose deadline is `now` or earlier, and appends it to `expired`.
-  void advance(instant now, std::vector<std::uint32_t>& expired);
+  /// Takes out entries whose deadline is `now` or earlier, and appends them to `expired`: all, or
+  /// `max` of them. True: there are more, for the next call.
+  bool advance(instant now, std::vector<std::uint32_t>& expired, std::uint32_t max);
 
   [[nodiscard]] bool empty() const { return size_ == 0; }
 

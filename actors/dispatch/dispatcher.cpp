@@ -16,6 +16,8 @@ constexpr std::uint32_t overhead_bytes = 256;
 // Answers are counted in windows of this length to know how fast a service works its queue off.
 constexpr milliseconds rate_window{100};
 
+constexpr std::string_view client_has_gone = "its client has gone away";
+
 // The node's clock and ours need not agree on how long it took.
 void count_times(service_counts& of, std::chrono::nanoseconds total, microseconds run_time) {
   const auto all = static_cast<std::uint64_t>(total.count());
@@ -152,9 +154,24 @@ connection_id dispatcher::connect(shared_text address) {
 void dispatcher::disconnect(connection_id who, instant now) {
   assert(is_current(who));
   auto& c = connections_[who.index];
-  while (c.first != no_index) {
+  c.in_use = false;
+  const auto few = settings_.ends_per_turn / 8; // many clients may go in a turn
+  if (c.requests > few) {
+    for (const auto& t : c.turns) services_[t.service].queue.retire_flow(t.flow);
+    leaving_.push_back(who.index);
+  } else {
+    end_requests_of(who.index, few, now);
+  }
+  run_ready(now);
+}
+
+// Of who has gone away. True: these were all, or at most `max`, and the place is free.
+bool dispatcher::end_requests_of(connection_index who, std::uint32_t max, instant now) {
+  auto& c = connections_[who];
+  for (; c.first != no_index; --max) {
+    if (max == 0) return false;
     const auto index = c.first;
-    keep_refused(index, error_code::cancelled, "its client has gone away", now);
+    keep_refused(index, error_code::cancelled, client_has_gone, now);
     if (requests_[index].stage == stage::placed) {
       abandon(index);
     } else {
@@ -166,8 +183,22 @@ void dispatcher::disconnect(connection_id who, instant now) {
   const auto next_generation = c.generation + 1;
   c = connection{};
   c.generation = next_generation;
-  free_connections_.give_back(who.index);
+  free_connections_.give_back(who);
+  return true;
+}
+
+void dispatcher::end_more(instant now) {
+  if (!leaving_.empty() && end_requests_of(leaving_.back(), settings_.ends_per_turn, now))
+    leaving_.pop_back();
+  if (expired_are_left_) end_expired(now);
   run_ready(now);
+}
+
+void dispatcher::end_expired(instant now) {
+  expired_.clear();
+  expired_are_left_ = deadlines_.advance(now, expired_, settings_.ends_per_turn);
+  for (const auto index : expired_)
+    refuse(index, error_code::timeout, why_late(requests_[index], now), now);
 }
 
 // True if it was refused: a limit is reached.
@@ -290,11 +321,12 @@ void dispatcher::wait(std::uint32_t index) {
 }
 
 std::uint32_t dispatcher::flow_of(const request& r) {
-  auto& turns = connections_[r.connection].turns;
-  for (const auto& t : turns)
+  auto& c = connections_[r.connection];
+  for (const auto& t : c.turns)
     if (t.service == r.service && t.at == r.priority) return t.flow;
   const auto fresh = services_[r.service].queue.open_flow(r.priority);
-  turns.push_back({r.service, r.priority, fresh});
+  if (!c.in_use) services_[r.service].queue.retire_flow(fresh);
+  c.turns.push_back({r.service, r.priority, fresh});
   return fresh;
 }
 
@@ -326,6 +358,11 @@ void dispatcher::dispatch_service(service& s, service_index which, instant now) 
       return;
     }
     --totals_.waiting;
+    if (!leaving_.empty() && !connections_[requests_[index].connection].in_use) [[unlikely]] {
+      keep_refused(index, error_code::cancelled, client_has_gone, now);
+      release(index);
+      continue;
+    }
     place(index, to);
     deadlines_.set_placed(index, now);
   }
@@ -460,7 +497,7 @@ std::uint32_t dispatcher::waiting_for_slot(std::string_view name, node_number of
   if (!which) return 0;
   for (const auto index : offers_.of_node(of)) // what is closed to work gets none of it
     if (offers_[index].service == *which)
-      return offers_[index].closed ? 0 : services_[*which].queue.size();
+      return offers_[index].closed ? 0 : services_[*which].queue.ready();
   return 0;
 }
 
@@ -714,10 +751,7 @@ std::string dispatcher::why_late(const request& r, instant now) const {
 
 void dispatcher::advance(instant now) {
   if (now >= grace_end_ && !asked_early_.empty()) end_startup_grace(now);
-  expired_.clear();
-  deadlines_.advance(now, expired_);
-  for (const auto index : expired_)
-    refuse(index, error_code::timeout, why_late(requests_[index], now), now);
+  end_expired(now);
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;
     mark_runnable(which);

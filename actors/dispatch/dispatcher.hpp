@@ -58,8 +58,8 @@ public:
   /// `address`: whence, for people.
   connection_id connect(shared_text address = nullptr);
 
-  /// Its waiting requests are dropped, those with a node withdrawn. Its index may be given to
-  /// another connection.
+  /// Its waiting requests are dropped, those with a node withdrawn; of many, most in `end_more`, and
+  /// none of them is started until then. Its index may be given to another connection.
   void disconnect(connection_id connection, instant now);
 
   /// The service of that name, if a node ever offered it. Services never go away, so the index can
@@ -150,11 +150,16 @@ public:
 
   // -- time ---------------------------------------------------------------------------------------
 
-  /// Deadlines up to now.
+  /// Deadlines up to now. If many are over, the rest of them in `end_more`.
   void advance(instant now);
 
   /// False if nothing waits for time: then it need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
+
+  /// Requests that end together, because their client has gone or their time is up, are ended so
+  /// many at a time (`ends_per_turn`), for the event loop to have time for others in between.
+  [[nodiscard]] bool has_more_to_end() const { return expired_are_left_ || !leaving_.empty(); }
+  void end_more(instant now);
 
   /// Gives back what a burst has left of tables, when no request is there and none has come since
   /// the last call: for a second's tick.
@@ -295,6 +300,8 @@ private:
   void place(std::uint32_t index, std::uint32_t offer);
   void mark_runnable(service_index service);
   void run_ready(instant now);
+  bool end_requests_of(connection_index who, std::uint32_t max, instant now);
+  void end_expired(instant now);
   void dispatch_service(service& s, service_index index, instant now);
 
   void unplace(std::uint32_t index);
@@ -374,6 +381,7 @@ private:
   id_table ids_;
   std::vector<connection> connections_;
   index_pool free_connections_;
+  std::vector<connection_index> leaving_; // are gone, and have requests
   std::vector<service> services_;
   std::unordered_map<std::string, service_index, keyed_text_hash, std::equal_to<>> service_by_name_;
   std::vector<service_index> runnable_;
@@ -381,7 +389,8 @@ private:
   node_selector offers_;
   node_number next_node_ = 0;
   std::vector<std::uint32_t> resting_; // offers; some may not rest any more
-  std::vector<std::uint32_t> expired_; // scratch of advance()
+  std::vector<std::uint32_t> expired_; // scratch of end_expired()
+  bool expired_are_left_ = false;
   message_history history_;
   std::vector<message_report> traced_;
   instant grace_end_;                      // who offers services has found this broker by then

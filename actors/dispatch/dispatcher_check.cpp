@@ -49,7 +49,7 @@ void dispatcher::check() const {
       });
     });
     must(behind == s.keys.waiting(), "the count of those behind a key is that of the lists");
-    must(s.queue.size() <= s.queue.retries() || !offers_.has_room(which),
+    must(s.queue.ready() <= s.queue.retries() || !offers_.has_room(which),
          "nothing that may go waits while an offer has room");
     listed += waiting + behind;
     all_waiting += waiting + behind;

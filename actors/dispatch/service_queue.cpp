@@ -24,6 +24,14 @@ void service_queue::close_flow(std::uint32_t which) {
   free_flows_.give_back(which);
 }
 
+void service_queue::retire_flow(std::uint32_t which) {
+  auto& f = flows_[which];
+  f.retired = true;
+  if (f.waiting.empty()) return;
+  leave_ring(which);
+  retired_ += f.waiting.size();
+}
+
 // The newcomer's turn is after all others'.
 void service_queue::enter_ring(std::uint32_t which) {
   auto& f = flows_[which];
@@ -56,7 +64,10 @@ void service_queue::add(request_table& all, std::uint32_t index, std::uint32_t t
   all[index].stage = stage::fresh;
   all[index].flow = to;
   auto& f = flows_[to];
-  if (f.waiting.empty()) enter_ring(to);
+  if (f.retired) [[unlikely]]
+    ++retired_;
+  else if (f.waiting.empty())
+    enter_ring(to);
   f.waiting.push_back(all, index);
   ++size_;
 }
@@ -84,7 +95,10 @@ void service_queue::remove(request_table& all, std::uint32_t index) {
     assert(all[index].stage == stage::fresh);
     const auto which = all[index].flow;
     flows_[which].waiting.remove(all, index);
-    if (flows_[which].waiting.empty()) leave_ring(which);
+    if (flows_[which].retired) [[unlikely]]
+      --retired_;
+    else if (flows_[which].waiting.empty())
+      leave_ring(which);
   }
   }
 }

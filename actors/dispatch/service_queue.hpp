@@ -44,13 +44,19 @@ public:
   std::uint32_t open_flow(ropewalk::priority at);
   void close_flow(std::uint32_t flow);
 
+  /// Its connection has gone: what waits in it goes nowhere any more, and is only to be removed.
+  void retire_flow(std::uint32_t flow);
+
   [[nodiscard]] std::uint32_t size() const { return size_; }
-  [[nodiscard]] bool empty() const { return size_ == 0; }
+
+  /// Those that may go, or may when there is budget for them: not what waits in retired flows.
+  [[nodiscard]] std::uint32_t ready() const { return size_ - retired_; }
+  [[nodiscard]] bool empty() const { return ready() == 0; }
 
   /// Waits for nothing but the retry budget, and so for time.
   [[nodiscard]] std::uint32_t retries() const { return retries_.size(); }
 
-  /// Any of those that wait, for who takes them all out; no_index if there is none.
+  /// Any of those that may go, for who takes them all out; no_index if there is none.
   [[nodiscard]] std::uint32_t any() const;
 
   /// How many of those that wait go before this one, about: what came back, its own connection's
@@ -72,6 +78,7 @@ private:
     request_list waiting;
     std::uint32_t next = no_index, previous = no_index; // in the ring of those that wait
     ropewalk::priority at = ropewalk::priority::normal;
+    bool retired = false;
   };
 
   struct level {
@@ -90,6 +97,7 @@ private:
   index_pool free_flows_;
   std::uint64_t pass_ = 0; // of the level that went last
   std::uint32_t size_ = 0;
+  std::uint32_t retired_ = 0; // of those, in retired flows
   retry_budget budget_;
 };
 

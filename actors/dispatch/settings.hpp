@@ -24,6 +24,7 @@ struct dispatch_settings {
   std::uint8_t attempts = 3;
   std::uint32_t retry_share = 20;
   std::uint64_t history_memory = 16 * limits::mib;
+  std::uint32_t ends_per_turn = limits::ends_per_turn;
   std::uint16_t shard = 0;       ///< which of the broker's it is: stands in what names a message
   bool export_traces = false;    ///< --otlp: the ends of messages whose trace is sampled are wanted
   bool refuse_unoffered = false; ///< --no-node-reply: requests whose service's last node has left

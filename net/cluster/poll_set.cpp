@@ -1,9 +1,12 @@
 #include "net/cluster/poll_set.hpp"
 
+#include "net/cluster/checked_cast.hpp"
 #include "net/cluster/new_fd.hpp"
+#include "net/cluster/shared_loop.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -31,6 +34,7 @@ std::shared_ptr<poll_set> poll_set::open(shared_loop& loop, budget turn) {
 
 void poll_set::close() {
   watched_.clear();
+  again_.clear();
   on_tick_ = {};
   if (timer_ >= 0) ::close(std::exchange(timer_, -1));
   remove_from_loop();
@@ -95,6 +99,23 @@ void poll_set::on_readable() {
     serve(most_at_a_time);
   else
     serve_within_budget();
+  if (!again_.empty()) expect_turn();
+}
+
+void poll_set::serve_again(id which) {
+  assert(turn_ != budget{});
+  const auto found = watched_.find(which);
+  if (found == watched_.end() || std::exchange(found->second.again, true)) return;
+  again_.push_back(which);
+  expect_turn();
+}
+
+void poll_set::expect_turn() {
+  if (std::exchange(expects_turn_, true)) return;
+  checked_cast<shared_loop>(backend()).defer([self = alive_] {
+    self->expects_turn_ = false;
+    if (!self->again_.empty()) self->on_readable();
+  });
 }
 
 // The kernel puts what it has named behind all that it has not: who is named is served, so that they
@@ -107,7 +128,7 @@ void poll_set::serve_within_budget() {
                              rest > 50 * turn_ ? rest / 4 : turn_, 20 * turn_);
   do {
     const auto begin = now;
-    if (serve(1) == 0) {
+    if (!serve_next()) {
       begin_round(); // nobody is left
       break;
     }
@@ -123,20 +144,38 @@ void poll_set::begin_round() {
   round_took_ = {};
 }
 
-// Whoever is called may forget others that are in the same lot: each is looked up.
+// Those that epoll names and those that it does not, in turn.
+bool poll_set::serve_next() {
+  again_is_next_ = !again_is_next_;
+  if (!again_is_next_ || again_.empty()) {
+    if (serve(1) > 0) return true;
+    if (again_.empty()) return false;
+  }
+  const auto which = again_.front();
+  again_.pop_front();
+  if (const auto found = watched_.find(which); found != watched_.end()) found->second.again = false;
+  call(which, EPOLLIN);
+  return true;
+}
+
 int poll_set::serve(int most) {
   std::array<epoll_event, most_at_a_time> events;
   const int count = ::epoll_wait(fd(), events.data(), most, 0);
   for (int i = 0; i < count; ++i) {
     const auto& event = events[static_cast<std::size_t>(i)];
-    const auto found = watched_.find(event.data.u64);
-    if (found == watched_.end()) continue;
-    if (found->second.round == round_) begin_round();
-    found->second.round = round_;
-    const auto what = found->second.what; // it may forget itself
-    (*what)(event.events);
+    call(event.data.u64, event.events);
   }
   return count;
+}
+
+// Whoever is called may forget others that are in the same lot: each is looked up.
+void poll_set::call(id which, std::uint32_t events) {
+  const auto found = watched_.find(which);
+  if (found == watched_.end()) return;
+  if (found->second.round == round_) begin_round();
+  found->second.round = round_;
+  const auto what = found->second.what; // it may forget itself
+  (*what)(events);
 }
 
 } // namespace ropewalk

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <unordered_map>
@@ -39,6 +40,10 @@ public:
                          std::function<void(std::uint32_t events)> what);
   void change(id which, std::uint32_t events);
 
+  /// Calls it once more in its turn, though epoll has nothing to say of it: there are bytes that were
+  /// taken from the kernel already. Only of a set with a budget.
+  void serve_again(id which);
+
   /// Nothing is called for it from here on, whatever had happened. `which` becomes 0.
   void forget(id& which);
 
@@ -50,13 +55,17 @@ private:
     int fd = -1;
     std::shared_ptr<const std::function<void(std::uint32_t)>> what;
     std::uint64_t round = 0; // in which it was served last
+    bool again = false;      // is in `again_`
   };
 
   void on_readable() override;
   void on_removed() override;
   void on_timer();
   int serve(int most);
+  bool serve_next();
   void serve_within_budget();
+  void call(id which, std::uint32_t events);
+  void expect_turn();
   void begin_round();
 
   const budget turn_;
@@ -66,6 +75,9 @@ private:
   std::uint64_t round_ = 1;
   std::chrono::steady_clock::duration round_took_{};
   std::unordered_map<id, watched> watched_;
+  std::deque<id> again_; // some may be forgotten
+  bool again_is_next_ = false;
+  bool expects_turn_ = false;
   id last_id_ = 0;
   int timer_ = -1;
   std::function<void()> on_tick_;

@@ -3,6 +3,7 @@
 #include "net/cluster/checked_cast.hpp"
 #include "net/cluster/compact_basp.hpp"
 #include "net/cluster/new_fd.hpp"
+#include "net/protocol/limits.hpp"
 
 #include <algorithm>
 #include <caf/actor_system.hpp>
@@ -155,8 +156,28 @@ void shared_loop::interrupt() {
 }
 
 void shared_loop::handle_events() {
-  default_multiplexer::poll_once(posted_.empty());
+  const auto due = std::exchange(deferred_, {});
+  default_multiplexer::poll_once(posted_.empty() && due.empty() && released_.empty());
+  for (const auto& one : due) one();
+  if (!released_.empty()) release_some();
   handle_posted();
+}
+
+void shared_loop::defer(std::function<void()> what) {
+  assert(is_leading());
+  deferred_.push_back(std::move(what));
+}
+
+void shared_loop::release_later(caf::intrusive_ptr<caf::ref_counted> what) {
+  assert(is_leading());
+  released_.push_back(std::move(what));
+}
+
+void shared_loop::release_some() {
+  using clock = std::chrono::steady_clock;
+  const auto end = clock::now() + std::chrono::microseconds{limits::release_time_us};
+  do released_.pop_front();
+  while (!released_.empty() && clock::now() < end);
 }
 
 void shared_loop::handle_posted() {

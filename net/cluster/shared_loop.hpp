@@ -6,6 +6,7 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -61,6 +62,14 @@ public:
   [[nodiscard]] leader_id leader() const { return turns_.leader(); }
   void yield_to_follower() { turns_.yield_to_follower(); }
 
+  /// Has `what` run once, on the loop's next turn: work that comes in pieces, one a turn, and
+  /// sockets are served in between. (What is posted runs in this turn.)
+  void defer(std::function<void()> what);
+
+  /// Lets go of it on a later turn: of what takes long to end as much in a turn as there is time for
+  /// (limits::release_time_us).
+  void release_later(caf::intrusive_ptr<caf::ref_counted> what);
+
   /// One of the loop's own timers: CAF's would wake a thread of its own, and that one the loop. It
   /// is whose took it, until it is given back.
   enum class timer_id : std::uint32_t {};
@@ -79,6 +88,7 @@ private:
 
   void poll_once() override;
   void interrupt() override;
+  void release_some();
   void take_inbox();
   timer& timer_of(timer_id which);
   void add_timer();
@@ -86,6 +96,9 @@ private:
   // By the leader. CAF would look at the sockets between any two of these.
   std::vector<caf::intrusive_ptr<caf::resumable>> posted_;
   std::vector<caf::intrusive_ptr<caf::resumable>> running_;
+
+  std::vector<std::function<void()>> deferred_;
+  std::deque<caf::intrusive_ptr<caf::ref_counted>> released_;
 
   std::mutex inbox_mutex_;
   std::vector<caf::intrusive_ptr<caf::resumable>> inbox_;

@@ -7,9 +7,11 @@
 #include <caf/io/network/default_multiplexer.hpp>
 #include <caf/io/network/native_socket.hpp>
 #include <cassert>
+#include <linux/sockios.h>
 #include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -117,7 +119,23 @@ void stream_scribe::notify_broker() {
 
 void stream_scribe::hung_up() {
   const caf::intrusive_ptr<stream_scribe> guard{this};
+  release_later_if_costly();
   if (!detached()) io_failure(&loop(), operation::read);
+}
+
+namespace {
+
+int bytes_in_kernel(int fd, unsigned long which) {
+  int bytes = 0;
+  return ::ioctl(fd, which, &bytes) == 0 ? bytes : 0;
+}
+
+} // namespace
+
+// When the last who holds this lets go, its socket is closed, and what the kernel has of it freed.
+void stream_scribe::release_later_if_costly() {
+  if (bytes_in_kernel(fd(), SIOCOUTQ) + bytes_in_kernel(fd(), SIOCINQ) > limits::costly_close_bytes)
+    checked_cast<shared_loop>(loop()).release_later(caf::intrusive_ptr<caf::ref_counted>{this});
 }
 
 void stream_scribe::finish_writing() {
@@ -127,6 +145,7 @@ void stream_scribe::finish_writing() {
 
 void stream_scribe::cut_off() {
   failed_ = true;
+  release_later_if_costly();
   events_.stop_writes();
   detach(&loop(), false);
 }

@@ -108,6 +108,7 @@ private:
 
   void send_some();
   void read_once();
+  void release_later_if_costly();
 
   events events_;
   std::unique_ptr<stream> stream_;

@@ -1,5 +1,7 @@
 #include "net/sockets/client_scribe.hpp"
 
+#include "net/cluster/checked_cast.hpp"
+#include "net/cluster/shared_loop.hpp"
 #include "net/transport/receive.hpp"
 
 #include <algorithm>
@@ -43,14 +45,31 @@ bool client_scribe::read_some() {
       go_without_tls();
     }
   }
+  std::size_t bytes = 0;
   do {
     if (!read_and_tell()) return false;
-  } while (reads_on());
+    bytes += last_read_bytes();
+  } while (reads_on() && bytes < max_read());
+  if (reads_on()) read_on_later();
   return true;
+}
+
+// The loop does not see what TLS has taken out of the socket: up to 16 KiB, or 8,000 lines.
+void client_scribe::read_on_later() {
+  if (in_bulk_ != 0) return bulk_->serve_again(in_bulk_);
+  if (std::exchange(reads_later_, true)) return;
+  checked_cast<shared_loop>(loop()).defer([self = caf::intrusive_ptr<client_scribe>{this}] {
+    self->reads_later_ = false;
+    if (self->reads_on()) self->bytes_came();
+  });
 }
 
 // A line may be two bytes long, a frame is 24 at least; what a first read holds is not known.
 std::size_t client_scribe::max_read() const {
+  if (http_)
+    return http_->in_body()
+               ? limits::read_bytes
+               : std::max(limits::lines_read_bytes >> halvings_, limits::little_heads_bytes);
   switch (decoder_.what()) {
   case decoder::mode::text:
     return std::max(limits::lines_read_bytes >> halvings_, limits::little_lines_bytes);
@@ -92,7 +111,7 @@ bool client_scribe::read_and_tell() {
 // Little while there are heads, which are short and each worth an answer; much of a body.
 stream::result client_scribe::receive_http() {
   auto* const buffer = shared_read_buffer();
-  const iovec into{buffer, http_->in_body() ? limits::read_bytes : limits::lines_read_bytes};
+  const iovec into{buffer, max_read()};
   const auto result = wire().receive({&into, 1});
   if (result.state == stream::state::ok) http_->feed({buffer, result.bytes});
   return result;
@@ -135,6 +154,7 @@ void client_scribe::leave_bulk() {
   if (wanted()) stop_listening();
   is_bulk_ = false;
   if (wanted()) listen();
+  if (reads_on()) read_on_later(); // else it waits for a turn among the bulk
 }
 
 void client_scribe::listen() {

@@ -71,6 +71,7 @@ private:
   void bulk_came(std::uint32_t events);
   [[nodiscard]] std::size_t max_read() const;
   bool read_and_tell();
+  void read_on_later();
   stream::result receive();
   stream::result receive_http();
   stream::result discard();
@@ -86,6 +87,7 @@ private:
   std::uint8_t halvings_ = 0; // of what a read fetches
   bool discarding_ = false;
   bool looked_ = false; // at the first byte
+  bool reads_later_ = false;
 };
 
 } // namespace ropewalk

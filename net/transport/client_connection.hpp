@@ -53,7 +53,8 @@ public:
   virtual void resume_reading() = 0;
 
   /// From now on a read fetches at most limits::read_bytes (of frames, or lines_read_bytes of text
-  /// lines) halved so often, and no less than little_read_bytes (or little_lines_bytes).
+  /// lines and heads of HTTP) halved so often, and no less than little_read_bytes (or
+  /// little_lines_bytes, or little_heads_bytes).
   virtual void read_less(std::uint8_t halvings) = 0;
 
   /// From now on it is bulk: read in turn with others that are, and all of them together for

@@ -86,6 +86,37 @@ TEST_CASE("what is ready is not crowded where all of it is served before long, a
   l.turn();
 }
 
+TEST_CASE("what is to be served again is, in turn with what is ready, and without it") {
+  led_loop l;
+  const bool others = GENERATE(false, true);
+  const auto all = poll_set::open(l.loop, 1ms);
+  const auto lone = always_ready();
+  int lone_times = 0;
+  if (others) REQUIRE(all->watch(lone.get(), EPOLLIN, [&](std::uint32_t) { ++lone_times; }) != 0);
+  const descriptor never_ready{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  int times = 0;
+  poll_set::id which = 0;
+  which = all->watch(never_ready.get(), EPOLLIN, [&](std::uint32_t events) {
+    CHECK(events == EPOLLIN);
+    std::this_thread::sleep_for(1ms);
+    if (++times % 50 != 0) all->serve_again(which);
+  });
+  all->serve_again(which);
+  all->serve_again(which); // once is enough
+  int turns = 0;
+  for (; times < 50; ++turns) l.loop.handle_events(); // does not wait for anything else
+  CHECK(turns > 3);
+  CHECK((lone_times > 0) == others);
+  for (int i = 0; i < 10; ++i) l.turn();
+  CHECK(times == 50);
+  all->serve_again(which);
+  all->forget(which); // before it had its turn
+  for (int i = 0; i < 3; ++i) l.turn();
+  CHECK(times == 50);
+  all->close();
+  l.turn();
+}
+
 TEST_CASE("a set that is closed in the turn in which it was opened is gone, and so is one that is "
           "closed later") {
   led_loop l;

@@ -1,3 +1,4 @@
+#include "tests/actor/led_loop.hpp"
 #include "tests/actor/shared_system.hpp"
 #include "tests/catch.hpp"
 
@@ -97,4 +98,40 @@ TEST_CASE("threads that take turns at the loop run everything once, one at a tim
   for (auto& t : threads) t.join();
   REQUIRE(ran == posters * each);
   REQUIRE_FALSE(overlapped);
+}
+
+TEST_CASE("what is deferred runs on the next turn, and what that defers on the one after it") {
+  led_loop l;
+  int times = 0;
+  std::function<void()> again = [&] {
+    if (++times < 3) l.loop.defer(again);
+  };
+  l.loop.defer(again);
+  for (int turns = 1; turns <= 3; ++turns) {
+    l.loop.handle_events(); // does not wait for anything else
+    CHECK(times == turns);
+  }
+  l.turn();
+  CHECK(times == 3);
+}
+
+TEST_CASE("of what takes long to end as much is let go in a turn as there is time for") {
+  struct slow : caf::ref_counted {
+    explicit slow(int& counts) : ended(counts) {}
+    ~slow() override {
+      std::this_thread::sleep_for(std::chrono::microseconds{limits::release_time_us - 100});
+      ++ended;
+    }
+    int& ended;
+  };
+  led_loop l;
+  int ended = 0;
+  for (int i = 0; i < 10; ++i)
+    l.loop.release_later(caf::intrusive_ptr<caf::ref_counted>{new slow{ended}, false});
+  CHECK(ended == 0);
+  l.loop.handle_events();
+  CHECK(ended >= 1);
+  CHECK(ended <= 2);
+  for (int turns = 1; turns < 10; ++turns) l.turn();
+  CHECK(ended == 10);
 }

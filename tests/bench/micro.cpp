@@ -83,7 +83,7 @@ void deadlines(benchmark::State& state) {
     wheel.erase(next % pending);
     wheel.insert(next % pending, now + milliseconds{30'000}, now);
     ++next;
-    if (next % 1000 == 0) wheel.advance(now += microseconds{100}, expired);
+    if (next % 1000 == 0) wheel.advance(now += microseconds{100}, expired, limits::ends_per_turn);
     for (const auto i : expired) wheel.insert(i, now + milliseconds{30'000}, now);
     expired.clear();
   }

@@ -4,6 +4,8 @@
 #include "tests/cluster/processes.hpp"
 #include "tests/cluster/raw.hpp"
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -77,6 +79,31 @@ TEST_CASE("messages of every size go through TLS on the client port, from severa
              "localhost:" + std::to_string(c.clients().port), "--tls-ca", certs / "ca.pem"});
   INFO(sent.err);
   REQUIRE(sent.out == "hello");
+}
+
+TEST_CASE("many lines in one record of TLS are all answered, though a newcomer is read little by "
+          "little") {
+  const certificates certs;
+  cluster c{client_port_tls(certs)};
+  c.start_node("a", {"--service", "echo=builtin:echo"});
+  REQUIRE(eventually([&] {
+    return over_tls(c, {{}, {}, certs / "ca.pem"}).call("echo", "x").code == error_code::ok;
+  }));
+  const auto context = tls_context::for_client({{}, {}, certs / "ca.pem"}, roles::nobody_asks);
+  const auto s = *connect_tls(c.clients(), **context, 5s);
+  constexpr int count = 2000;
+  std::string lines;
+  for (int i = 0; i < count; ++i) lines += "echo a\n"; // 14 KB: the loop is woken once
+  const iovec all{lines.data(), lines.size()};
+  REQUIRE(s->send({&all, 1}).state == stream::state::ok);
+  std::string answers;
+  REQUIRE(eventually([&] {
+    std::array<char, 16'384> buffer;
+    const iovec into{buffer.data(), buffer.size()};
+    const auto got = s->receive({&into, 1});
+    if (got.state == stream::state::ok) answers.append(buffer.data(), got.bytes);
+    return std::count(answers.begin(), answers.end(), '\n') == count;
+  }));
 }
 
 TEST_CASE("who speaks plainly to a TLS port is told so, in frames or in text") {

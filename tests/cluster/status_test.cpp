@@ -1,6 +1,7 @@
 #include "tests/catch.hpp"
 #include "tests/cluster/certificates.hpp"
 #include "tests/cluster/processes.hpp"
+#include "tests/cluster/raw.hpp"
 #include "tests/matches.hpp"
 
 #include <algorithm>
@@ -95,6 +96,27 @@ TEST_CASE("a health check that is told by the environment gets in with TLS and a
   INFO(asked.err);
   CHECK(asked.status == 0);
   CHECK(contains(asked.out, "\"nodes\""));
+}
+
+TEST_CASE(
+    "who asks for STATUS without a pause has a part of the broker's time, and others the rest") {
+  cluster c;
+  std::vector<std::string> services{"--slots", "1"};
+  for (int i = 0; i < 200; ++i)
+    services =
+        services + std::vector<std::string>{"--service", "s" + std::to_string(i) + "=builtin:echo"};
+  c.start_node("a", services);
+  REQUIRE(c.has_nodes(1));
+  auto who = c.connect();
+  const auto before = cpu_ticks(c.broker().pid());
+  int answers = 0;
+  for (const auto end = std::chrono::steady_clock::now() + 1s;
+       std::chrono::steady_clock::now() < end; ++answers) {
+    who.send_status();
+    REQUIRE(who.wait(10s));
+  }
+  CHECK(answers > 5);
+  CHECK(cpu_ticks(c.broker().pid()) - before < 40); // of 100; all of them before there was a share
 }
 
 TEST_CASE("status tells a broker without nodes from one with") {

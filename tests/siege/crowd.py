@@ -188,6 +188,45 @@ def come_and_go(c):
 
 
 @misdeed
+def newcomers_that_flood(c):
+    """Several at once say little, and then all that a read can hold."""
+    little, much = c.random.choice([(protocol.frame(protocol.PING, 1), protocol.request(1, b"", "echo")),
+                                    (protocol.frame(protocol.PING, 1), protocol.frame(protocol.CANCEL, 7)),
+                                    (b"echo x\n", b"x\n"), (b"echo x\n", b"echo x\n")])
+    some = [c.connect() for _ in range(5)]
+    for s in some:
+        s.sendall(little)
+    time.sleep(0.05)
+    for s in some:
+        s.settimeout(0)
+        s.send(much * (200_000 // len(much)))
+    time.sleep(0.2)
+    for s in some:
+        s.close()
+
+
+@misdeed
+def many_that_nobody_waits_for(c):
+    s = c.connect()
+    requests = b"".join(protocol.request(i + 1, b"900", "hold", deadline_ms=c.random.choice([200, 3000]))
+                        for i in range(5000))
+    s.sendall(requests)
+    time.sleep(0.3)
+    s.close()
+
+
+@misdeed
+def statuses_one_by_one(c):
+    s = c.connect()
+    end = time.monotonic() + min(c.moment(), max(c.left(), 0))
+    reader = protocol.Reader()
+    while time.monotonic() < end:
+        s.sendall(protocol.frame(protocol.STATUS, 1))
+        while not list(reader.feed(s.recv(1 << 20))):
+            pass
+
+
+@misdeed
 def reset_in_the_middle(c):
     s = c.connect()
     s.sendall(b"".join(protocol.request(i + 1, b"300", c.random.choice(["hold", "echo"])) for i in range(20)))

@@ -48,6 +48,7 @@ dispatch_settings plan_limits(random_source& random) {
   if (random.one_in(4)) result.node_bytes = 1000 * random.between(1, 20);
   if (random.one_in(3)) result.node_prefetch = random.between(0, 20);
   if (random.one_in(4)) result.retry_share = random.between(0, 100);
+  if (random.one_in(3)) result.ends_per_turn = random.between(1, 10);
   return result;
 }
 
@@ -140,6 +141,10 @@ void world::step(const event& e) {
     for (const auto& r : dispatcher_.pending().refuse)
       oracle_.requests[static_cast<std::uint32_t>(r.request_id)].decided = true;
     return after(milliseconds{2}, {.kind = what::turn}); // something may happen before it is
+  case what::more_ends:
+    more_ends_expected_ = false;
+    dispatcher_.end_more(now_);
+    return carry_out();
   case what::turn:
     turn_open_ = false;
     end_turn();
@@ -785,7 +790,11 @@ void world::broker_step(const event& e) {
           dispatcher_.complete(e.number, e.request, e.fence, microseconds{e.run_us}, now_);
       if (whom) {
         note("answer to %u (attempt %u of node number %u)", e.id, e.attempt, e.number);
-        oracle_.completed(e.id, e.number, e.fence, whom->connection, now_);
+        const bool is_there = std::any_of(clients_.begin(), clients_.end(), [&](const client& c) {
+          return c.connection == whom->connection;
+        }); // else nobody is told
+        oracle_.completed(e.id, e.number, e.fence, is_there ? whom->connection : connection_id{},
+                          now_);
       }
     }
     break;
@@ -861,6 +870,8 @@ void world::carry_out(bool at_once) {
   todo.reading.clear();
   if (dispatcher_.needs_time() && !std::exchange(tick_expected_, true))
     after(tick_interval, {.kind = what::tick});
+  if (dispatcher_.has_more_to_end() && !std::exchange(more_ends_expected_, true))
+    after(microseconds{1 + random_.below(100)}, {.kind = what::more_ends});
 }
 
 // What was placed in this turn, and is still wanted, leaves.

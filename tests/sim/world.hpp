@@ -58,6 +58,7 @@ private:
     succeed,   // a node's successor is a member: now it drains
     turn,      // the broker's turn ends: what was placed leaves
     tick,      // time is told to the dispatcher
+    more_ends, // it is to end more of those that end together
     chaos,     // something goes wrong
   };
 
@@ -200,6 +201,7 @@ private:
   std::uint32_t poison_ = 0; // one request in so many
   std::uint32_t budget_ = 0; // requests yet to come
   bool tick_expected_ = false;
+  bool more_ends_expected_ = false;
   bool turn_open_ = false;
   double others_us_ = 0; // how often others take a slot; 0: never
 };

@@ -88,6 +88,7 @@ public:
   }
 
   void end_turn() {
+    if (dispatcher_.has_more_to_end()) dispatcher_.end_more(now);
     carry_out();
     dispatcher_.take_placed([&](node_number, token which, const request& r, std::uint16_t) {
       at_node_.push_back({which, r.fence});

@@ -732,6 +732,72 @@ TEST_CASE("a client that is gone has its waiting requests dropped and its runnin
   REQUIRE(b.complete(3));
 }
 
+TEST_CASE(
+    "of a client that goes away with very much some is ended at a time, and none of it started") {
+  dispatch_settings some;
+  some.ends_per_turn = 16;
+  some.node_prefetch = 0;
+  bench b{some};
+  const auto a = b.join(2);
+  for (std::uint64_t id = 1; id <= 40; ++id) b.submit(id);
+  const auto gone = std::exchange(b.client, b.d.connect());
+  b.submit(100);
+  REQUIRE(b.placed() == placements{{a, 1}, {a, 2}});
+  b.d.disconnect(gone, b.now);
+  b.d.check();
+  REQUIRE(b.d.has_more_to_end());
+  REQUIRE(b.d.totals().waiting == 39);
+  const auto l = b.last.at(1);
+  b.d.crash(l.node, l.request, l.fence, "signal 11", b.now); // it goes nowhere, either
+  b.d.check();
+  REQUIRE(b.placed() == placements{{a, 100}});
+  const auto l2 = b.last.at(2);
+  const auto whom = b.d.complete(l2.node, l2.request, l2.fence, 1s, b.now);
+  REQUIRE(whom->connection == gone); // and nobody's else
+  REQUIRE(b.d.connect() != gone);
+  REQUIRE(b.placed().empty());
+  b.d.end_more(b.now);
+  b.d.check();
+  REQUIRE(b.d.has_more_to_end());
+  REQUIRE(b.d.totals().waiting == 22);
+  while (b.d.has_more_to_end()) b.d.end_more(b.now);
+  b.d.check();
+  REQUIRE(b.d.totals().waiting == 0);
+  REQUIRE(b.d.totals().placed == 1);
+  REQUIRE(b.complete(100));
+  REQUIRE(b.d.totals().held_bytes == 0);
+  const auto next = b.d.connect(); // in its place
+  REQUIRE(next.index == gone.index);
+  REQUIRE(next.generation != gone.generation);
+}
+
+TEST_CASE("a client that goes away with little has it ended at once") {
+  bench b;
+  b.join(1);
+  for (std::uint64_t id = 1; id <= limits::ends_per_turn / 8; ++id) b.submit(id);
+  b.d.disconnect(b.client, b.now);
+  REQUIRE_FALSE(b.d.has_more_to_end());
+  REQUIRE(b.d.totals().held_bytes == 0);
+}
+
+TEST_CASE("of deadlines that many have some are ended at a time") {
+  dispatch_settings some;
+  some.ends_per_turn = 16;
+  bench b{some};
+  for (std::uint64_t id = 1; id <= 40; ++id) b.submit(id, {}, 100ms);
+  b.now += 200ms;
+  b.d.advance(b.now);
+  b.d.check();
+  std::vector<std::size_t> refused{b.refused().size()};
+  while (b.d.has_more_to_end()) {
+    b.d.end_more(b.now);
+    b.d.check();
+    refused.push_back(b.refused().size());
+  }
+  REQUIRE(refused == std::vector<std::size_t>{16, 16, 8});
+  REQUIRE(b.d.totals().waiting == 0);
+}
+
 TEST_CASE("what a client that is gone was running is not run again when its node dies") {
   bench b;
   const auto a = b.join(1);

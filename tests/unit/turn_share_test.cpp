@@ -25,6 +25,37 @@ TEST_CASE("frames that ask for no work are read little by little until it is wor
 }
 
 TEST_CASE(
+    "a newcomer is read little by little at first, and then like everybody, if there is time") {
+  broker_by_hand b;
+  b.add_node("echo", 1000);
+  const auto speaks_http = GENERATE(false, true);
+  const auto newcomer = [&] { return speaks_http ? b.connect_http() : b.connect(); };
+  std::uint64_t id = 0;
+  const auto says_something = [&](const std::shared_ptr<fake_client>& who) {
+    if (speaks_http)
+      who->says("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    else
+      who->asks(++id, "echo");
+    b.hear(who);
+  };
+  const auto c = newcomer();
+  for (int i = turn_share::first_halvings; i > 0; --i) {
+    CHECK(c->halvings() == i);
+    says_something(c);
+    b.end_turn();
+  }
+  CHECK(c->halvings() == 0);
+
+  // Many that come at once leave no time for that.
+  std::vector<std::shared_ptr<fake_client>> many;
+  while (many.size() <= turn_share::max_frames) says_something(many.emplace_back(newcomer()));
+  CHECK(many.front()->halvings() < turn_share::first_halvings);
+  CHECK(many.back()->halvings() == turn_share::first_halvings);
+  says_something(many.back());
+  CHECK(many.back()->halvings() == turn_share::first_halvings);
+}
+
+TEST_CASE(
     "who brings many frames is read in smaller pieces while all together bring too many a turn") {
   broker_by_hand b;
   b.add_node("echo", 1000);
@@ -40,7 +71,7 @@ TEST_CASE(
     b.hear(modest);
     b.end_turn();
   };
-  turn(100);
+  for (int i = 0; i < turn_share::first_halvings; ++i) turn(100);
   CHECK(loud[0]->halvings() == 0);
   for (int i = 0; i < 4; ++i) turn(turn_share::max_frames);
   CHECK(loud[0]->halvings() == 3);
@@ -82,7 +113,8 @@ TEST_CASE(
     for (const auto& c : all) is.push_back(c->is_bulk());
     return is;
   };
-  for (int i = 0; i < 3; ++i) turn(100, 100'000); // there is time for all of it
+  for (int i = 0; i < turn_share::first_halvings; ++i)
+    turn(100, 100'000); // there is time for all of it
   CHECK(bulk() == std::vector{false, false, false, false});
   for (int i = 0; i < 2; ++i) turn(turn_share::max_cost / 2 - 20, 200'000);
   CHECK(bulk() == std::vector{true, true, true, false});

@@ -19,6 +19,8 @@ connection_id client_sessions::connected(std::shared_ptr<client_connection> conn
                                          std::shared_ptr<void> permit, instant now) {
   auto& s = sessions_.open(std::move(connection), now);
   s.permit = std::move(permit);
+  s.halvings = turn_share::first_halvings;
+  s.connection->read_less(s.halvings);
   if (s.connection->http())
     http_intake::begin(s);
   else
@@ -32,7 +34,7 @@ void client_sessions::read(connection_id which, instant now) {
   if (!s->http) [[likely]]
     return intake_.read(*s, now);
   const auto events = http_.read(*s, now);
-  if (auto* const still = sessions_.find(which)) intake_.charge(*still, events);
+  if (auto* const still = sessions_.find(which)) intake_.share_turn(*still, events, 0);
 }
 
 void client_sessions::disconnected(connection_id which, instant now) {

@@ -65,6 +65,15 @@ public:
   }
   void begin_status_round() { statuses_.begin_round(); }
 
+  /// The same, and rounds have not had their part of the loop's time already (limits::status_share):
+  /// a tick later they may.
+  [[nodiscard]] bool status_is_due(instant now) const {
+    return wants_status_round() && now >= next_status_;
+  }
+  void status_took(instant::duration time, instant now) {
+    next_status_ = now + (limits::status_share - 1) * time;
+  }
+
   /// Here they are, with as much of the history as `events` needs.
   void end_status_round(const broker_report& all, const load_points& history, instant now) {
     statuses_.end_round(all, sessions_, answers_);
@@ -134,6 +143,7 @@ private:
   http_intake http_;
   write_pressure pressure_;
   session_timeouts timeouts_;
+  instant next_status_{};
 };
 
 } // namespace ropewalk

@@ -38,9 +38,9 @@ public:
   /// The connection has bytes, or its end.
   void read(session& from, instant now);
 
-  /// What was read of it last brought so many frames, or lines, or events of HTTP: whether it is bulk
-  /// follows from that.
-  void charge(session& from, std::uint64_t frames);
+  /// What was read of it last brought so many frames, or lines, or events of HTTP, of which so many
+  /// ask for no work: whether it is bulk, and how much is read of it next, follows from that.
+  void share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid);
 
   /// What was read until now is one turn of the loop.
   [[nodiscard]] turn_share& turn() { return turn_; }
@@ -65,7 +65,7 @@ private:
               instant now);
   void handle_status(session& from, const incoming_frame& frame);
   const handler_fields* extras_of(const session& from, const frame_fields& said);
-  void share_turn(session& from, std::uint64_t frames, std::uint64_t unpaid);
+  void charge(session& from, std::uint64_t frames);
   void count_incoming(session& from);
   void refuse_and_close(session& from, std::uint64_t id, error_code code, std::string_view why,
                         instant now);

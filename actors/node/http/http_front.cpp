@@ -176,9 +176,12 @@ void http_front::reload() {
 
 void http_front::carry_out() {
   clients_.carry_out(books_.pending());
-  if (clients_.needs_ticks() && !std::exchange(expects_tick_, true))
+  const bool wants_status = clients_.wants_status_round();
+  const bool status_is_due = wants_status && clients_.status_is_due(clock_now());
+  if ((clients_.needs_ticks() || (wants_status && !status_is_due)) &&
+      !std::exchange(expects_tick_, true))
     delayed_send(this, reader_look_interval, again_atom_v);
-  if (clients_.needs_flush() || clients_.wants_status_round()) expect_turn_end();
+  if (clients_.needs_flush() || status_is_due) expect_turn_end();
 }
 
 void http_front::expect_turn_end() {
@@ -190,8 +193,9 @@ void http_front::expect_turn_end() {
 
 void http_front::end_turn() {
   expects_turn_end_ = false;
-  if (clients_.wants_status_round()) begin_round();
-  clients_.flush(clock_now());
+  const auto now = clock_now();
+  if (clients_.status_is_due(now)) begin_round();
+  clients_.flush(now);
   carry_out();
 }
 
@@ -258,11 +262,12 @@ void http_front::add(round& to, const watched_node& from, worker_report&& said) 
 
 void http_front::end_round(round& what) {
   if (--what.outstanding > 0) return;
+  const auto began = clock_now();
   auto& node = what.sum.node;
   node.name = settings_.node;
   node.version = own_cluster_greeting().release;
   node.pid = static_cast<std::uint32_t>(::getpid());
-  node.uptime_seconds = std::chrono::duration<double>(clock_now() - started_).count();
+  node.uptime_seconds = std::chrono::duration<double>(began - started_).count();
   node.programs_cpu_seconds = programs_.cpu_seconds;
   node.programs_memory = programs_.memory;
   node.draining = draining_;
@@ -272,6 +277,8 @@ void http_front::end_round(round& what) {
   what.sum.process = numbers_of_this_process(clients_.size());
   what.sum.certificates = report_certificates(clients_.gate().tls(), settings_.cluster_tls.get());
   clients_.end_status_round(what.sum);
+  const auto end = clock_now();
+  clients_.status_took(end - began, end);
   carry_out();
 }
 
