@@ -64,7 +64,7 @@ std::uint32_t dispatcher::sent_to(node_number node, token request, std::uint32_t
   return index;
 }
 
-// Null if it was taken back, or placed anew, since.
+// Null if it was taken back, or placed anew, since, or its client has gone (end_more ends it).
 request* dispatcher::to_send(const placement& what) {
   auto& r = requests_[static_cast<std::uint32_t>(what.request)]; // records stay where they are
   if (r.generation != static_cast<std::uint32_t>(what.request >> 32) || r.stage != stage::placed ||
@@ -72,6 +72,8 @@ request* dispatcher::to_send(const placement& what) {
     return nullptr;
   assert(!r.sent);
   assert(r.connection != no_index); // else its payload would be gone, and it would go out as empty
+  if (!leaving_.empty() && !connections_[r.connection].in_use) [[unlikely]]
+    return nullptr;
   return &r;
 }
 

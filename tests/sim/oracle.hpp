@@ -107,6 +107,7 @@ public:
   void placed(std::uint32_t id, node_number node, const request& r, instant now) {
     auto& a = requests[id];
     must(!a.answered, "what is answered is not placed again");
+    must(a.connection.valid(), "what a client had asked that has gone is not placed any more");
     must(now <= a.deadline + lateness, "an expired request is not placed");
     must(r.deadline == a.deadline, "there is one deadline, and a retry gets what is left of it");
     must(nodes_[node].open, "a node that drains or is lost gets no work");

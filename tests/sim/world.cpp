@@ -138,8 +138,12 @@ void world::step(const event& e) {
     tick_expected_ = false;
     dispatcher_.advance(now_);
     if (!random_.one_in(3)) return carry_out();
-    for (const auto& r : dispatcher_.pending().refuse)
+    for (const auto& r : dispatcher_.pending().refuse) {
       oracle_.requests[static_cast<std::uint32_t>(r.request_id)].decided = true;
+      for (std::uint32_t i = 0; i < clients_.size(); ++i)
+        if (clients_[i].connection == r.connection && random_.one_in(10))
+          after(milliseconds{1}, {.kind = what::leave, .who = i}); // before it is told
+    }
     return after(milliseconds{2}, {.kind = what::turn}); // something may happen before it is
   case what::more_ends:
     more_ends_expected_ = false;
