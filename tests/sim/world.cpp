@@ -138,12 +138,7 @@ void world::step(const event& e) {
     tick_expected_ = false;
     dispatcher_.advance(now_);
     if (!random_.one_in(3)) return carry_out();
-    for (const auto& r : dispatcher_.pending().refuse) {
-      oracle_.requests[static_cast<std::uint32_t>(r.request_id)].decided = true;
-      for (std::uint32_t i = 0; i < clients_.size(); ++i)
-        if (clients_[i].connection == r.connection && random_.one_in(10))
-          after(milliseconds{1}, {.kind = what::leave, .who = i}); // before it is told
-    }
+    leave_untold();
     return after(milliseconds{2}, {.kind = what::turn}); // something may happen before it is
   case what::more_ends:
     more_ends_expected_ = false;
@@ -241,6 +236,16 @@ void world::submit(client& from) {
   }
   after(microseconds{1 + static_cast<std::int64_t>(random_.exponential(from.think_us))},
         {.kind = what::submit, .who = who});
+}
+
+// What was decided is told a little later: some have gone by then.
+void world::leave_untold() {
+  for (const auto& r : dispatcher_.pending().refuse) {
+    oracle_.requests[static_cast<std::uint32_t>(r.request_id)].decided = true;
+    for (std::uint32_t i = 0; i < clients_.size(); ++i)
+      if (clients_[i].connection == r.connection && random_.one_in(10))
+        after(milliseconds{1}, {.kind = what::leave, .who = i});
+  }
 }
 
 void world::use_id_again(client& from) {

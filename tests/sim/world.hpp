@@ -141,6 +141,7 @@ private:
 
   // clients
   void submit(client& from);
+  void leave_untold();
   void use_id_again(client& from);
   void leave(client& who);
 
