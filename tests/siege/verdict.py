@@ -6,8 +6,9 @@ SLACK_MIB = 64  # what allocators, sockets and the program itself may take besid
 ANNOUNCED_MIB = 64  # what may be there of messages that were announced and have not come (announced_memory::allowance)
 CONNECTION_KIB = 16  # a connection's own, as the README has it: `ropewalk limits`, --connections
 # Below this a time says nothing of the broker: two processors run it, its worker, a hundred clients and whatever else
-# there is. (5 to 8 ms on a machine that does nothing else, and 24 to 61 before those who flood were read as bulk.)
-FLOOR_MS = 50
+# there is. (6 to 8 ms on a machine that does nothing else; 13 to 18 before newcomers were read little by little, and 24 to 61 before those
+# who flood were read as bulk.)
+FLOOR_MS = 20
 
 
 @dataclasses.dataclass
