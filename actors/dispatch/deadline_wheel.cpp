@@ -78,7 +78,7 @@ void deadline_wheel::cascade(std::uint32_t slot) {
   }
 }
 
-bool deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired, std::uint32_t max) {
+bool deadline_wheel::advance(instant now, std::vector<std::uint32_t>& expired, std::uint64_t max) {
   if (now < start_) return false;
   const auto last =
       static_cast<std::uint64_t>(std::chrono::floor<milliseconds>(now - start_) / tick);

@@ -42,7 +42,7 @@ public:
 
   /// Takes out entries whose deadline is `now` or earlier, and appends them to `expired`: all, or
   /// `max` of them. True: there are more, for the next call.
-  bool advance(instant now, std::vector<std::uint32_t>& expired, std::uint32_t max);
+  bool advance(instant now, std::vector<std::uint32_t>& expired, std::uint64_t max);
 
   [[nodiscard]] bool empty() const { return size_ == 0; }
 

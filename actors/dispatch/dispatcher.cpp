@@ -159,6 +159,7 @@ void dispatcher::disconnect(connection_id who, instant now) {
   c.in_use = false;
   const auto few = settings_.ends_per_turn / 8; // many clients may go in a turn
   if (c.requests > few) {
+    if (!has_more_to_end()) submitted_then_ = totals_.submitted;
     for (const auto& t : c.turns) services_[t.service].queue.retire_flow(t.flow);
     leaving_.push_back(who.index);
   } else {
@@ -167,11 +168,12 @@ void dispatcher::disconnect(connection_id who, instant now) {
   run_ready(now);
 }
 
-// Of who has gone away. True: these were all, or at most `max`, and the place is free.
-bool dispatcher::end_requests_of(connection_index who, std::uint32_t max, instant now) {
+// At most `max`, of who has gone away, whose place is free when none is left; how many these were.
+std::uint64_t dispatcher::end_requests_of(connection_index who, std::uint64_t max, instant now) {
   auto& c = connections_[who];
-  for (; c.first != no_index; --max) {
-    if (max == 0) return false;
+  std::uint64_t ended = 0;
+  for (; c.first != no_index; ++ended) {
+    if (ended == max) return ended;
     const auto index = c.first;
     keep_refused(index, error_code::cancelled, client_has_gone, now);
     if (requests_[index].stage == stage::placed) {
@@ -186,19 +188,30 @@ bool dispatcher::end_requests_of(connection_index who, std::uint32_t max, instan
   c = connection{};
   c.generation = next_generation;
   free_connections_.give_back(who);
-  return true;
+  return ended;
 }
 
+// As many as have come meanwhile, at least: what is to be ended does not grow, however many come
+// and go.
 void dispatcher::end_more(instant now) {
-  if (!leaving_.empty() && end_requests_of(leaving_.back(), settings_.ends_per_turn, now))
-    leaving_.pop_back();
-  if (expired_are_left_) end_expired(now);
+  const auto came = totals_.submitted - std::exchange(submitted_then_, totals_.submitted);
+  const auto max = std::max<std::uint64_t>(settings_.ends_per_turn, came);
+  end_leaving(max, now);
+  if (expired_are_left_) end_expired(max, now);
   run_ready(now);
 }
 
-void dispatcher::end_expired(instant now) {
+void dispatcher::end_leaving(std::uint64_t max, instant now) {
+  while (!leaving_.empty() && max > 0) {
+    max -= end_requests_of(leaving_.back(), max, now);
+    if (connections_[leaving_.back()].first != no_index) return;
+    leaving_.pop_back();
+  }
+}
+
+void dispatcher::end_expired(std::uint64_t max, instant now) {
   expired_.clear();
-  expired_are_left_ = deadlines_.advance(now, expired_, settings_.ends_per_turn);
+  expired_are_left_ = deadlines_.advance(now, expired_, max);
   for (const auto index : expired_)
     refuse(index, error_code::timeout, why_late(requests_[index], now), now);
 }
@@ -753,7 +766,8 @@ std::string dispatcher::why_late(const request& r, instant now) const {
 
 void dispatcher::advance(instant now) {
   if (now >= grace_end_ && !asked_early_.empty()) end_startup_grace(now);
-  end_expired(now);
+  if (!has_more_to_end()) submitted_then_ = totals_.submitted;
+  end_expired(settings_.ends_per_turn, now);
   for (const auto which : std::exchange(paced_, {})) {
     services_[which].paced = false;
     mark_runnable(which);

@@ -157,7 +157,8 @@ public:
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
   /// Requests that end together, because their client has gone or their time is up, are ended so
-  /// many at a time (`ends_per_turn`), for the event loop to have time for others in between.
+  /// many at a time (`ends_per_turn`, or as many as have come since the last time), for the event
+  /// loop to have time for others in between.
   [[nodiscard]] bool has_more_to_end() const { return expired_are_left_ || !leaving_.empty(); }
   void end_more(instant now);
 
@@ -300,8 +301,9 @@ private:
   void place(std::uint32_t index, std::uint32_t offer);
   void mark_runnable(service_index service);
   void run_ready(instant now);
-  bool end_requests_of(connection_index who, std::uint32_t max, instant now);
-  void end_expired(instant now);
+  void end_leaving(std::uint64_t max, instant now);
+  std::uint64_t end_requests_of(connection_index who, std::uint64_t max, instant now);
+  void end_expired(std::uint64_t max, instant now);
   void dispatch_service(service& s, service_index index, instant now);
 
   void unplace(std::uint32_t index);
@@ -391,6 +393,7 @@ private:
   std::vector<std::uint32_t> resting_; // offers; some may not rest any more
   std::vector<std::uint32_t> expired_; // scratch of end_expired()
   bool expired_are_left_ = false;
+  std::uint64_t submitted_then_ = 0; // when that began, or at the last end_more()
   message_history history_;
   std::vector<message_report> traced_;
   instant grace_end_;                      // who offers services has found this broker by then

@@ -123,18 +123,14 @@ void stream_scribe::hung_up() {
   if (!detached()) io_failure(&loop(), operation::read);
 }
 
-namespace {
-
-int bytes_in_kernel(int fd, unsigned long which) {
+std::size_t stream_scribe::bytes_in_kernel(unsigned long which) const {
   int bytes = 0;
-  return ::ioctl(fd, which, &bytes) == 0 ? bytes : 0;
+  return ::ioctl(fd(), which, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
 }
-
-} // namespace
 
 // When the last who holds this lets go, its socket is closed, and what the kernel has of it freed.
 void stream_scribe::release_later_if_costly() {
-  if (bytes_in_kernel(fd(), SIOCOUTQ) + bytes_in_kernel(fd(), SIOCINQ) > limits::costly_close_bytes)
+  if (bytes_in_kernel(SIOCOUTQ) + bytes_in_kernel(SIOCINQ) > limits::costly_close_bytes)
     checked_cast<shared_loop>(loop()).release_later(caf::intrusive_ptr<caf::ref_counted>{this});
 }
 

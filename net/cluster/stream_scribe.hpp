@@ -56,6 +56,9 @@ protected:
   [[nodiscard]] int fd() const { return events_.fd(); }
   [[nodiscard]] stream& wire() { return *stream_; }
 
+  /// SIOCOUTQ: what was sent and the peer has not acknowledged; SIOCINQ: what came and was not read.
+  [[nodiscard]] std::size_t bytes_in_kernel(unsigned long which) const;
+
   /// Has `bytes_came` called when there are bytes (or their end), and `hung_up` when the connection is
   /// over, and no more. It is the loop that calls, unless a derived class has somebody else do it.
   virtual void listen() { events_.listen_for_reads(); }

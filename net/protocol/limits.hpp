@@ -86,19 +86,22 @@ inline constexpr std::size_t little_heads_bytes = kib;
 inline constexpr std::uint32_t bulk_time_us = 100;
 
 /// Which part of the event loop's time STATUS, /status, /metrics and the page may take at most: who
-/// asks while they have had that waits, 20 ms or, of very many services, some more. (Four clients that
-/// asked a broker with 200 services without a pause made everybody's p50 2.6 ms, from 0.3.)
+/// asks while they have had that waits: nine times as long as the last answer took to make, and up to
+/// a tick more. (Four clients that asked a broker with 200 services without a pause made everybody's
+/// p50 2.6 ms, from 0.3.)
 inline constexpr int status_share = 10;
 
-/// For how long connections are closed in a turn of the event loop, in microseconds, of those whose
-/// kernel buffers hold more than so many bytes: to free a megabyte takes about a millisecond, and
-/// many may be cut off at the same time.
+/// A connection whose kernel buffers hold more than this, in bytes, is closed on a later turn of the
+/// event loop: to free a megabyte takes about a millisecond, and many may be cut off together.
+inline constexpr std::size_t costly_close_bytes = 128 * kib;
+
+/// For how long such connections are closed in a turn, in microseconds; one at least.
 inline constexpr std::uint32_t release_time_us = 500;
-inline constexpr int costly_close_bytes = 128 * 1024;
 
 /// How much is ended in a turn of the event loop of what ends together, in requests: those of a client
-/// that goes away, or whose time is up. Some 0.3 milliseconds. (A client may have 16,384 of them, which
-/// took 11 ms, and many clients may go at the same time.)
+/// that goes away, or whose time is up; as many as have come in the meantime, if these are more. Some
+/// 0.3 milliseconds. (A client may have 16,384 of them, which took 11 ms, and many clients may go at
+/// the same time.)
 inline constexpr std::uint32_t ends_per_turn = 512;
 
 /// When a round of all of them has not taken longer than ten times that for so long, in milliseconds,

@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 namespace ropewalk {
@@ -118,8 +117,7 @@ stream::result client_scribe::receive_http() {
 }
 
 std::size_t client_scribe::unacknowledged() const {
-  int bytes = 0;
-  return ::ioctl(fd(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+  return bytes_in_kernel(SIOCOUTQ);
 }
 
 // Who closes its socket looks like who closes its sending half, until something is sent. A kernel

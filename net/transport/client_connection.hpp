@@ -5,6 +5,7 @@
 #include "net/transport/stream.hpp"
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 namespace ropewalk {
@@ -67,6 +68,9 @@ public:
   /// What the last read brought, in bytes.
   [[nodiscard]] std::size_t last_read_bytes() const { return last_read_bytes_; }
 
+  /// Keeps this until the socket is closed: what counts it as a client's.
+  void keep(std::shared_ptr<void> permit) { kept_ = std::move(permit); }
+
   /// From now on bytes are read and thrown away.
   virtual void discard_input() = 0;
 
@@ -92,6 +96,7 @@ private:
   decoder& input_;
   outbox& output_;
   http_decoder* http_;
+  std::shared_ptr<void> kept_;
   std::size_t last_read_bytes_ = 0;
   bool input_ended_ = false;
   bool without_tls_ = false;

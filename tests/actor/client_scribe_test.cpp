@@ -3,6 +3,7 @@
 #include "tests/catch.hpp"
 
 #include <array>
+#include <cerrno>
 #include <sys/socket.h>
 
 using namespace ropewalk;
@@ -16,7 +17,7 @@ struct connection {
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) == 0);
     peer = descriptor{ends[1]};
     scribe = caf::make_counted<client_scribe>(l.loop, make_plain_stream(ends[0]), 1024, hangups,
-                                              bulk, nullptr);
+                                              bulk, permit);
   }
   ~connection() {
     scribe = nullptr;
@@ -35,6 +36,7 @@ struct connection {
   led_loop& l;
   std::shared_ptr<hangup_watch> hangups = std::make_shared<hangup_watch>(l.loop);
   std::shared_ptr<poll_set> bulk = poll_set::open(l.loop, 100us);
+  std::shared_ptr<int> permit = std::make_shared<int>();
   descriptor peer;
   caf::intrusive_ptr<client_scribe> scribe;
 };
@@ -78,4 +80,27 @@ TEST_CASE("a connection is closed when nobody holds it, however it was moved abo
   CHECK_FALSE(c.is_closed());
   c.scribe = nullptr;
   CHECK(c.is_closed());
+}
+
+TEST_CASE(
+    "a connection with much in the kernel is closed on a later turn, and counted until then") {
+  led_loop l;
+  connection c{l};
+  const bool much = GENERATE(false, true);
+  const std::string bytes(much ? 2 * limits::costly_close_bytes : 1000, 'x');
+  std::size_t sent = 0;
+  for (ssize_t count = 0; (count = ::send(c.peer.get(), bytes.data(), bytes.size() - sent,
+                                          MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+    sent += static_cast<std::size_t>(count);
+  const std::weak_ptr<int> counted = c.permit;
+  c.permit = nullptr;
+  c.scribe->keep(c.scribe->take_permit());
+  c.scribe->cut_off();
+  c.scribe = nullptr;
+  CHECK(counted.expired() == !much);
+  for (int i = 0; i < 3; ++i) l.turn();
+  CHECK(counted.expired());
+  char byte = 0;
+  CHECK(::recv(c.peer.get(), &byte, 1, MSG_DONTWAIT) < 0);
+  CHECK(errno == ECONNRESET); // closed with bytes unread
 }

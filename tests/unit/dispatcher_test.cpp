@@ -771,6 +771,27 @@ TEST_CASE(
   REQUIRE(next.generation != gone.generation);
 }
 
+TEST_CASE("however many come with much and go again, what is to be ended does not grow") {
+  dispatch_settings some;
+  some.ends_per_turn = 16;
+  bench b{some};
+  for (std::uint64_t i = 0; i < 1000; ++i) b.submit(i + 1); // there was much before
+  constexpr std::uint32_t a_turn = 10 * 5;
+  for (int turns = 0; turns < 100; ++turns) {
+    for (int i = 0; i < 10; ++i) {
+      const auto stays = std::exchange(b.client, b.d.connect());
+      for (std::uint64_t id = 1; id <= 5; ++id) b.submit(id);
+      b.d.disconnect(std::exchange(b.client, stays), b.now);
+    }
+    REQUIRE(b.d.totals().waiting <= 1000 + 2 * a_turn);
+    b.d.end_more(b.now);
+    b.d.check();
+  }
+  b.d.disconnect(b.client, b.now);
+  b.d.end_more(b.now);
+  REQUIRE(b.d.totals().waiting >= 1000 - a_turn - 16); // some, and not all at once
+}
+
 TEST_CASE("a client that goes away with little has it ended at once") {
   bench b;
   b.join(1);

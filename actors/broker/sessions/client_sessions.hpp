@@ -28,7 +28,7 @@ public:
 
   // -- connections ----------------------------------------------------------------------------------
 
-  /// `permit` is kept as long as the session.
+  /// `permit` is kept until the connection's socket is closed.
   connection_id connected(std::shared_ptr<client_connection> connection,
                           std::shared_ptr<void> permit, instant now);
 
@@ -66,7 +66,7 @@ public:
   void begin_status_round() { statuses_.begin_round(); }
 
   /// The same, and rounds have not had their part of the loop's time already (limits::status_share):
-  /// a tick later they may.
+  /// later they may.
   [[nodiscard]] bool status_is_due(instant now) const {
     return wants_status_round() && now >= next_status_;
   }

@@ -47,7 +47,7 @@ enum class session_state : std::uint8_t {
 struct session {
   std::shared_ptr<client_connection> connection; ///< null: the place is free
   connection_id id;
-  std::shared_ptr<void> permit; ///< counted as a client as long as this is here
+  std::shared_ptr<void> permit; ///< counts it as a client; kept by the connection at the end
 
   // -- what it asks -------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ std::shared_ptr<client_connection> session_table::close(session& which, instant 
   --size_;
   dispatcher_.disconnect(which.id, now);
   auto connection = std::move(which.connection);
+  connection->keep(std::move(which.permit));
   which = session{};
   return connection;
 }
