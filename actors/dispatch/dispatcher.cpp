@@ -196,17 +196,12 @@ std::uint64_t dispatcher::end_requests_of(connection_index who, std::uint64_t ma
 void dispatcher::end_more(instant now) {
   const auto came = totals_.submitted - std::exchange(submitted_then_, totals_.submitted);
   const auto max = std::max<std::uint64_t>(settings_.ends_per_turn, came);
-  end_leaving(max, now);
+  for (auto left = max; !leaving_.empty() && left > 0;) {
+    left -= end_requests_of(leaving_.back(), left, now);
+    if (connections_[leaving_.back()].first == no_index) leaving_.pop_back();
+  }
   if (expired_are_left_) end_expired(max, now);
   run_ready(now);
-}
-
-void dispatcher::end_leaving(std::uint64_t max, instant now) {
-  while (!leaving_.empty() && max > 0) {
-    max -= end_requests_of(leaving_.back(), max, now);
-    if (connections_[leaving_.back()].first != no_index) return;
-    leaving_.pop_back();
-  }
 }
 
 void dispatcher::end_expired(std::uint64_t max, instant now) {

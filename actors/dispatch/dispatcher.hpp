@@ -156,21 +156,19 @@ public:
   /// False if nothing waits for time: then it need not be told.
   [[nodiscard]] bool needs_time() const { return !deadlines_.empty(); }
 
-  /// Requests that end together, because their client has gone or their time is up, are ended so
-  /// many at a time (`ends_per_turn`, or as many as have come since the last time), for the event
-  /// loop to have time for others in between.
+  /// Requests that end together (their client has gone, their time is up) are ended `ends_per_turn`
+  /// at a time, or as many as have come since: others have their turns in between.
   [[nodiscard]] bool has_more_to_end() const { return expired_are_left_ || !leaving_.empty(); }
   void end_more(instant now);
 
-  /// Gives back what a burst has left of tables, when no request is there and none has come since
-  /// the last call: for a second's tick.
+  /// Gives back what a burst has left of tables, when nothing is there and none has come since the
+  /// last call: for a second's tick.
   void release_memory();
   [[nodiscard]] std::size_t records() const { return requests_.size(); } ///< in use and free
 
   // -- what came of it ----------------------------------------------------------------------------
 
-  /// To be carried out and cleared by the caller.
-  actions& pending() { return actions_; }
+  actions& pending() { return actions_; } ///< to be carried out and cleared by the caller
 
   /// True if `take_placed` has something to hand over, perhaps.
   [[nodiscard]] bool has_placed() const { return !placed_.empty(); }
@@ -301,7 +299,6 @@ private:
   void place(std::uint32_t index, std::uint32_t offer);
   void mark_runnable(service_index service);
   void run_ready(instant now);
-  void end_leaving(std::uint64_t max, instant now);
   std::uint64_t end_requests_of(connection_index who, std::uint64_t max, instant now);
   void end_expired(std::uint64_t max, instant now);
   void dispatch_service(service& s, service_index index, instant now);
