@@ -13,6 +13,9 @@ namespace ropewalk {
 
 namespace {
 
+// How often deadlines, cancellations and restarts are looked at, while there is one to look at.
+constexpr milliseconds member_look_interval{20};
+
 // What a handler may answer, and what becomes of it. `notified`: why it was told to stop.
 void judge(error_code said, error_code notified, shared_bytes&& payload, answer_item& into) {
   into.code = said;
@@ -80,6 +83,8 @@ void process_pool::on_exit() {
 
 caf::behavior process_pool::make_behavior() {
   polls_ = poll_set::open(*loop_); // here and not before: this runs on the loop
+  polls_->look_every(member_look_interval, [this] { return check_time(); });
+  polls_->expect_look();
   for (slot_number slot = 0; slot < settings_.slots; ++slot)
     places_.push_back({queue_->take_seat(slot, leader_id::nobody), slot_is::closed, {}});
   members_.resize(process_count(settings_));
@@ -93,7 +98,6 @@ caf::behavior process_pool::make_behavior() {
   members_.front().process->start(now);
   if (settings_.process.is_server) start_others(now);
   if (is_elastic()) send(gateway_, waiting_atom_v, settings_.service);
-  expect_ticks();
   expect_beat();
   return {
       [this](beat_atom) { beat(); },
@@ -109,9 +113,11 @@ caf::behavior process_pool::make_behavior() {
       [this](waiting_atom, std::uint16_t shard, std::uint32_t count) {
         if (shard >= waiting_.size()) waiting_.resize(shard + 1u);
         waiting_[shard] = count;
+        polls_->expect_look();
         start_more(clock_now());
       },
       [this](reload_atom) {
+        polls_->expect_look();
         if (forks_)
           forks_->replace(clock_now());
         else
@@ -138,6 +144,7 @@ bool process_pool::may_begin(const member& m) const {
 // -- messages in --------------------------------------------------------------------------------------
 
 void process_pool::run(const std::vector<slot_number>& slots) {
+  polls_->expect_look();
   const auto now = clock_now();
   for (const auto slot : slots) // one that was woken may have been closed since
     if (places_[slot].is == slot_is::idle) take_next(of(slot), slot, now);
@@ -175,7 +182,6 @@ bool process_pool::begin(member& m, slot_number slot, run_queue::job& job, insta
     m.parked = slot;
     m.parked_job = std::move(job);
     m.parked_since = now;
-    expect_ticks();
   } else {
     ask(m, slot, job, now);
   }
@@ -195,7 +201,6 @@ void process_pool::ask(member& m, slot_number slot, run_queue::job& job, instant
   places_[slot].is = slot_is::running;
   if (is_worn(m)) replace(m);
   touch(m);
-  expect_ticks();
 }
 
 // -- answers out --------------------------------------------------------------------------------------

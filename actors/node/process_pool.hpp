@@ -163,8 +163,7 @@ private:
   void count_ready(std::uint32_t number);
   void touch(member& m);
   void flush();
-  void tick();
-  void expect_ticks();
+  bool check_time();
   void beat();
   void expect_beat();
   void check_age(member& m, instant now);
@@ -203,7 +202,6 @@ private:
   bool ended_in_vain_ = false;     // a process has, since the last answer
   bool notify_gateway_ = false;
   bool draining_ = false;
-  bool ticks_ = false;
 };
 
 } // namespace ropewalk

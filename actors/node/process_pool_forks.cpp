@@ -37,7 +37,6 @@ void process_pool::fork_from(handler_process& server) {
   auto first = std::exchange(place, make_process(server.what().number));
   forks_ = std::make_unique<fork_server>(std::move(first), polls_, mine, buffer_.get());
   others_started_ = true;
-  expect_ticks();
   on_fork_server_ready(true);
 }
 

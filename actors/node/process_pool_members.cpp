@@ -24,9 +24,6 @@ std::string why_in_a_line(const handler_process::ending& how) {
   return result;
 }
 
-// How often deadlines, cancellations and restarts are looked at, while there is one to look at.
-constexpr milliseconds member_look_interval{20};
-
 // How often age and memory are, where there are limits to them. What takes a gigabyte a second has
 // half a gigabyte more by then.
 constexpr milliseconds beat_interval{500};
@@ -117,7 +114,6 @@ void process_pool::replace(member& m) {
   if (std::exchange(m.replaces, true) || draining_) return;
   if (m.process->is_down() && m.start_at) return; // a fresh one comes anyway
   m.start_at = clock_now();
-  expect_ticks();
   start_due(m, *m.start_at);
 }
 
@@ -186,7 +182,6 @@ void process_pool::on_down(handler_process& which, handler_process::ending&& how
   auto& m = of(which);
   const auto now = clock_now();
   touch(m);
-  expect_ticks();
   answer_for(how.runs, "its process is gone: " + how.why, now);
   for (const auto& v : how.runs) places_[v.seat].is = slot_is::held; // and closed, or filled, below
   if (&which == m.process.get()) {
@@ -258,10 +253,10 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
   send(this, again_atom_v); // not from within a process
 }
 
-void process_pool::tick() {
+// True if there is something to look at again.
+bool process_pool::check_time() {
   const auto now = clock_now();
-  bool needed = false;
-  if (check_fork_servers(now)) needed = true;
+  bool needed = check_fork_servers(now);
   for (auto& m : members_) {
     start_due(m, now);
     check_parked(m, now);
@@ -273,16 +268,7 @@ void process_pool::tick() {
   }
   flush();
   if (draining_) tell_drained();
-  if (needed) return;
-  ticks_ = false;
-  polls_->tick_every(milliseconds{0}, {});
-}
-
-void process_pool::expect_ticks() {
-  if (std::exchange(ticks_, true)) return;
-  polls_->tick_every(member_look_interval, [this, alive = caf::strong_actor_ptr{ctrl()}] {
-    if (!getf(is_terminated_flag)) tick();
-  });
+  return needed;
 }
 
 void process_pool::expect_beat() {
@@ -292,6 +278,7 @@ void process_pool::expect_beat() {
 }
 
 void process_pool::beat() {
+  polls_->expect_look();
   const auto now = clock_now();
   for (auto& m : members_) {
     check_age(m, now);
@@ -359,13 +346,13 @@ void process_pool::give_up() {
 
 void process_pool::drain() {
   draining_ = true;
+  polls_->expect_look();
   const auto now = clock_now();
   if (forks_) forks_->stop(now);
   for (auto& m : members_) {
     m.start_at.reset();
     for (auto* p : all_of(m)) p->stop(now);
   }
-  expect_ticks();
   tell_drained();
 }
 

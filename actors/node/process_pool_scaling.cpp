@@ -60,7 +60,6 @@ void process_pool::start_one_more(member& m, instant now) {
   m.wanted = true;
   m.used = now;
   m.start_at = now;
-  expect_ticks();
 }
 
 // Those of the lowest slots stay. One that does not come up is given up as well, once nothing has
@@ -83,7 +82,6 @@ void process_pool::end_idle(instant now) {
                  settings_.process.service, i, settings_.process.options.idle_time.count());
     close_all(m, 0, now);
     m.process->stop(now);
-    expect_ticks();
   }
 }
 

@@ -35,7 +35,7 @@ std::shared_ptr<poll_set> poll_set::open(shared_loop& loop, budget turn) {
 void poll_set::close() {
   watched_.clear();
   again_.clear();
-  on_tick_ = {};
+  look_ = {};
   if (timer_ >= 0) ::close(std::exchange(timer_, -1));
   remove_from_loop();
 }
@@ -72,14 +72,20 @@ void poll_set::forget(id& which) {
   watched_.erase(found);
 }
 
-void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void()> what) {
-  if (timer_ < 0) {
-    timer_ =
-        new_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
-    if (watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); }) == 0)
-      throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
-  }
-  on_tick_ = std::move(what);
+void poll_set::look_every(std::chrono::milliseconds interval, std::function<bool()> look) {
+  assert(!look_);
+  timer_ = new_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+  timer_watch_ = watch(timer_, EPOLLIN, [this](std::uint32_t) { on_timer(); });
+  if (timer_watch_ == 0) throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+  look_interval_ = interval;
+  look_ = std::move(look);
+}
+
+void poll_set::expect_look() {
+  if (look_ && !std::exchange(looks_, true)) set_timer(look_interval_);
+}
+
+void poll_set::set_timer(std::chrono::milliseconds interval) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(interval);
   const std::chrono::nanoseconds rest = interval - seconds;
   const timespec period{seconds.count(), rest.count()};
@@ -90,8 +96,10 @@ void poll_set::tick_every(std::chrono::milliseconds interval, std::function<void
 void poll_set::on_timer() {
   std::uint64_t times = 0;
   if (::read(timer_, &times, sizeof times) < 0) return;
-  const auto what = on_tick_; // which may ask for another
-  if (what) what();
+  const auto look = look_; // which may close all this
+  if (look() || timer_ < 0) return;
+  looks_ = false;
+  set_timer({});
 }
 
 void poll_set::on_readable() {
@@ -174,6 +182,7 @@ void poll_set::call(id which, std::uint32_t events) {
   if (found == watched_.end()) return;
   if (found->second.round == round_) begin_round();
   found->second.round = round_;
+  if (which != timer_watch_) expect_look();
   const auto what = found->second.what; // it may forget itself
   (*what)(events);
 }

@@ -47,8 +47,10 @@ public:
   /// Nothing is called for it from here on, whatever had happened. `which` becomes 0.
   void forget(id& which);
 
-  /// Calls `what` every so often from now on; 0: no more.
-  void tick_every(std::chrono::milliseconds interval, std::function<void()> what);
+  /// Once anything was called here, or `expect_look` was, calls `look` every so often until it is
+  /// false: whatever changes what there is to wait for comes from there. Once, at the beginning.
+  void look_every(std::chrono::milliseconds interval, std::function<bool()> look);
+  void expect_look();
 
 private:
   struct watched {
@@ -61,6 +63,7 @@ private:
   void on_readable() override;
   void on_removed() override;
   void on_timer();
+  void set_timer(std::chrono::milliseconds interval);
   int serve(int most);
   bool serve_next();
   void serve_within_budget();
@@ -79,8 +82,11 @@ private:
   bool again_is_next_ = false;
   bool expects_turn_ = false;
   id last_id_ = 0;
+  std::function<bool()> look_; // none: there is no timer
+  std::chrono::milliseconds look_interval_{};
+  bool looks_ = false;
   int timer_ = -1;
-  std::function<void()> on_tick_;
+  id timer_watch_ = 0;
   std::shared_ptr<poll_set> alive_; // while the loop may call
 };
 

@@ -117,6 +117,39 @@ TEST_CASE("what is to be served again is, in turn with what is ready, and withou
   l.turn();
 }
 
+TEST_CASE(
+    "once something was called it is looked at every so often, for as long as that is wanted") {
+  led_loop l;
+  const auto all = poll_set::open(l.loop);
+  const auto event = always_ready();
+  int looks = 0;
+  int wanted = 3;
+  all->look_every(1ms, [&] { return ++looks % wanted != 0; });
+  const auto looked = [&](int times) {
+    for (const auto end = std::chrono::steady_clock::now() + 20ms;
+         looks < times || std::chrono::steady_clock::now() < end;)
+      l.turn();
+    return looks == times;
+  };
+  CHECK(looked(0)); // nothing has happened yet
+  poll_set::id which = 0;
+  which = all->watch(event.get(), EPOLLIN, [&](std::uint32_t) { all->forget(which); });
+  REQUIRE(which != 0);
+  CHECK(looked(3));
+  all->expect_look();
+  all->expect_look(); // once is enough
+  CHECK(looked(6));
+  SECTION("who looks may close it") {
+    wanted = 100;
+    all->expect_look();
+    while (looks < 8) l.turn();
+  }
+  all->close();
+  all->expect_look(); // nothing comes of it
+  const int then = looks;
+  CHECK(looked(then));
+}
+
 TEST_CASE("a set that is closed in the turn in which it was opened is gone, and so is one that is "
           "closed later") {
   led_loop l;

@@ -23,21 +23,6 @@ using strings = std::vector<std::string>;
 // apps/examples/handler.c: echoes, up to 64 at a time.
 const std::string in_c = "h=exec:" ROPEWALK_PROGRAMS "/example_handler";
 
-// What starts programs for a node: the child of the one that keeps it.
-std::vector<pid_t> spawners_of(const process& node) {
-  std::vector<pid_t> result;
-  for (const auto keeper : children_of(node.pid()))
-    for (const auto pid : children_of(keeper)) result.push_back(pid);
-  return result;
-}
-
-std::vector<pid_t> handlers_of(const process& node) {
-  std::vector<pid_t> result;
-  for (const auto spawner : spawners_of(node))
-    for (const auto pid : children_of(spawner)) result.push_back(pid);
-  return result;
-}
-
 std::size_t zombies_of(const process& node) {
   auto count = children_of(node.pid(), true).size();
   for (const auto keeper : children_of(node.pid())) count += children_of(keeper, true).size();
@@ -48,12 +33,6 @@ std::size_t zombies_of(const process& node) {
 std::size_t descriptors_of(pid_t pid) {
   const fs::directory_iterator all{"/proc/" + std::to_string(pid) + "/fd"};
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-std::size_t occurrences(const std::string& text, std::string_view word) {
-  std::size_t count = 0;
-  for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
-  return count;
 }
 
 load echo_load(const cluster& c, std::uint64_t count, std::uint64_t window) {

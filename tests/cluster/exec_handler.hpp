@@ -36,4 +36,29 @@ inline client ready_client(cluster& c, std::size_t nodes = 1) {
   return connection;
 }
 
+inline std::vector<pid_t> keepers_of(const process& node) {
+  return children_of(node.pid());
+}
+
+// What starts programs for a node: the child of the one that keeps it.
+inline std::vector<pid_t> spawners_of(const process& node) {
+  std::vector<pid_t> result;
+  for (const auto keeper : keepers_of(node))
+    for (const auto pid : children_of(keeper)) result.push_back(pid);
+  return result;
+}
+
+inline std::vector<pid_t> handlers_of(const process& node) {
+  std::vector<pid_t> result;
+  for (const auto spawner : spawners_of(node))
+    for (const auto pid : children_of(spawner)) result.push_back(pid);
+  return result;
+}
+
+inline std::size_t occurrences(const std::string& text, std::string_view word) {
+  std::size_t count = 0;
+  for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
 } // namespace ropewalk

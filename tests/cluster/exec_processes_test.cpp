@@ -88,6 +88,22 @@ TEST_CASE("handlers that are killed at random under load: every answer comes, an
   CHECK(l.twice == 0);
 }
 
+TEST_CASE("a node where nothing happens starts its handlers again, whatever has ended them") {
+  using pids_of_node = std::vector<pid_t> (*)(const process&);
+  const auto whose =
+      GENERATE(pids_of_node{keepers_of}, pids_of_node{spawners_of}, pids_of_node{handlers_of});
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "2"}));
+  auto connection = ready_client(c);
+  REQUIRE(node.says("process 1 is ready"));
+  const auto starts = [&] { return occurrences(node.log(), "is ready, for"); };
+  REQUIRE(starts() == 2);
+  std::this_thread::sleep_for(200ms); // until nobody looks at the time any more
+  for (const auto pid : whose(node)) ::kill(pid, SIGKILL);
+  CHECK(eventually([&] { return starts() == 4; }, 5s * time_factor));
+  CHECK(ask(connection, "echo x") == "OK x");
+}
+
 TEST_CASE("functions and coroutines in Python are handlers") {
   cluster c;
   const auto path = c.folder() + "/handlers.py";

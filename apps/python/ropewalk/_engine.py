@@ -86,7 +86,7 @@ class Engine:
         if self._closed:
             raise self._closed
         link = self._link
-        if link is None:
+        if link is None or self._waiting:  # none overtakes those that have waited for the connection
             self._waiting.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

@@ -1,12 +1,17 @@
 """A connection without its I/O: what is asked comes out as bytes, and what comes in as answers."""
 
 import random
+import socket
+import threading
 
 import pytest
 from ropewalk import Busy, WorkerLost
+from ropewalk._address import address_of
 from ropewalk._connection import Connection, options_of
+from ropewalk._engine import Engine
 from ropewalk._errors import error_of
 from ropewalk._protocol import Code, Decoder, Field, Kind, ProtocolError, field, fields_of, head, number_field, number_of
+from ropewalk._sockets import Link
 
 
 class Asked:
@@ -144,6 +149,24 @@ def test_each_code_has_a_class_of_its_own():
     (frame,) = Decoder().feed(head(Kind.ERROR, Code.BUSY, 1, 0, number_field(Field.RETRY_AFTER, 250)))
     assert isinstance(error_of(frame), Busy) and error_of(frame).retry_after == 0.25
     assert not isinstance(error_of(frame), WorkerLost)
+
+
+def test_none_overtakes_what_waits_for_the_connection():
+    engine = Engine(address_of("ropewalk://localhost:1"))
+    engine._thread = threading.current_thread()  # whose turns are taken here
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        jobs = [Asked(b"%d" % i) for i in range(4)]
+        engine.send(jobs[0])
+        engine.send(jobs[1])
+        engine._link = Link(ours, Connection(), False)
+        engine.send(jobs[2])  # the engine's thread has not seen the connection yet
+        engine._look_after_waiting([])
+        engine.send(jobs[3])
+        engine._link.flush()
+        assert [frame.payload for frame in Decoder().feed(theirs.recv(65536))[1:]] == [b"0", b"1", b"2", b"3"]
+    engine._thread = None
+    engine.close()
 
 
 @pytest.mark.parametrize("wrong", [dict(service=""), dict(service="a b"), dict(service="x" * 129), dict(attempts=0),

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import textwrap
+import time
 
 import pytest
 import ropewalk
@@ -290,6 +291,7 @@ def test_when_the_fork_server_ends_its_processes_go_on_and_there_is_a_new_one(se
     both_ready(s)
     before = {pid for pid, _, _ in s.spread(20)}
     loaded = s.pids()[1]
+    time.sleep(0.2)  # nothing happens that would have somebody look at the time
     os.kill(loaded, number)
     s.worker.says("its fork server is gone")
     s.worker.says("its fork server is ready")
