@@ -91,6 +91,11 @@ inline constexpr std::uint32_t bulk_time_us = 100;
 /// p50 2.6 ms, from 0.3.)
 inline constexpr int status_share = 10;
 
+/// And how long that is at most, in milliseconds: an answer that took 20 ms to make took them because
+/// the machine was busy with something else, and probes and scrapes have time-outs. (With a thousand
+/// services it takes 5.)
+inline constexpr int status_wait_ms = 100;
+
 /// A connection whose kernel buffers hold more than this, in bytes, is closed on a later turn of the
 /// event loop: to free a megabyte takes about a millisecond, and many may be cut off together.
 inline constexpr std::size_t costly_close_bytes = 128 * kib;

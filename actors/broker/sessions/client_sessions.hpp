@@ -10,6 +10,7 @@
 #include "actors/broker/sessions/status_queue.hpp"
 #include "actors/broker/sessions/write_pressure.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -71,7 +72,8 @@ public:
     return wants_status_round() && now >= next_status_;
   }
   void status_took(instant::duration time, instant now) {
-    next_status_ = now + (limits::status_share - 1) * time;
+    next_status_ = now + std::min<instant::duration>((limits::status_share - 1) * time,
+                                                     milliseconds{limits::status_wait_ms});
   }
 
   /// Here they are, with as much of the history as `events` needs.
