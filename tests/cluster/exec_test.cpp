@@ -263,6 +263,7 @@ TEST_CASE("after a suspect has run alone, its process takes as many as before") 
   std::set<std::string> answers;
   for (int i = 0; i < 8; ++i) answers.insert(text(connection.wait(60s)).substr(0, 8));
   CHECK(answers == std::set<std::string>{"OK slept", "WORKER_L"});
+  REQUIRE(ask(connection, "echo ready") == "OK ready"); // its process has been started again
   const auto began = std::chrono::steady_clock::now();
   for (int i = 0; i < 8; ++i) connection.send("h", shared_bytes::copy_of("sleep 1000"));
   for (int i = 0; i < 8; ++i) REQUIRE(text(connection.wait(20s)) == "OK slept");

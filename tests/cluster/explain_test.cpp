@@ -34,6 +34,14 @@ nlohmann::json explained(const cluster& c, std::vector<std::string> words) {
   return nlohmann::json::parse(said.out)["messages"];
 }
 
+// The attempts that were begun: on a machine that has no time for its slot, one goes back before.
+nlohmann::json runs_of(const nlohmann::json& message) {
+  auto result = nlohmann::json::array();
+  for (const auto& one : message["attempts"])
+    if (one["end"] != "returned") result.push_back(one);
+  return result;
+}
+
 output send(const cluster& c, std::vector<std::string> words) {
   words.insert(words.begin(), {"send", "--broker", c.clients().text()});
   return c.run(words);
@@ -73,15 +81,18 @@ TEST_CASE("explain shows every attempt of a message that killed its workers, wit
   const auto failed = explained(c, {"--failed"});
   REQUIRE(failed.size() == 2);
   const auto& last = failed[0];
+  INFO(last.dump());
   CHECK(last["code"] == "FAILED");
   CHECK(last["trace"] == trace);
-  CHECK(contains(last["attempts"][0]["why"], "no such picture"));
-  CHECK(last["attempts"][0]["ran_seconds"] > 0);
+  const auto run = runs_of(last).at(0);
+  CHECK(contains(run["why"], "no such picture"));
+  CHECK(run["ran_seconds"] > 0);
   const auto& lost = failed[1];
   CHECK(lost["code"] == "WORKER_LOST");
-  REQUIRE(lost["attempts"].size() == 3);
+  const auto runs = runs_of(lost);
+  REQUIRE(runs.size() == 3);
   for (int i = 0; i < 3; ++i) {
-    const auto& one = lost["attempts"][static_cast<std::size_t>(i)];
+    const auto& one = runs[static_cast<std::size_t>(i)];
     INFO(one.dump());
     CHECK(one["attempt"] == i + 1);
     CHECK(one["node"] == "left");

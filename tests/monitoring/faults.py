@@ -41,7 +41,7 @@ class Fault:
                    lambda: f"{self.name}: {self.alerts} are not all raised, but {raised}")
         self.quotes["alerts"] = "".join(f"{name}: {raised[name]}\n" for name in self.alerts)
         self.quotes["metrics"] = self.counted()
-        self.quotes["explain"] = self.service.says(*self.explain)
+        self.quotes["explain"] = of_runs(self.service.says(*self.explain))
         self.quotes["log"] = self.logged()
 
     def counted(self):
@@ -138,6 +138,11 @@ class Unread(Fault):
 def first_line(log, what):
     """The first warning or error with these words."""
     return next(line + "\n" for line in log.splitlines() if what in line and re.search(" (?:warning|error) ", line))
+
+
+def of_runs(explained):
+    """Without attempts that were not begun: on a machine that has no time for a slot, one goes back before."""
+    return re.sub(r"^  \d+ +.* +returned\b.*\n", "", explained, flags=re.M)
 
 
 def of_interest(top):
