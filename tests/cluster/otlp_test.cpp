@@ -37,11 +37,16 @@ public:
     return "http://127.0.0.1:" + text.substr(begin, text.find(' ', begin) - begin);
   }
 
+  /// Without those of attempts that were not begun: on a machine that has no time for a slot, one goes
+  /// back before.
   [[nodiscard]] std::vector<nlohmann::json> spans() const {
     std::vector<nlohmann::json> result;
     std::istringstream lines{log()};
     for (std::string line; std::getline(lines, line);)
       if (line.starts_with('{')) result.push_back(nlohmann::json::parse(line));
+    std::erase_if(result, [](const nlohmann::json& span) {
+      return span["attributes"].value("ropewalk.end", "") == "returned";
+    });
     return result;
   }
 
@@ -76,7 +81,8 @@ TEST_CASE(
   REQUIRE(send(c, {"die", "--traceparent", sampled}).status == 1);
   REQUIRE(send(c, {"echo", "--traceparent", sampled, "--timeout", "1ms"}).status <= 1);
   INFO(to.log());
-  REQUIRE(eventually([&] { return to.spans().size() >= 9; }));
+  REQUIRE(eventually([&] { return counted(c, "traces_exported") == 4; }));
+  CHECK(to.spans().size() >= 9);
   CHECK_FALSE(contains(to.log(), "invalid"));
 
   std::map<std::string, std::vector<nlohmann::json>> messages; // by the span of the message
@@ -115,7 +121,6 @@ TEST_CASE(
       CHECK(attempts[0]["attributes"]["ropewalk.slot"] == "1");
     }
   }
-  CHECK(eventually([&] { return counted(c, "traces_exported") == 4; }));
   CHECK(counted(c, "traces_dropped") == 0);
 }
 
