@@ -4,6 +4,7 @@
 #include "actors/supervise/memory_return.hpp"
 #include "actors/supervise/stop_signals.hpp"
 #include "apps/ropewalk/log.hpp"
+#include "net/bytes/arena_marks.hpp"
 #include "net/cluster/shared_loop.hpp"
 #include "net/transport/socket.hpp"
 
@@ -59,20 +60,36 @@ void unblock_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+namespace {
+
+constexpr int kept_bytes = 64 * 1024 * 1024; // of an arena's free end
+
+} // namespace
+
 void tune_allocator() {
   // Messages of any size come from the heap and their memory stays with it, up to so much: glibc's
   // standard gives a freed 2 MiB message back to the kernel and pays for every page of the next one
   // (a third of the time at 64 KiB).
   ::mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
-  ::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+  ::mallopt(M_TRIM_THRESHOLD, kept_bytes);
 }
 
 namespace {
+
+// All that is free goes back, in every arena.
+void give_free_memory_back() {
+  ::mallopt(M_TRIM_THRESHOLD, 0);
+  arena_marks::free_all();
+  ::mallopt(M_TRIM_THRESHOLD, kept_bytes);
+  ::malloc_trim(0);
+}
 
 // Gives back what a burst has left behind, as memory_return decides; on the main thread, which has
 // nothing else to do: no event loop waits for it, but for the moment that it holds an arena's lock.
 class heap {
 public:
+  heap() { arena_marks::free_all(); } // there are none, but will be
+
   void tick() {
     const auto resident = resident_bytes();
     timespec used{};
@@ -82,7 +99,7 @@ public:
     if (!decides_.is_time(std::chrono::steady_clock::now(), processor_time, resident) ||
         !decides_.is_worth_it(resident, in_use()))
       return;
-    ::malloc_trim(0);
+    give_free_memory_back();
     const auto left = resident_bytes();
     decides_.given_back(left, in_use());
     spdlog::debug("{} MiB of free memory went back to the system",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "net/bytes/arena_marks.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -18,10 +20,10 @@ public:
   static constexpr std::size_t max_kept = std::size_t{4} << 20; ///< bytes a thread
 
   static void* take(std::size_t bytes) {
-    if (!recycles || bytes > largest) return ::operator new(bytes);
+    if (!recycles || bytes > largest) return fresh(bytes);
     const auto size = class_of(bytes);
     auto& first = mine_.kept[size];
-    if (!first) return ::operator new(bytes_of(size));
+    if (!first) return fresh(bytes_of(size));
     mine_.kept_bytes -= bytes_of(size);
     return std::exchange(first, first->next);
   }
@@ -43,6 +45,11 @@ private:
   struct block {
     block* next;
   };
+
+  static void* fresh(std::size_t bytes) {
+    arena_marks::leave();
+    return ::operator new(bytes);
+  }
 
   enum class phase : std::uint8_t { untouched, keeping, over };
 
