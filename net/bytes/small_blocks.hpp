@@ -46,7 +46,8 @@ private:
     block* next;
   };
 
-  static void* fresh(std::size_t bytes) {
+  // (Inlined it makes who finds a block 10 instructions slower.)
+  [[gnu::noinline]] static void* fresh(std::size_t bytes) {
     arena_marks::leave();
     return ::operator new(bytes);
   }
