@@ -11,7 +11,8 @@ from clients import now_ns
 from history import Fault
 from hostile import Hostile
 
-MAX_WORKERS = 30
+MAX_WORKERS = 30  # of which those that only come and go leave some for the others
+MAX_CHURNED = 20
 # A process that drains may be told again within a second, and not later: what a second order much later means is the
 # operator's own wish.
 SECOND_ORDER_S = 1.0
@@ -183,7 +184,7 @@ class Faults:
     def churn(self, dice):
         """A worker that joins a busy broker, and is ended at any moment of its start."""
         for _ in range(dice.choice([1, 1, 2, 3])):
-            if len(self.cluster.workers) < MAX_WORKERS:
+            if len(self.cluster.workers) < MAX_CHURNED:
                 self.join_and_leave(dice)
         return True
 
