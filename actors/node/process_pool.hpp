@@ -153,7 +153,7 @@ private:
   void start_others(instant now);
   bool may_start(member& m, instant now);
   void fork_from(handler_process& server);
-  bool check_fork_servers(instant now);
+  void check_fork_servers(instant now);
   void replace_all();
   [[nodiscard]] bool is_spent(const member& m) const;
   void end_spent(member& m, instant now);
@@ -164,6 +164,7 @@ private:
   void touch(member& m);
   void flush();
   bool check_time();
+  [[nodiscard]] bool needs_time() const;
   void beat();
   void expect_beat();
   void check_age(member& m, instant now);

@@ -70,12 +70,10 @@ void process_pool::on_no_fork_server() {
   replace_all();
 }
 
-// True if there is something to look at again.
-bool process_pool::check_fork_servers(instant now) {
+void process_pool::check_fork_servers(instant now) {
   std::erase_if(forks_gone_, [](const auto& server) { return server->is_down(); });
   for (const auto& server : forks_gone_) server->check_time(now);
   if (forks_) forks_->check_time(now); // and may be one of the others by then
-  return !forks_gone_.empty() || (forks_ && forks_->needs_time());
 }
 
 // -- for one request alone ----------------------------------------------------------------------------

@@ -256,19 +256,25 @@ void process_pool::schedule_start(member& m, const handler_process::ending& how)
 // True if there is something to look at again.
 bool process_pool::check_time() {
   const auto now = clock_now();
-  bool needed = check_fork_servers(now);
+  check_fork_servers(now);
   for (auto& m : members_) {
     start_due(m, now);
     check_parked(m, now);
-    for (auto* p : all_of(m)) {
-      p->check_time(now);
-      needed = needed || p->needs_time();
-    }
-    needed = needed || m.start_at || m.parked;
+    for (auto* p : all_of(m)) p->check_time(now);
   }
   flush();
   if (draining_) tell_drained();
-  return needed;
+  return needs_time();
+}
+
+bool process_pool::needs_time() const {
+  return !forks_gone_.empty() || (forks_ && forks_->needs_time()) ||
+         std::any_of(members_.begin(), members_.end(), [](const member& m) {
+           const auto processes = all_of(m);
+           return m.start_at || m.parked ||
+                  std::any_of(processes.begin(), processes.end(),
+                              [](const handler_process* p) { return p->needs_time(); });
+         });
 }
 
 void process_pool::expect_beat() {

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace ropewalk {
@@ -36,23 +36,24 @@ private:
   // More than glibc's FASTBIN_CONSOLIDATION_THRESHOLD, which says what is large.
   static constexpr std::size_t bytes = std::size_t{128} * 1024;
 
+  static constexpr std::uint64_t at_its_end = ~std::uint64_t{0}; // the thread is
+
   struct own {
-    std::uint64_t round = 0; // in which it was left
+    std::uint64_t round = 0; // in which it was left; 0: nobody frees any
     void* mark = nullptr;
   };
   struct at_thread_end {
     ~at_thread_end() {
       const std::lock_guard lock{mutex_};
-      const auto found = std::find(marks_.begin(), marks_.end(), mine_.mark);
-      mine_ = {.round = ~std::uint64_t{0}};
-      if (found == marks_.end()) return;
-      std::free(*found);
-      marks_.erase(found);
+      const auto own = std::exchange(mine_, {at_its_end, nullptr});
+      if (own.round != round_.load(std::memory_order_relaxed)) return; // it was freed
+      std::erase(marks_, own.mark);
+      std::free(own.mark);
     }
   };
 
   [[gnu::cold, gnu::noinline]] static void leave_one() {
-    if (mine_.round == ~std::uint64_t{0}) return; // this thread is at its end
+    if (mine_.round == at_its_end) return;
     thread_local const at_thread_end last;
     (void)last;
     const std::lock_guard lock{mutex_};

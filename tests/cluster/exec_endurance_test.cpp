@@ -25,7 +25,7 @@ const std::string in_c = "h=exec:" ROPEWALK_PROGRAMS "/example_handler";
 
 std::size_t zombies_of(const process& node) {
   auto count = children_of(node.pid(), true).size();
-  for (const auto keeper : children_of(node.pid())) count += children_of(keeper, true).size();
+  for (const auto keeper : keepers_of(node)) count += children_of(keeper, true).size();
   for (const auto spawner : spawners_of(node)) count += children_of(spawner, true).size();
   return count;
 }

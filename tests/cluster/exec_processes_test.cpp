@@ -104,6 +104,15 @@ TEST_CASE("a node where nothing happens starts its handlers again, whatever has 
   CHECK(ask(connection, "echo x") == "OK x");
 }
 
+TEST_CASE("a handler that closes its channel while nothing happens is ended and started again") {
+  cluster c;
+  auto& node = c.start_node("a", node_of({"--slots", "1"}, "--deaf")); // it lives on
+  auto connection = ready_client(c);
+  REQUIRE(ask(connection, "close-in 300") == "OK soon");
+  CHECK(node.says("closed its channel and lives on"));
+  CHECK(ask(connection, "echo x") == "OK x");
+}
+
 TEST_CASE("functions and coroutines in Python are handlers") {
   cluster c;
   const auto path = c.folder() + "/handlers.py";

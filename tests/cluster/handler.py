@@ -10,6 +10,7 @@
     large BYTES   replies with so many bytes            garbage        writes what is no frame
     half          writes half a frame, and stops        twice          answers twice
     unasked       answers what nobody asked             close          closes the channel and lives on
+    close-in MS   replies, and does that so much later
     mute          closes stdout and stderr, then replies
     fork          leaves a child behind, replies its PID    version     replies with it
     stall         never reads again
@@ -177,6 +178,9 @@ def handle(request, fields, body):
     elif word == "close":
         channel.shutdown(socket.SHUT_RDWR)
         time.sleep(1000)
+    elif word == "close-in":
+        threading.Timer(int(rest) / 1000, channel.shutdown, [socket.SHUT_RDWR]).start()
+        reply(b"soon")
     elif word == "mute":
         os.close(1)
         os.close(2)

@@ -142,7 +142,7 @@ def first_line(log, what):
 
 def of_runs(explained):
     """Without attempts that were not begun: on a machine that has no time for a slot, one goes back before."""
-    return re.sub(r"^  \d+ +.* +returned\b.*\n", "", explained, flags=re.M)
+    return re.sub(r"^  \d+(?: +\S+){5} +returned\b.*\n", "", explained, flags=re.M)
 
 
 def of_interest(top):

@@ -243,6 +243,20 @@ TEST_CASE("text lines are answered in their order, and what is kept for it count
   CHECK(c->told().empty());
 }
 
+TEST_CASE(
+    "who asks for numbers waits nine times as long as the last answer took, and 100 ms at most") {
+  broker_by_hand b;
+  const auto [took, wait] =
+      GENERATE(std::pair{1ms, 9ms}, std::pair{5ms, 45ms}, std::pair{900ms, 100ms});
+  b.clients.status_took(took, b.now);
+  const auto c = b.connect();
+  c->says(frame_kind::status, 1, "", "");
+  b.hear(c); // the turn is not over
+  REQUIRE(b.clients.wants_status_round());
+  CHECK_FALSE(b.clients.status_is_due(b.now + wait - 1us));
+  CHECK(b.clients.status_is_due(b.now + wait));
+}
+
 TEST_CASE("STATUS is answered once for each time it was asked for, and before a half is closed") {
   broker_by_hand b;
   const auto c = b.connect();

@@ -22,9 +22,9 @@ public:
   /// A read's share at the least is its usual size halved so often: 512 bytes of frames.
   static constexpr std::uint8_t most_halvings = 9;
 
-  /// What is read of a newcomer at first: 4 KiB of frames, 128 bytes of lines or 1 KiB of heads of HTTP, and twice as much with
-  /// each read from then on, if there is time for that. (64 that came in a turn with as much as a read
-  /// can hold kept others waiting for 110 to 170 ms.)
+  /// What is read of a newcomer at first: 4 KiB of frames, 128 bytes of lines or 1 KiB of heads of HTTP,
+  /// and twice as much with each read from then on, if there is time for that. (64 that came in a turn
+  /// with as much as a read can hold kept others waiting for 110 to 170 ms.)
   static constexpr std::uint8_t first_halvings = 6;
 
   /// A client that brings fewer than this with a read is not one of those.
